@@ -1,0 +1,388 @@
+//! Digests, and the roles that say what was hashed.
+//!
+//! A [`Digest`] is the OCI digest string in binary form. Two digests of different things have different types, so that
+//! the digest of a compressed blob never passes for the digest of the tar inside it.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256, Sha512};
+
+/// Names what is wrong with a digest string.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDigest {
+    /// The string has no `:` between algorithm and hexadecimal digits.
+    #[error("digest `{0}` is not of the form `algorithm:hex`")]
+    Form(String),
+    /// The algorithm is not one that OCI registers and this crate computes.
+    #[error("digest algorithm `{0}` is not supported, expected sha256 or sha512")]
+    Algorithm(String),
+    /// The digits are too few, too many, or not lower-case hexadecimal.
+    #[error("digest `{0}` does not have the lower-case hexadecimal digits its algorithm asks for")]
+    Hex(String),
+}
+
+/// Identifies bytes by their SHA-256 or SHA-512, written `sha256:<64 lower-case hexadecimal digits>`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Digest {
+    /// A SHA-256 digest, the one nearly every image uses.
+    Sha256([u8; 32]),
+    /// A SHA-512 digest.
+    Sha512([u8; 64]),
+}
+
+impl Digest {
+    /// Hashes `bytes` with SHA-256.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::Sha256(sha256(bytes))
+    }
+
+    /// Names the algorithm as OCI writes it.
+    pub fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha256",
+            Self::Sha512(_) => "sha512",
+        }
+    }
+
+    /// Writes the digits after the colon, in lower case.
+    pub fn hex(&self) -> String {
+        hex(self.bytes())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha256(bytes) => bytes,
+            Self::Sha512(bytes) => bytes,
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let (algorithm, digits) = text.split_once(':').ok_or_else(|| InvalidDigest::Form(shorten(text)))?;
+        let wrong = || InvalidDigest::Hex(shorten(text));
+        match algorithm {
+            "sha256" => Ok(Self::Sha256(unhex(digits).ok_or_else(wrong)?)),
+            "sha512" => Ok(Self::Sha512(unhex(digits).ok_or_else(wrong)?)),
+            other => Err(InvalidDigest::Algorithm(shorten(other))),
+        }
+    }
+}
+
+macro_rules! role {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Digest);
+
+        impl $name {
+            /// Hashes `bytes` with SHA-256.
+            pub fn of(bytes: &[u8]) -> Self {
+                Self(Digest::of(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidDigest;
+
+            fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+role! {
+    /// The digest of a blob as a registry stores it, compressed.
+    BlobDigest
+}
+role! {
+    /// The digest of a layer's plain tar, which the image config commits to.
+    DiffId
+}
+role! {
+    /// The digest of a TOC as it is stored: compressed for zstd:chunked, plain for eStargz.
+    TocDigest
+}
+role! {
+    /// The digest of a compressed tar-split stream.
+    TarSplitDigest
+}
+
+/// The SHA-256 of one file's content or of one chunk of it, never compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentDigest(pub [u8; 32]);
+
+impl ContentDigest {
+    /// Hashes `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha256(bytes))
+    }
+}
+
+impl fmt::Display for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex(&self.0))
+    }
+}
+
+impl fmt::Debug for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentDigest({self})")
+    }
+}
+
+impl FromStr for ContentDigest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        match text.parse()? {
+            Digest::Sha256(bytes) => Ok(Self(bytes)),
+            Digest::Sha512(_) => Err(InvalidDigest::Algorithm("sha512".into())),
+        }
+    }
+}
+
+/// Computes a SHA-256 piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Starts with no bytes hashed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hashes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of everything hashed.
+    pub fn finish(self) -> Digest {
+        Digest::Sha256(self.0.finalize().into())
+    }
+
+    /// Returns the digest of everything hashed as that of some content.
+    pub fn finish_content(self) -> ContentDigest {
+        ContentDigest(self.0.finalize().into())
+    }
+}
+
+enum AnyHasher {
+    Sha256(Sha256),
+    Sha512(Box<Sha512>),
+}
+
+/// Reads a body whose digest and length are known beforehand, and refuses to report its end when either is wrong.
+///
+/// No more than the expected length is ever handed out, so the length is also a bound on what a reader must hold.
+pub struct Verifying<R> {
+    inner: R,
+    hasher: AnyHasher,
+    expected: Digest,
+    expected_len: u64,
+    read: u64,
+    checked: bool,
+}
+
+/// Tells how a body differs from what was promised; travels inside an [`io::Error`] of kind `InvalidData`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The body is longer or shorter than promised.
+    #[error("body is {found} bytes long, expected {expected}")]
+    Length {
+        /// Bytes promised.
+        expected: u64,
+        /// Bytes that came, or one more than promised when there are too many.
+        found: u64,
+    },
+    /// The body hashes to something else.
+    #[error("digest of the body is {found}, expected {expected}")]
+    Digest {
+        /// Digest promised.
+        expected: Digest,
+        /// Digest of the bytes that came.
+        found: Digest,
+    },
+}
+
+impl<R: Read> Verifying<R> {
+    /// Wraps `inner`, which must yield exactly `len` bytes that hash to `digest`.
+    pub fn new(inner: R, digest: Digest, len: u64) -> Self {
+        let hasher = match digest {
+            Digest::Sha256(_) => AnyHasher::Sha256(Sha256::new()),
+            Digest::Sha512(_) => AnyHasher::Sha512(Box::default()),
+        };
+        Self { inner, hasher, expected: digest, expected_len: len, read: 0, checked: false }
+    }
+
+    fn check_end(&mut self) -> Result<(), Mismatch> {
+        let found = match std::mem::replace(&mut self.hasher, AnyHasher::Sha256(Sha256::new())) {
+            AnyHasher::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
+            AnyHasher::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
+        };
+        if self.read != self.expected_len {
+            return Err(Mismatch::Length { expected: self.expected_len, found: self.read });
+        }
+        if found != self.expected {
+            return Err(Mismatch::Digest { expected: self.expected, found });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Verifying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = self.inner.read(buffer)?;
+        if count == 0 {
+            if !self.checked {
+                self.check_end().map_err(invalid_data)?;
+                self.checked = true;
+            }
+            return Ok(0);
+        }
+        let bytes = buffer.get(..count).unwrap_or_default();
+        self.read = self.read.saturating_add(count as u64);
+        if self.read > self.expected_len {
+            let found = self.expected_len.saturating_add(1);
+            return Err(invalid_data(Mismatch::Length { expected: self.expected_len, found }));
+        }
+        match &mut self.hasher {
+            AnyHasher::Sha256(hasher) => hasher.update(bytes),
+            AnyHasher::Sha512(hasher) => hasher.update(bytes),
+        }
+        Ok(count)
+    }
+}
+
+impl<R> fmt::Debug for Verifying<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifying")
+            .field("expected", &self.expected)
+            .field("expected_len", &self.expected_len)
+            .field("read", &self.read)
+            .finish_non_exhaustive()
+    }
+}
+
+fn invalid_data(mismatch: Mismatch) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, mismatch)
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+}
+
+fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let digits = digits.as_bytes();
+    if digits.len() != N.checked_mul(2)? {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Keeps hostile strings out of error messages: at most 100 characters, the rest cut.
+fn shorten(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn digest_text_round_trips() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.parse::<Digest>().unwrap(), Digest::of(b""));
+        let long = format!("sha512:{}", "0a".repeat(64));
+        assert_eq!(long.parse::<Digest>().unwrap().to_string(), long);
+    }
+
+    #[test]
+    fn malformed_digests_are_refused() {
+        for text in ["", "sha256", "sha256:", "sha256:zz", "md5:00", &EMPTY.to_uppercase(), &EMPTY[..70]] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn verifying_passes_the_promised_body_only() {
+        let read = |body: &[u8], digest: Digest, len: u64| {
+            let mut out = Vec::new();
+            Verifying::new(body, digest, len).read_to_end(&mut out).map(|_| out)
+        };
+        let digest = Digest::of(b"abc");
+        assert_eq!(read(b"abc", digest, 3).unwrap(), b"abc");
+        let message = |result: io::Result<Vec<u8>>| result.unwrap_err().to_string();
+        assert_eq!(message(read(b"abcd", digest, 3)), "body is 4 bytes long, expected 3");
+        assert_eq!(message(read(b"ab", digest, 3)), "body is 2 bytes long, expected 3");
+        assert!(message(read(b"abd", digest, 3)).starts_with("digest of the body is sha256:a52d"));
+    }
+}

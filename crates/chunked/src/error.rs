@@ -1,0 +1,81 @@
+//! What can go wrong with a layer, and what a caller can do about it.
+
+use std::io;
+
+use crate::digest::{Digest, InvalidDigest};
+
+/// What a failure means to the caller: whether to fall back, retry, refuse or look at the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Valid, but not something this program handles; a plainer way may work.
+    Unsupported,
+    /// May work when tried again.
+    Transient,
+    /// The bytes are wrong: truncated, damaged, or lying. Never retried, never downgraded.
+    Corrupt,
+    /// The other side refuses.
+    Denied,
+    /// What was asked for is not there.
+    Missing,
+    /// This machine failed: disk, memory, permissions.
+    Local,
+}
+
+/// A failure to read, write or check a layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Reading the input failed.
+    #[error("cannot read {what}")]
+    Read {
+        /// What was being read.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Writing the output failed.
+    #[error("cannot write {what}")]
+    Write {
+        /// What was being written.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Bytes do not hash to the digest that vouches for them.
+    #[error("digest of the {what} is {found}, expected {expected}")]
+    DigestMismatch {
+        /// What was hashed.
+        what: &'static str,
+        /// The digest promised.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// A digest string is malformed.
+    #[error("the {what} is malformed")]
+    InvalidDigest {
+        /// What the digest is of.
+        what: &'static str,
+        /// What is wrong with it.
+        source: InvalidDigest,
+    },
+    /// A thread of the pipeline ended without a result; only a defect of this program does that.
+    #[error("a worker of the pipeline ended without a result")]
+    WorkerLost,
+}
+
+impl Error {
+    /// Says what the failure means to the caller.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
+            Self::Read { .. } | Self::Write { .. } | Self::WorkerLost => Class::Local,
+            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
+        }
+    }
+}
+
+/// Tells errors about the bytes (truncated, damaged) from errors of the machine.
+fn is_bad_data(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput)
+}

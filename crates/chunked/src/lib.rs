@@ -1,0 +1,18 @@
+//! A container image layer as bytes: read, write, check and plan zstd:chunked.
+//!
+//! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
+//! [`source::RangeSource`] for blobs that are somewhere else.
+
+pub mod digest;
+pub mod entry;
+pub mod error;
+pub mod limits;
+pub mod range;
+pub mod source;
+
+pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
+pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
+pub use error::{Class, Error};
+pub use limits::Limits;
+pub use range::{BlobRange, FileRange};
+pub use source::RangeSource;

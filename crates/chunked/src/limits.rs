@@ -1,0 +1,34 @@
+//! Bounds on what a parser of outside bytes accepts.
+
+/// Bounds that every parser of this crate is given. Nothing is allocated from a number that an input claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a compressed TOC. Default 150 MiB, as the reference puller (containers/storage) allows.
+    pub toc_blob_len: u64,
+    /// Bytes of a TOC's JSON, counted while it is decompressed: stops a small bomb. Default 1 GiB.
+    pub toc_len: u64,
+    /// Bytes of a compressed tar-split. Default 150 MiB.
+    pub tar_split_blob_len: u64,
+    /// Bytes of a tar-split's JSON, counted while it is decompressed. Default 4 GiB.
+    pub tar_split_len: u64,
+    /// Entries of a TOC, files and chunks together: stops memory exhaustion by tiny rows. Default 16 million.
+    pub entries: u64,
+    /// Bytes of one name, link name, or extended attribute. Default 64 KiB, the kernel's bound on attribute values.
+    pub string_len: u64,
+    /// Bytes of the pax headers or GNU long name before one tar member. Default 1 MiB, as Go's archive/tar.
+    pub tar_extension_len: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            toc_blob_len: 150 << 20,
+            toc_len: 1 << 30,
+            tar_split_blob_len: 150 << 20,
+            tar_split_len: 4 << 30,
+            entries: 16_000_000,
+            string_len: 64 << 10,
+            tar_extension_len: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The `morsel` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Container images by reference: OCI layouts and archives, and converting what they hold.
