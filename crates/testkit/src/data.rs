@@ -56,6 +56,11 @@ impl Read for Stream {
     }
 }
 
+/// Returns 64 bytes after which the chunker always cuts, whatever stood before them: its window is exactly that long.
+pub fn cut() -> Vec<u8> {
+    stream(0, 16_602).split_off(16_602 - 64)
+}
+
 /// Returns `len` bytes of English-looking lines, which compress to about a quarter. Much faster than [`stream`].
 pub fn text(seed: u64, len: usize) -> Vec<u8> {
     const WORDS: [&str; 32] = [

@@ -3,4 +3,9 @@
 //! Everything here may panic: a test that cannot be set up has failed.
 
 pub mod data;
+pub mod oci;
+pub mod process;
+pub mod registry;
 pub mod tar;
+pub mod toc;
+pub mod tools;

@@ -28,7 +28,11 @@ pub fn rich() -> Vec<Member> {
         Member::char_device("./dev/null", 1, 3).mode(0o666),
         Member::block_device("./dev/loop0", 7, 0).mode(0o660).owner(0, 6),
         Member::fifo("./run/pipe").mode(0o600),
-        Member::file("./data/chunked", data::stream(0, 300_000)),
+        Member::file("./data/chunked", chunked()),
+        Member::file(
+            "./data/ends-in-cut",
+            [data::text(5, 900), data::cut(), data::text(6, 800), data::cut()].concat(),
+        ),
         Member::file("./data/holes", holes()),
         Member::file("./data/zeros", [0; 2048]),
         Member::file("./data/ends-in-hole", [data::stream(3, 100), vec![0; 5000]].concat()),
@@ -44,6 +48,12 @@ pub fn rich() -> Vec<Member> {
 /// Returns [`rich`] as an archive padded to 10 KiB records, as tar(1) writes.
 pub fn rich_tar() -> Vec<u8> {
     Tar::new().members(rich()).finish_blocked(20)
+}
+
+/// Returns a payload that is cut in four without being large.
+fn chunked() -> Vec<u8> {
+    let pieces = (2..5).map(|seed| [data::text(seed, 1000 * seed as usize), data::cut()].concat());
+    pieces.flatten().chain(data::stream(1, 500)).collect()
 }
 
 /// Returns a payload whose zero runs are just below, at and above the 1024 bytes that make a hole.
