@@ -7,6 +7,7 @@ pub mod chunker;
 pub mod digest;
 pub mod entry;
 pub mod error;
+pub mod frame;
 pub mod limits;
 pub mod range;
 pub mod source;
