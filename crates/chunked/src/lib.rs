@@ -6,9 +6,11 @@
 pub mod digest;
 pub mod entry;
 pub mod error;
+mod json;
 pub mod limits;
 pub mod range;
 pub mod source;
+pub mod tar_split;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
