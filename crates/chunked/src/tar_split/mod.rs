@@ -4,7 +4,15 @@
 //! tar. Its format is that of [vbatts/tar-split](https://github.com/vbatts/tar-split).
 
 mod crc64;
+mod invalid;
+mod paths;
+mod read;
+mod rebuild;
 mod write;
 
 pub use crc64::Crc64;
+pub use invalid::{Invalid, Problem};
+pub use paths::Paths;
+pub use read::{Reader, Record};
+pub use rebuild::rebuild;
 pub use write::Writer;
