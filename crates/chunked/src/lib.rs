@@ -3,6 +3,7 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod chunker;
 pub mod digest;
 pub mod entry;
 pub mod error;
@@ -10,6 +11,7 @@ mod json;
 pub mod limits;
 pub mod range;
 pub mod source;
+pub mod tar;
 pub mod tar_split;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use crate::digest::ContentDigest;
+use crate::tar::clean;
 
 /// Remembers paths, so that one that comes twice is noticed.
 ///
@@ -24,52 +25,9 @@ impl Paths {
     }
 }
 
-/// Cleans a path as Go's `filepath.Clean` does on Unix, without looking at any file.
-fn clean(name: &[u8]) -> Vec<u8> {
-    let rooted = name.first() == Some(&b'/');
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in name.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
-            b".." if rooted => {}
-            _ => parts.push(part),
-        }
-    }
-    let joined = parts.join(&b'/');
-    match (rooted, joined.is_empty()) {
-        (true, _) => [b"/", joined.as_slice()].concat(),
-        (false, true) => b".".to_vec(),
-        (false, false) => joined,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_cleaned_as_in_go() {
-        for (name, expected) in [
-            ("", "."),
-            (".", "."),
-            ("./", "."),
-            ("a", "a"),
-            ("./a//b/", "a/b"),
-            ("a/./b/../c", "a/c"),
-            ("a/..", "."),
-            ("../a", "../a"),
-            ("a/../../b", "../b"),
-            ("../../a/..", "../.."),
-            ("/", "/"),
-            ("//a", "/a"),
-            ("/../a", "/a"),
-            ("/a/..", "/"),
-            ("a/...", "a/..."),
-        ] {
-            assert_eq!(String::from_utf8(clean(name.as_bytes())).unwrap(), expected, "{name}");
-        }
-    }
 
     #[test]
     fn a_path_is_new_once() {
