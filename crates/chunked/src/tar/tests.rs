@@ -195,8 +195,11 @@ fn sample() -> Vec<u8> {
     tar
 }
 
+/// Names, raw bytes and content of a tar.
+type Walked = (Vec<Vec<u8>>, Vec<u8>, Vec<u8>);
+
 /// Walks `tar` given in pieces; returns the members' names, and what was raw and what content.
-fn walked(tar: &[u8], piece: usize) -> Result<(Vec<Vec<u8>>, Vec<u8>, Vec<u8>), Invalid> {
+fn walked(tar: &[u8], piece: usize) -> Result<Walked, Invalid> {
     let (mut names, mut raw, mut content) = (Vec::new(), Vec::new(), Vec::new());
     let mut walk = Walk::new(&Limits::default());
     for mut bytes in tar.chunks(piece) {
