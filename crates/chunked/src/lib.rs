@@ -8,10 +8,12 @@ pub mod digest;
 pub mod entry;
 pub mod error;
 pub mod frame;
+mod json;
 pub mod limits;
 pub mod range;
 pub mod source;
 pub mod tar;
+pub mod tar_split;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
