@@ -7,12 +7,15 @@ pub mod digest;
 pub mod entry;
 pub mod error;
 pub mod limits;
+pub mod location;
 pub mod range;
 pub mod source;
+pub mod toc;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};
 pub use limits::Limits;
+pub use location::{Located, Location};
 pub use range::{BlobRange, FileRange};
 pub use source::RangeSource;
