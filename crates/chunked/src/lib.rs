@@ -3,13 +3,16 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod chunker;
 pub mod digest;
 pub mod entry;
 pub mod error;
+mod json;
 pub mod limits;
 pub mod location;
 pub mod range;
 pub mod source;
+pub mod tar;
 pub mod toc;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};

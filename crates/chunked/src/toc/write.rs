@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::digest::{ContentDigest, TarSplitDigest};
 use crate::entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
+use crate::json;
 use crate::toc::instant;
 
 /// Writes a TOC, entry by entry, as the bytes that containers/storage's converter writes.
@@ -81,10 +82,10 @@ impl<W: Write> Writer<W> {
             self.row.push(b',');
         }
         self.row.extend_from_slice(br#"{"type":"#);
-        push_string(&mut self.row, kind);
+        json::string(kind, &mut self.row);
         // Unlike all others, the name is there even when it is empty.
         self.row.extend_from_slice(br#","name":"#);
-        push_string(&mut self.row, name);
+        json::string(name, &mut self.row);
     }
 
     fn end_row(&mut self) -> io::Result<()> {
@@ -130,7 +131,7 @@ impl Row<'_> {
     fn xattrs(&mut self, xattrs: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
         for (index, (name, value)) in xattrs.iter().enumerate() {
             self.0.write_all(if index == 0 { br#","xattrs":{"# } else { b"," })?;
-            push_string(self.0, name);
+            json::string(name, self.0);
             write!(self.0, r#":"{}""#, Base64Display::new(value, &STANDARD))?;
         }
         self.0.write_all(if xattrs.is_empty() { b"" } else { b"}" })
@@ -150,7 +151,7 @@ impl Row<'_> {
     fn string(&mut self, key: &str, value: &str) -> io::Result<()> {
         if !value.is_empty() {
             write!(self.0, r#","{key}":"#)?;
-            push_string(self.0, value);
+            json::string(value, self.0);
         }
         Ok(())
     }
@@ -173,38 +174,6 @@ fn type_name(kind: EntryKind) -> &'static str {
         EntryKind::BlockDevice => "block",
         EntryKind::Directory => "dir",
         EntryKind::Fifo => "fifo",
-    }
-}
-
-/// Appends `text` in quotes, escaped as the reference does: what JSON needs, and what HTML and JavaScript would trip on.
-fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    let mut rest = text;
-    while let Some(at) = rest.find(is_escaped) {
-        let (plain, tail) = rest.split_at(at);
-        out.extend_from_slice(plain.as_bytes());
-        let mut tail = tail.chars();
-        if let Some(character) = tail.next() {
-            push_escape(out, character);
-        }
-        rest = tail.as_str();
-    }
-    out.extend_from_slice(rest.as_bytes());
-    out.push(b'"');
-}
-
-fn is_escaped(character: char) -> bool {
-    matches!(character, '\0'..='\x1f' | '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
-}
-
-fn push_escape(out: &mut Vec<u8>, character: char) {
-    match character {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        other => out.extend_from_slice(format!("\\u{:04x}", u32::from(other)).as_bytes()),
     }
 }
 
@@ -314,17 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped_as_the_reference_does() {
-        let text = |name: &str| {
-            let mut out = Vec::new();
-            push_string(&mut out, name);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(text("a\"b\\c"), r#""a\"b\\c""#);
-        assert_eq!(text("<&>"), r#""\u003c\u0026\u003e""#);
-        assert_eq!(text("\n\r\t\u{0}\u{8}\u{1f}"), r#""\n\r\t\u0000\u0008\u001f""#);
-        assert_eq!(text("\u{2028}\u{2029}"), r#""\u2028\u2029""#);
-        assert_eq!(text("é 🦀 '/\u{7f}\u{202a}"), "\"é 🦀 '/\u{7f}\u{202a}\"");
+    fn names_attributes_and_targets_are_escaped() {
+        let link = Entry { link_name: "<b>".into(), ..Entry::new(EntryKind::Symlink, "a\"&") };
+        let entry = Entry { xattrs: [("user.\n".into(), vec![])].into(), ..link };
+        insta::assert_snapshot!(rows(&[entry]), @r#"{"version":1,"entries":[{"type":"symlink","name":"a\"\u0026","linkName":"\u003cb\u003e","xattrs":{"user.\n":""}}]}"#);
     }
 
     #[test]
