@@ -10,14 +10,17 @@ pub mod error;
 pub mod frame;
 mod json;
 pub mod limits;
+pub mod location;
 pub mod range;
 pub mod source;
 pub mod tar;
 pub mod tar_split;
+pub mod toc;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};
 pub use limits::Limits;
+pub use location::{Located, Location};
 pub use range::{BlobRange, FileRange};
 pub use source::RangeSource;
