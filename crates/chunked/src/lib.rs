@@ -3,16 +3,33 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod annotations;
+pub mod chunker;
+pub mod convert;
+pub mod dialect;
 pub mod digest;
 pub mod entry;
 pub mod error;
+pub mod footer;
+pub mod frame;
+pub mod input;
+mod json;
 pub mod limits;
+pub mod location;
 pub mod range;
 pub mod source;
+pub mod tar;
+pub mod tar_split;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod toc;
+mod zstd_read;
 
+pub use dialect::Dialect;
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};
 pub use limits::Limits;
+pub use location::{Located, Location};
 pub use range::{BlobRange, FileRange};
 pub use source::RangeSource;
