@@ -59,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
+    #[error(transparent)]
+    Toc(#[from] crate::toc::Invalid),
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
     WorkerLost,
@@ -70,6 +73,8 @@ impl Error {
         match self {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::WorkerLost => Class::Local,
+            Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
+            Self::Toc(_) => Class::Corrupt,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
         }
     }
