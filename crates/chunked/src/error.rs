@@ -59,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
+    #[error(transparent)]
+    Toc(#[from] crate::toc::Invalid),
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
@@ -86,7 +89,9 @@ impl Error {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
-            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } | Self::TarSplit(_) => Class::Corrupt,
+            Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
+            Self::Toc(_) | Self::TarSplit(_) => Class::Corrupt,
+            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
         }
     }
 }
