@@ -59,6 +59,12 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// Bytes that should be a tar are none.
+    #[error(transparent)]
+    Tar(#[from] crate::tar::Invalid),
+    /// The TOC and the tar tell different stories.
+    #[error(transparent)]
+    Inconsistent(#[from] crate::audit::Inconsistent),
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
@@ -73,7 +79,11 @@ impl Error {
         match self {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::WorkerLost => Class::Local,
-            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } | Self::TarSplit(_) => Class::Corrupt,
+            Self::DigestMismatch { .. }
+            | Self::InvalidDigest { .. }
+            | Self::TarSplit(_)
+            | Self::Tar(_)
+            | Self::Inconsistent(_) => Class::Corrupt,
         }
     }
 }

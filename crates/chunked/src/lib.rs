@@ -3,6 +3,7 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod audit;
 pub mod chunker;
 pub mod digest;
 pub mod entry;
