@@ -3,11 +3,14 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod annotations;
 pub mod audit;
 pub mod chunker;
+pub mod dialect;
 pub mod digest;
 pub mod entry;
 pub mod error;
+pub mod footer;
 pub mod frame;
 mod json;
 pub mod limits;
@@ -16,8 +19,13 @@ pub mod range;
 pub mod source;
 pub mod tar;
 pub mod tar_split;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod toc;
+#[cfg_attr(not(test), expect(dead_code, reason = "layers are opened with the next changes"))]
+mod zstd_read;
 
+pub use dialect::Dialect;
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};
