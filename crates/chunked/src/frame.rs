@@ -90,8 +90,7 @@ impl Encoder {
     /// # Errors
     /// When libzstd cannot get memory.
     pub fn piece(&mut self, content: &[u8], last: bool, out: &mut Vec<u8>) -> io::Result<()> {
-        let directive =
-            if last { ZSTD_EndDirective::ZSTD_e_end } else { ZSTD_EndDirective::ZSTD_e_continue };
+        let directive = if last { ZSTD_EndDirective::ZSTD_e_end } else { ZSTD_EndDirective::ZSTD_e_continue };
         let mut input = InBuffer::around(content);
         loop {
             out.reserve(zstd_safe::CCtx::out_size());
@@ -200,7 +199,11 @@ mod tests {
         let (mut decoder, mut back, mut ended) = (Decoder::new(), Vec::new(), false);
         for piece in frame.chunks(1000) {
             assert!(!ended);
-            ended = decoder.piece(piece, |bytes| Ok(back.extend_from_slice(bytes))).unwrap();
+            let mut keep = |bytes: &[u8]| {
+                back.extend_from_slice(bytes);
+                Ok(())
+            };
+            ended = decoder.piece(piece, &mut keep).unwrap();
         }
         assert!(ended && back == content);
     }

@@ -6,12 +6,14 @@
 pub mod annotations;
 pub mod audit;
 pub mod chunker;
+pub mod convert;
 pub mod dialect;
 pub mod digest;
 pub mod entry;
 pub mod error;
 pub mod footer;
 pub mod frame;
+pub mod input;
 mod json;
 pub mod limits;
 pub mod location;
@@ -22,7 +24,6 @@ pub mod tar_split;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod toc;
-#[cfg_attr(not(test), expect(dead_code, reason = "layers are opened with the next changes"))]
 mod zstd_read;
 
 pub use dialect::Dialect;

@@ -28,6 +28,11 @@ impl<R: BufRead> ZstdReader<R> {
         context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(invalid_data)?;
         Ok(Self { inner, context, in_frame: false })
     }
+
+    /// Gives the input back, at the first byte that was not needed.
+    pub(crate) fn into_inner(self) -> R {
+        self.inner
+    }
 }
 
 impl<R: BufRead> Read for ZstdReader<R> {
