@@ -97,6 +97,15 @@ pub enum Problem {
         /// The size in the header.
         expected: u64,
     },
+    /// A segment differs from the tar it should rebuild.
+    #[error("holds other bytes than the tar")]
+    OtherBytes,
+    /// The stream ends before the tar does.
+    #[error("is missing, the tar goes on")]
+    Missing,
+    /// The stream goes on beyond the end of the tar.
+    #[error("goes on, the tar has ended")]
+    Surplus,
     /// The content of a file is not as long as the tar's.
     #[error("needs {expected} bytes of `{path}`, found {found}")]
     ContentLen {
