@@ -80,6 +80,9 @@ pub enum Error {
         /// What differs.
         what: &'static str,
     },
+    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
+    #[error(transparent)]
+    Toc(#[from] crate::toc::Invalid),
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
     WorkerLost,
@@ -92,6 +95,8 @@ impl Error {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
+            Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
+            Self::Toc(_) => Class::Corrupt,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
             Self::TarSplit(_) | Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
         }
