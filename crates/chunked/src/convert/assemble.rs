@@ -153,7 +153,7 @@ impl<W: Write> Assembler<W> {
         let file_start = chunks.last().map_or(0, |last| last.file.end());
         let ranges = FileRange::with_len(file_start, framed.len).zip(BlobRange::new(start, self.frame_start));
         if let (Some((file, blob)), Listing::Toc(_)) = (ranges, &self.listing) {
-            chunks.push(Chunk { file, blob, digest: Some(digest), kind });
+            chunks.push(Chunk { file, blob, inner_offset: 0, digest: Some(digest), kind });
         }
     }
 
