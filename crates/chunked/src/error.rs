@@ -65,6 +65,12 @@ pub enum Error {
     /// A TOC is malformed, contradicts itself, or is more than the limits allow.
     #[error(transparent)]
     Toc(#[from] crate::toc::Invalid),
+    /// Bytes that should be a tar are none.
+    #[error(transparent)]
+    Tar(#[from] crate::tar::Invalid),
+    /// The TOC and the tar tell different stories.
+    #[error(transparent)]
+    Inconsistent(#[from] crate::audit::Inconsistent),
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
@@ -79,6 +85,8 @@ pub enum Error {
     SelfCheck {
         /// What differs.
         what: &'static str,
+        /// How, where more is known.
+        source: Option<Box<Error>>,
     },
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
@@ -94,6 +102,7 @@ impl Error {
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
             Self::Misplaced(_) | Self::Toc(_) | Self::TarSplit(_) => Class::Corrupt,
+            Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
         }
     }
