@@ -277,7 +277,14 @@ pub enum Mismatch {
 impl<R: Read> Verifying<R> {
     /// Wraps `inner`, which must yield exactly `len` bytes that hash to `digest`.
     pub fn new(inner: R, digest: Digest, len: u64) -> Self {
-        Self { inner, hasher: AnyHasher::like(&digest), expected: digest, expected_len: len, read: 0, checked: false }
+        Self {
+            inner,
+            hasher: AnyHasher::like(&digest),
+            expected: digest,
+            expected_len: len,
+            read: 0,
+            checked: false,
+        }
     }
 
     fn check_end(&mut self) -> Result<(), Mismatch> {
