@@ -59,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
+    #[error(transparent)]
+    Toc(#[from] crate::toc::Invalid),
     /// Bytes that should be a tar are none.
     #[error(transparent)]
     Tar(#[from] crate::tar::Invalid),
@@ -79,10 +82,9 @@ pub enum Error {
     SelfCheck {
         /// What differs.
         what: &'static str,
+        /// How, where more is known.
+        source: Option<Box<Error>>,
     },
-    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
-    #[error(transparent)]
-    Toc(#[from] crate::toc::Invalid),
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
     WorkerLost,
@@ -96,9 +98,8 @@ impl Error {
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
-            Self::Toc(_) => Class::Corrupt,
+            Self::Toc(_) | Self::TarSplit(_) | Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
-            Self::TarSplit(_) | Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
         }
     }
 }
