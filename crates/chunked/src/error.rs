@@ -77,5 +77,8 @@ impl Error {
 
 /// Tells errors about the bytes (truncated, damaged) from errors of the machine.
 fn is_bad_data(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput
+    )
 }

@@ -3,12 +3,14 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod chunker;
 pub mod digest;
 pub mod entry;
 pub mod error;
 pub mod limits;
 pub mod range;
 pub mod source;
+pub mod tar;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};

@@ -1,0 +1,138 @@
+//! Tar members, read from bytes: one header with its extensions at a time.
+//!
+//! What a header means follows Go's `archive/tar`, because that is the reader that wrote and checks every TOC in the
+//! field: pax records override the header, a GNU long name overrides both, a typeflag of NUL is a regular file or, with
+//! a trailing slash, a directory.
+
+mod header;
+mod member;
+mod path;
+mod pax;
+
+pub use header::BLOCK_LEN;
+pub use member::{Member, Unfaithful};
+pub use path::clean;
+
+use crate::limits::Limits;
+use header::Header;
+
+/// Says why bytes are not a tar header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The header's checksum does not match its bytes.
+    #[error("tar header has checksum {found}, its bytes sum to {expected}")]
+    Checksum {
+        /// Sum of the header's bytes.
+        expected: u64,
+        /// Sum the header claims.
+        found: u64,
+    },
+    /// A number is neither octal nor base-256, or does not fit.
+    #[error("tar header has no valid number in its field `{0}`")]
+    Number(&'static str),
+    /// A pax record is malformed.
+    #[error("pax header has a malformed record{}", .0.map(|key| format!(" `{key}`")).unwrap_or_default())]
+    Pax(Option<&'static str>),
+    /// A pax header or GNU long name is larger than the limit.
+    #[error("tar extension header is {len} bytes long, the limit is {limit}")]
+    ExtensionTooLong {
+        /// Bytes claimed.
+        len: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// One block of zeros is followed by something else: neither an end nor a header.
+    #[error("tar has a single zero block that is not at its end")]
+    LoneZeroBlock,
+}
+
+/// What the bytes at a member boundary are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The answer needs at least this many bytes from the boundary, more than were given.
+    NeedMore(usize),
+    /// A member whose headers, extensions included, take `header_len` bytes; its payload follows.
+    Member {
+        /// Bytes from the boundary to the payload, a multiple of 512.
+        header_len: usize,
+        /// What the headers say.
+        member: Box<Member>,
+    },
+    /// The two zero blocks that end a tar.
+    End,
+}
+
+/// Reads the member that starts at the first byte of `bytes`.
+///
+/// # Errors
+/// [`Invalid`] when the bytes cannot be a header, whatever follows them.
+pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
+    let mut extensions = Extensions::default();
+    let mut at = 0usize;
+    loop {
+        let Some(block) = block_at(bytes, at) else {
+            return Ok(Step::NeedMore(at.saturating_add(BLOCK_LEN)));
+        };
+        if block == &[0; BLOCK_LEN] {
+            return end(bytes, at);
+        }
+        let header = Header::parse(block)?;
+        at = at.saturating_add(BLOCK_LEN);
+        if !matches!(header.typeflag, b'x' | b'L' | b'K') {
+            let member = Box::new(Member::new(header, extensions)?);
+            return Ok(Step::Member { header_len: at, member });
+        }
+        let len = extension_len(&header, limits)?;
+        let padded = len.next_multiple_of(BLOCK_LEN);
+        let Some(payload) = at.checked_add(len).and_then(|end| bytes.get(at..end)) else {
+            return Ok(Step::NeedMore(at.saturating_add(padded)));
+        };
+        extensions.add(header.typeflag, payload)?;
+        at = at.saturating_add(padded);
+    }
+}
+
+/// What pax headers and GNU long names say about the member that follows them.
+#[derive(Debug, Default)]
+struct Extensions {
+    pax: pax::Records,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+}
+
+impl Extensions {
+    fn add(&mut self, typeflag: u8, payload: &[u8]) -> Result<(), Invalid> {
+        let text = || payload.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        match typeflag {
+            b'L' => self.long_name = Some(text()),
+            b'K' => self.long_link = Some(text()),
+            _ => self.pax = pax::Records::parse(payload)?,
+        }
+        Ok(())
+    }
+}
+
+fn extension_len(header: &Header, limits: &Limits) -> Result<usize, Invalid> {
+    let len = u64::try_from(header.size).map_err(|_| Invalid::Number("size"))?;
+    let limit = limits.tar_extension_len;
+    match usize::try_from(len) {
+        Ok(fits) if len <= limit => Ok(fits),
+        _ => Err(Invalid::ExtensionTooLong { len, limit }),
+    }
+}
+
+fn end(bytes: &[u8], at: usize) -> Result<Step, Invalid> {
+    let second = at.saturating_add(BLOCK_LEN);
+    match block_at(bytes, second) {
+        None => Ok(Step::NeedMore(second.saturating_add(BLOCK_LEN))),
+        Some(block) if block == &[0; BLOCK_LEN] => Ok(Step::End),
+        Some(_) => Err(Invalid::LoneZeroBlock),
+    }
+}
+
+fn block_at(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK_LEN]> {
+    bytes.get(at..)?.first_chunk()
+}
+
+#[cfg(test)]
+mod tests;
