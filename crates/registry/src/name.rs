@@ -228,7 +228,7 @@ mod tests {
         #[test]
         fn text_round_trips(
             host in proptest::option::of("[a-z]{1,4}\\.[A-Za-z0-9]{1,4}(:[0-9]{1,4})?/"),
-            repository in "[a-z0-9]{1,4}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,4}){0,2}",
+            repository in "[a-z0-9]{1,4}((_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,4}(\\.[a-z0-9]{1,4})?){0,2}",
             tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9_.-]{0,10}"),
             digest in any::<bool>(),
         ) {
