@@ -1,7 +1,13 @@
 //! What can go wrong with an image, and what a caller can do about it.
 
-use chunked::Class;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use chunked::{BlobDigest, Class};
+
+use crate::image;
+use crate::platform;
 use crate::reference::{self, Reference};
 
 /// A failure to find, read, write or convert an image.
@@ -11,18 +17,175 @@ pub enum Error {
     /// A reference is malformed.
     #[error(transparent)]
     Reference(#[from] reference::Invalid),
+    /// A platform is malformed.
+    #[error(transparent)]
+    Platform(#[from] platform::Invalid),
     /// The transport is known, but not built yet.
     #[error("cannot open `{0}`: registries over HTTP are not supported yet; a file is written `./NAME`")]
-    Http(Reference),
+    Http(Box<Reference>),
+    /// The transport can be read but not written.
+    #[error("cannot write `{0}`: expected `oci:` or `oci-archive:`")]
+    ReadOnly(Box<Reference>),
+    /// The operating system refused.
+    #[error("cannot {action} {}", show(path))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something else is where a file has to be.
+    #[error("{} is not a regular file", show(path))]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file is larger than anything it could sensibly hold.
+    #[error("{} is longer than {limit} bytes", show(path))]
+    FileTooLong {
+        /// Which.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A directory or tar is not an OCI layout.
+    #[error("{} is not an OCI image layout: it has no `{missing}`", show(path))]
+    NotALayout {
+        /// The directory or tar.
+        path: PathBuf,
+        /// The file that every layout has.
+        missing: &'static str,
+    },
+    /// The layout is of a version to come.
+    #[error("{} is an OCI image layout of version `{version}`, expected `1.0.0`", show(path))]
+    LayoutVersion {
+        /// The directory or tar.
+        path: PathBuf,
+        /// The version it states.
+        version: String,
+    },
+    /// A file of a layout is malformed.
+    #[error("{} is malformed: {source}", show(path))]
+    LayoutFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
+    /// There is no image of that name.
+    #[error("`{reference}` does not exist; {}", Present(present))]
+    NoSuchImage {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// Names of the images that are there.
+        present: Vec<String>,
+    },
+    /// The reference fits several images.
+    #[error("`{reference}` could be any of several images; {}", Present(present))]
+    SeveralImages {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// Names of the images that are there.
+        present: Vec<String>,
+    },
+    /// A manifest, index or configuration is not what it should be.
+    #[error("document {digest} of `{place}` is not valid: {source}")]
+    Document {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the document.
+        digest: Box<BlobDigest>,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
+    /// A blob that the image needs is not there.
+    #[error("blob {digest} of `{place}` is missing")]
+    NoBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+    },
+    /// A blob has another length than its descriptor says.
+    #[error("blob {digest} of `{place}` is {found} bytes long, its descriptor says {expected}")]
+    BlobLen {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+        /// Bytes promised.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// A blob could not be read, or is not what its descriptor promises.
+    #[error("cannot read blob {digest} of `{place}`: {source}")]
+    ReadBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A blob could not be written.
+    #[error("cannot write a blob of `{place}`")]
+    WriteBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
 impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::Reference(_) | Self::Http(_) => Class::Unsupported,
+            Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
+            Self::LayoutVersion { .. } => Class::Unsupported,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
+            Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
+            Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotALayout { .. } => Class::Missing,
+            Self::SeveralImages { .. } => Class::Missing,
+            Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
+            Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
+            Self::ReadBlob { source, .. } => match source.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Class::Corrupt,
+                _ => Class::Local,
+            },
         }
     }
+}
+
+/// Lists the images that are there instead.
+struct Present<'a>(&'a [String]);
+
+impl fmt::Display for Present<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        let Some((first, rest)) = self.0.split_first() else {
+            return f.write_str("no image there has a name");
+        };
+        write!(f, "there are: {first}")?;
+        rest.iter().take(SHOWN - 1).try_for_each(|name| write!(f, ", {name}"))?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Makes an error of the operating system one that says what was tried on what.
+pub(crate) fn at_path<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source: source.into() }
+}
+
+fn show(path: &Path) -> String {
+    format!("`{}`", shorten(&path.to_string_lossy()))
 }
 
 /// Keeps hostile strings out of error messages: at most 100 characters, the rest cut, control characters replaced.

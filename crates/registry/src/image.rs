@@ -2,6 +2,7 @@
 
 use std::io;
 
+use chunked::Class;
 use chunked::digest::{BlobDigest, DiffId, Mismatch, Verifying};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,16 @@ pub enum Invalid {
     /// A field would make other programs read another image than this one does.
     #[error("field `{0}` makes it ambiguous")]
     Ambiguous(String),
+}
+
+impl Invalid {
+    /// Says what the failure means to the caller.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::SchemaVersion(_) | Self::MediaType(_) => Class::Unsupported,
+            _ => Class::Corrupt,
+        }
+    }
 }
 
 /// One image: its configuration and its layers, the lowest first.
