@@ -41,15 +41,10 @@ impl Chunker {
         Self::default()
     }
 
-    /// Returns the offset before which no later cut can lie: everything up to it belongs to a cut already made or to the
-    /// current chunk.
-    pub fn settled(&self) -> u64 {
-        self.scanned.saturating_sub(self.undecided as u64)
-    }
-
-    /// Tells what the current chunk is, as far as it is settled.
-    pub fn current(&self) -> ChunkKind {
-        if self.in_hole { ChunkKind::Zeros } else { ChunkKind::Data }
+    /// Returns how many of the bytes given last may still turn out to be the start of a hole: fewer than 1024 zeros. No
+    /// later cut lies before them.
+    pub fn undecided(&self) -> usize {
+        self.undecided
     }
 
     /// Scans the next bytes of the file and adds the cuts they settle.

@@ -59,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// A tar-split stream is malformed, or does not fit the content it is put together with.
+    #[error(transparent)]
+    TarSplit(#[from] crate::tar_split::Invalid),
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
     WorkerLost,
@@ -70,7 +73,7 @@ impl Error {
         match self {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::WorkerLost => Class::Local,
-            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
+            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } | Self::TarSplit(_) => Class::Corrupt,
         }
     }
 }

@@ -98,7 +98,7 @@ pub enum Unfaithful {
 
 impl Member {
     pub(super) fn new(header: Header, extensions: Extensions) -> Result<Self, Invalid> {
-        let Extensions { pax, long_name, long_link } = extensions;
+        let Extensions { pax, long_name, long_link, .. } = extensions;
         let name = nonempty(long_name).or(pax.path).unwrap_or(header.name);
         let typeflag = match header.typeflag {
             0 if name.last() == Some(&b'/') => b'5',
@@ -174,7 +174,8 @@ impl Member {
         })
     }
 
-    fn kind(&self) -> Option<EntryKind> {
+    /// Returns the TOC's type for the member; `None` when there is none.
+    pub fn kind(&self) -> Option<EntryKind> {
         Some(match self.typeflag {
             b'0' => EntryKind::Regular,
             b'1' => EntryKind::Hardlink,

@@ -8,10 +8,12 @@ mod header;
 mod member;
 mod path;
 mod pax;
+mod walk;
 
 pub use header::BLOCK_LEN;
 pub use member::{Member, Unfaithful};
 pub use path::clean;
+pub use walk::{Event, Walk};
 
 use crate::limits::Limits;
 use header::Header;
@@ -41,10 +43,23 @@ pub enum Invalid {
         /// Bytes allowed.
         limit: u64,
     },
+    /// More extension headers come before one member than any writer needs.
+    #[error("tar has more than {MOST_EXTENSIONS} extension headers before one member")]
+    TooManyExtensions,
+    /// The bytes end inside a header or inside a payload.
+    #[error("tar ends {missing} bytes early")]
+    Truncated {
+        /// Bytes that should have followed, as far as is known.
+        missing: u64,
+    },
     /// One block of zeros is followed by something else: neither an end nor a header.
     #[error("tar has a single zero block that is not at its end")]
     LoneZeroBlock,
 }
+
+/// Extension headers before one member: writers need a pax header, a long name and a long link. The bound keeps a member's
+/// header small and its parsing quick.
+const MOST_EXTENSIONS: usize = 8;
 
 /// What the bytes at a member boundary are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +98,10 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
             return Ok(Step::Member { header_len: at, member });
         }
         let len = extension_len(&header, limits)?;
+        extensions.count = extensions.count.saturating_add(1);
+        if extensions.count > MOST_EXTENSIONS {
+            return Err(Invalid::TooManyExtensions);
+        }
         let padded = len.next_multiple_of(BLOCK_LEN);
         let Some(payload) = at.checked_add(len).and_then(|end| bytes.get(at..end)) else {
             return Ok(Step::NeedMore(at.saturating_add(padded)));
@@ -98,6 +117,7 @@ struct Extensions {
     pax: pax::Records,
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
+    count: usize,
 }
 
 impl Extensions {

@@ -182,3 +182,66 @@ fn what_a_toc_cannot_express_is_named() {
     the extended attribute name of `a` is not UTF-8
     ");
 }
+
+/// A tar with a long name, content, padding and bytes after its end.
+fn sample() -> Vec<u8> {
+    let mut tar = block(b"dir/", b'5', "", |_| {});
+    tar.extend(pax(&[(b"path", &[b'n'; 300])]));
+    tar.extend(block(b"short", b'0', "00000001130", |_| {}));
+    tar.extend(padded(vec![7; 600]));
+    tar.extend(block(b"empty", b'0', "", |_| {}));
+    tar.extend([0; 1024]);
+    tar.extend(b"after the end");
+    tar
+}
+
+/// Names, raw bytes and content of a tar.
+type Walked = (Vec<Vec<u8>>, Vec<u8>, Vec<u8>);
+
+/// Walks `tar` given in pieces; returns the members' names, and what was raw and what content.
+fn walked(tar: &[u8], piece: usize) -> Result<Walked, Invalid> {
+    let (mut names, mut raw, mut content) = (Vec::new(), Vec::new(), Vec::new());
+    let mut walk = Walk::new(&Limits::default());
+    for mut bytes in tar.chunks(piece) {
+        while let Some(event) = walk.step(&mut bytes)? {
+            match event {
+                Event::Member(member) => names.push(member.name),
+                Event::Raw(bytes) => raw.extend_from_slice(bytes),
+                Event::Content(bytes) => content.extend_from_slice(bytes),
+            }
+        }
+        assert!(bytes.is_empty());
+    }
+    walk.finish().map(|()| (names, raw, content))
+}
+
+#[test]
+fn a_walk_meets_every_byte_however_it_is_fed() {
+    let tar = sample();
+    let whole = walked(&tar, tar.len()).unwrap();
+    assert_eq!(whole.0, [b"dir/".to_vec(), vec![b'n'; 300], b"empty".to_vec()]);
+    assert_eq!(whole.2, [7; 600]);
+    assert_eq!(whole.1.len() + whole.2.len(), tar.len());
+    for piece in [1, 7, 511, 512, 513, 1024, 2000] {
+        assert_eq!(walked(&tar, piece).unwrap(), whole, "{piece}");
+    }
+}
+
+#[test]
+fn a_walk_notices_a_missing_end() {
+    let tar = sample();
+    let missing = |len: usize| match walked(&tar[..len], 4096) {
+        Ok(_) => 0,
+        Err(Invalid::Truncated { missing }) => missing,
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!([0, 512, 4096].map(missing), [0; 3]);
+    assert_eq!([100, 600, 2100, 3000].map(missing), [412, 424, 972, 72]);
+    insta::assert_snapshot!(walked(&tar[..100], 4096).unwrap_err(), @"tar ends 412 bytes early");
+}
+
+#[test]
+fn extensions_without_end_are_refused() {
+    let tar = pax(&[]).repeat(1000);
+    insta::assert_snapshot!(walked(&tar, 512).unwrap_err(), @"tar has more than 8 extension headers before one member");
+}

@@ -1,0 +1,126 @@
+//! Turns a layer's tar into a zstd:chunked blob, on all cores, with the same bytes every time.
+//!
+//! ```text
+//!  input ──> intake ──slabs──> scan ──batches──> encode (jobs threads) ──in order──> assemble ──> output
+//!                └──slabs──> DiffID
+//! ```
+//!
+//! *Intake* decompresses into slabs of a megabyte, *scan* walks the tar and decides where frames are cut, *encode*
+//! compresses, hashes and checks them, *assemble* puts them in order and writes TOC, tar-split and footer. Where cuts lie
+//! depends on the tar alone, so neither the number of threads nor the input's compression changes a byte.
+//!
+//! Every prefix of the blob is plain zstd of a prefix of the tar. A layer that turns out, however late, not to be
+//! expressible as a TOC therefore just gets no TOC: see [`PlainReason`].
+
+mod assemble;
+mod encode;
+mod giant;
+mod intake;
+mod metadata;
+mod report;
+mod scan;
+mod slab;
+mod steps;
+
+use std::io::{Read, Write};
+use std::num::NonZeroUsize;
+use std::thread::{self, ScopedJoinHandle};
+
+use crossbeam_channel::bounded;
+
+pub use crate::frame::Level;
+pub use report::{Converted, Counts, Outcome, PlainReason, SelfCheck, Source};
+
+use crate::error::Error;
+use crate::limits::Limits;
+use slab::{Pool, SLAB_LEN};
+
+/// Fewest slabs that every stage can make progress with: the longest frame, header and batch held at once, and two more.
+const FEWEST_SLABS: usize = 24;
+
+/// How to convert. None of these but `level` changes the blob.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How hard to compress the frames.
+    pub level: Level,
+    /// Threads that compress; reading, hashing and writing have threads of their own.
+    pub jobs: NonZeroUsize,
+    /// Bytes of tar held between the stages, at least 24 MiB. Compressed frames, the compressed TOC and the contexts of
+    /// zstd come on top.
+    pub memory: usize,
+    /// Whether every frame is decoded again and compared, and TOC and tar-split read back and compared.
+    pub self_check: SelfCheck,
+    /// Bounds on what the tar may ask for.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// Level 3, as many jobs as there are processors, 64 MiB, self-check on.
+    fn default() -> Self {
+        Self {
+            level: Level::default(),
+            jobs: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            memory: 64 << 20,
+            self_check: SelfCheck::On,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Is told how far a conversion is.
+pub trait Progress: Sync {
+    /// `blob_len` more bytes of the input, as it is compressed, have been read.
+    fn read(&self, blob_len: u64);
+}
+
+/// Ignores progress.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+impl Progress for NoProgress {
+    fn read(&self, _: u64) {}
+}
+
+/// Converts the layer that `input` yields, plain or compressed with gzip or zstd, and writes the blob to `output`.
+///
+/// # Errors
+/// When the input is damaged ([`Class::Corrupt`](crate::Class)), when reading or writing fails, or when the self-check
+/// finds that the blob does not say what the tar says. What was written by then is to be thrown away.
+pub fn convert(
+    input: impl Read + Send,
+    output: impl Write,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Converted, Error> {
+    let jobs = options.jobs.get();
+    let slabs = FEWEST_SLABS.max(options.memory / SLAB_LEN);
+    let (slab_out, slab_in) = bounded(slabs);
+    let (hash_out, hash_in) = bounded(slabs);
+    let (job_out, job_in) = bounded(slabs);
+    let (order_out, order_in) = bounded(slabs);
+    thread::scope(|scope| {
+        let pool = Pool::new(slabs);
+        let intake = scope.spawn(move || intake::run(input, pool, &slab_out, &hash_out, progress));
+        let diff_id = scope.spawn(move || intake::hash(hash_in));
+        let scan = scope.spawn(|| scan::run(slab_in, job_out, order_out, options));
+        let encoders: Vec<_> =
+            (0..jobs).map(|_| (job_in.clone(), scope.spawn(|| ()))).map(|(jobs, _)| {
+                scope.spawn(move || encode::run(&jobs, options.level, options.self_check))
+            }).collect();
+        drop(job_in);
+        let assembled = assemble::run(order_in, output, options);
+
+        // The first stage to fail makes the others stop, so the failure to report is the earliest stage's.
+        let source = join(intake);
+        let scanned = join(scan);
+        let encoded = encoders.into_iter().map(join).collect::<Result<Vec<()>, _>>();
+        let (diff_id, tar_len) = join(diff_id)?;
+        let failures = [source.as_ref().err(), scanned.as_ref().err(), encoded.as_ref().err()];
+        let _ = failures;
+        todo!()
+    })
+}
+
+fn join<T>(stage: ScopedJoinHandle<'_, Result<T, Error>>) -> Result<T, Error> {
+    stage.join().unwrap_or(Err(Error::WorkerLost))
+}
