@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, mkdirat, openat2};
 use rustix::io::Errno;
@@ -14,10 +15,10 @@ use crate::staged::Staged;
 /// Symbolic links may lead about beneath the directory, but not out of it.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
-/// An open directory.
-#[derive(Debug)]
+/// An open directory; clones share the handle.
+#[derive(Debug, Clone)]
 pub(crate) struct Directory {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
 }
 
@@ -26,7 +27,7 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(at_path("open", path))?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
     /// Opens the directory at `path`, making it and those above it where they are missing.
@@ -48,7 +49,7 @@ impl Directory {
         let path = self.path.join(name);
         // Without NONBLOCK, a named pipe in the place of a blob would hold us up for ever.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match openat2(&self.fd, name, flags, Mode::empty(), BENEATH) {
+        let file = match openat2(self, name, flags, Mode::empty(), BENEATH) {
             Ok(fd) => File::from(fd),
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(at_path("open", &path)(error)),
@@ -60,18 +61,18 @@ impl Directory {
     /// Opens the directory `name`, making it if it is missing.
     pub(crate) fn subdirectory(&self, name: &str) -> Result<Self, Error> {
         let path = self.path.join(name);
-        match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+        match mkdirat(self, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(at_path("create", &path)(error)),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat2(&self.fd, name, flags, Mode::empty(), BENEATH).map_err(at_path("open", &path))?;
-        Ok(Self { fd, path })
+        let fd = openat2(self, name, flags, Mode::empty(), BENEATH).map_err(at_path("open", &path))?;
+        Ok(Self { fd: Arc::new(fd), path })
     }
 
     /// Tells whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> Result<bool, Error> {
-        let entries = rustix::fs::Dir::read_from(&self.fd).map_err(at_path("list", &self.path))?;
+        let entries = rustix::fs::Dir::read_from(self).map_err(at_path("list", &self.path))?;
         for entry in entries {
             let entry = entry.map_err(at_path("list", &self.path))?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
@@ -82,7 +83,7 @@ impl Directory {
     }
 
     /// Starts a file that has no name here until it is published.
-    pub(crate) fn stage(&self) -> Result<Staged<'_>, Error> {
+    pub(crate) fn stage(&self) -> Result<Staged, Error> {
         Staged::new(self).map_err(at_path("create a file in", &self.path))
     }
 
@@ -96,7 +97,7 @@ impl Directory {
 
     /// Makes the names in it survive a power loss.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        rustix::fs::fsync(&self.fd).map_err(at_path("write", &self.path))
+        rustix::fs::fsync(self).map_err(at_path("write", &self.path))
     }
 
     /// Waits until no other process holds the lock, and holds it until the returned value is dropped.
@@ -104,7 +105,7 @@ impl Directory {
         // The lock belongs to the open file, so each holder opens its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own =
-            openat2(&self.fd, ".", flags, Mode::empty(), BENEATH).map_err(at_path("lock", &self.path))?;
+            openat2(self, ".", flags, Mode::empty(), BENEATH).map_err(at_path("lock", &self.path))?;
         rustix::io::retry_on_intr(|| flock(&own, FlockOperation::LockExclusive))
             .map_err(at_path("lock", &self.path))?;
         Ok(Lock { _held: own })

@@ -50,12 +50,14 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
-    /// A directory or tar is not an OCI layout.
-    #[error("{} is not an OCI image layout: it has no `{missing}`", show(path))]
-    NotALayout {
+    /// A directory or tar does not hold images.
+    #[error("{} is not {expected}: it has no `{missing}`", show(path))]
+    NotImages {
         /// The directory or tar.
         path: PathBuf,
-        /// The file that every layout has.
+        /// What it should be.
+        expected: &'static str,
+        /// The file that each of those has.
         missing: &'static str,
     },
     /// The layout is of a version to come.
@@ -67,7 +69,7 @@ pub enum Error {
         version: String,
     },
     /// A file of a layout is malformed.
-    #[error("{} is malformed: {source}", show(path))]
+    #[error("{} is malformed", show(path))]
     LayoutFile {
         /// Which file.
         path: PathBuf,
@@ -91,7 +93,7 @@ pub enum Error {
         present: Vec<String>,
     },
     /// A manifest, index or configuration is not what it should be.
-    #[error("document {digest} of `{place}` is not valid: {source}")]
+    #[error("document {digest} of `{place}` is not valid")]
     Document {
         /// Which image.
         place: Box<Reference>,
@@ -121,7 +123,7 @@ pub enum Error {
         found: u64,
     },
     /// A blob could not be read, or is not what its descriptor promises.
-    #[error("cannot read blob {digest} of `{place}`: {source}")]
+    #[error("cannot read blob {digest} of `{place}`")]
     ReadBlob {
         /// Which image.
         place: Box<Reference>,
@@ -148,7 +150,7 @@ impl Error {
             Self::LayoutVersion { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
-            Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotALayout { .. } => Class::Missing,
+            Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
             Self::SeveralImages { .. } => Class::Missing,
             Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
             Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),

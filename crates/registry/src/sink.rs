@@ -23,7 +23,12 @@ pub trait ImageSink {
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error>;
 
     /// Adds a manifest or index, whose content is there already as far as it will be.
-    fn put_document(&mut self, document: &Document) -> Result<(), Error>;
+    fn put_document(&mut self, document: &Document) -> Result<(), Error> {
+        let place = Box::new(self.reference().clone());
+        let mut blob = self.start_blob()?;
+        blob.write_all(document.bytes()).map_err(|source| Error::WriteBlob { place, source })?;
+        blob.commit(document.descriptor().digest).map(drop)
+    }
 
     /// Makes the image visible under its name, once everything written is safe from a power loss.
     fn commit(self: Box<Self>, root: &Descriptor) -> Result<(), Error>;

@@ -21,19 +21,19 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 /// Where the file system allows, the file has no name at all, so that even a killed process leaves nothing. Otherwise it
 /// has a temporary one, removed on drop.
 #[derive(Debug)]
-pub(crate) struct Staged<'a> {
-    directory: &'a Directory,
+pub(crate) struct Staged {
+    directory: Directory,
     file: File,
     name: Option<String>,
 }
 
-impl<'a> Staged<'a> {
-    pub(crate) fn new(directory: &'a Directory) -> io::Result<Self> {
+impl Staged {
+    pub(crate) fn new(directory: &Directory) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         // A file without a name gets one through /proc only.
         let unnamed = Path::new("/proc/self/fd").exists().then(|| openat(directory, ".", flags, FILE_MODE));
         match unnamed {
-            Some(Ok(fd)) => Ok(Self { directory, file: fd.into(), name: None }),
+            Some(Ok(fd)) => Ok(Self { directory: directory.clone(), file: fd.into(), name: None }),
             Some(Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT)) | None => {
                 Self::named(directory)
             }
@@ -41,10 +41,10 @@ impl<'a> Staged<'a> {
         }
     }
 
-    fn named(directory: &'a Directory) -> io::Result<Self> {
+    fn named(directory: &Directory) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let (name, fd) = with_free_name(|name| openat(directory, name, flags, FILE_MODE))?;
-        Ok(Self { directory, file: fd.into(), name: Some(name) })
+        Ok(Self { directory: directory.clone(), file: fd.into(), name: Some(name) })
     }
 
     /// Returns the file, open for reading and writing.
@@ -64,7 +64,7 @@ impl<'a> Staged<'a> {
             Some(temporary) => temporary,
             None => self.link_to_free_name()?,
         };
-        renameat(self.directory, temporary.as_str(), directory, name)?;
+        renameat(&self.directory, temporary.as_str(), directory, name)?;
         self.name = None;
         Ok(())
     }
@@ -81,7 +81,7 @@ impl<'a> Staged<'a> {
     /// Links cannot replace, renames can: a name in between.
     fn link_to_free_name(&mut self) -> io::Result<String> {
         let path = self.descriptor_path();
-        let link = |name: &str| linkat(CWD, path.as_str(), self.directory, name, AtFlags::SYMLINK_FOLLOW);
+        let link = |name: &str| linkat(CWD, path.as_str(), &self.directory, name, AtFlags::SYMLINK_FOLLOW);
         let (name, ()) = with_free_name(link)?;
         self.name = Some(name.clone());
         Ok(name)
@@ -92,11 +92,11 @@ impl<'a> Staged<'a> {
     }
 }
 
-impl Drop for Staged<'_> {
+impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             // Nobody is left to tell; what stays has a name that marks it as unfinished.
-            let _ = unlinkat(self.directory, name.as_str(), AtFlags::empty());
+            let _ = unlinkat(&self.directory, name.as_str(), AtFlags::empty());
         }
     }
 }

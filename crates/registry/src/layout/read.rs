@@ -112,7 +112,7 @@ pub(super) fn read_index(files: &impl Files) -> Result<Option<Index>, Error> {
 }
 
 fn not_a_layout(files: &impl Files, missing: &'static str) -> Error {
-    Error::NotALayout { path: files.path().to_owned(), missing }
+    Error::NotImages { path: files.path().to_owned(), expected: "an OCI image layout", missing }
 }
 
 fn invalid(files: &impl Files, name: &str, source: crate::image::Invalid) -> Error {

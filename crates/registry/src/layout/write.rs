@@ -10,7 +10,7 @@ use super::{BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name, encode_index, tags}
 use crate::descriptor::Descriptor;
 use crate::directory::Directory;
 use crate::error::{Error, at_path};
-use crate::image::{Document, Index};
+use crate::image::Index;
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
 use crate::staged::Staged;
@@ -30,7 +30,7 @@ impl LayoutWriter {
     /// Opens the layout at `dir`, making it where there is none.
     ///
     /// # Errors
-    /// [`Error::NotALayout`] when the directory holds something else.
+    /// [`Error::NotImages`] when the directory holds something else.
     pub(crate) fn create(dir: &Path, reference: Reference, tag: Option<&str>) -> Result<Self, Error> {
         let root = Directory::create(dir)?;
         if root.is_empty()? {
@@ -58,14 +58,6 @@ impl ImageSink for LayoutWriter {
         Ok(Box::new(LayoutBlob { layout: self, file }))
     }
 
-    fn put_document(&mut self, document: &Document) -> Result<(), Error> {
-        let mut blob = self.start_blob()?;
-        let digest = document.descriptor().digest;
-        blob.write_all(document.bytes())
-            .map_err(|source| Error::WriteBlob { place: Box::new(self.reference.clone()), source })?;
-        blob.commit(digest).map(drop)
-    }
-
     fn commit(self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
         let _lock = self.root.lock()?;
         let mut index = read_index(&self.root)?.unwrap_or_else(|| Index::of(vec![]));
@@ -78,15 +70,15 @@ impl ImageSink for LayoutWriter {
 /// A blob on its way into a layout.
 struct LayoutBlob<'a> {
     layout: &'a LayoutWriter,
-    file: BufWriter<Writing<'a>>,
+    file: BufWriter<Writing>,
 }
 
-struct Writing<'a> {
-    staged: Staged<'a>,
+struct Writing {
+    staged: Staged,
     len: u64,
 }
 
-impl Write for Writing<'_> {
+impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.staged.file().write(bytes)?;
         self.len = self.len.saturating_add(count as u64);
