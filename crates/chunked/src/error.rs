@@ -62,6 +62,18 @@ pub enum Error {
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
+    /// zstd failed, for want of memory.
+    #[error("cannot compress")]
+    Compress {
+        /// The cause.
+        source: io::Error,
+    },
+    /// What was written does not decode to what was read; only a defect of this program or of the machine does that.
+    #[error("self-check failed: the {what} written does not match what was read")]
+    SelfCheck {
+        /// What differs.
+        what: &'static str,
+    },
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
     WorkerLost,
@@ -72,7 +84,8 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
-            Self::Read { .. } | Self::Write { .. } | Self::WorkerLost => Class::Local,
+            Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
+            Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } | Self::TarSplit(_) => Class::Corrupt,
         }
     }

@@ -90,8 +90,7 @@ impl Encoder {
     /// # Errors
     /// When libzstd cannot get memory.
     pub fn piece(&mut self, content: &[u8], last: bool, out: &mut Vec<u8>) -> io::Result<()> {
-        let directive =
-            if last { ZSTD_EndDirective::ZSTD_e_end } else { ZSTD_EndDirective::ZSTD_e_continue };
+        let directive = if last { ZSTD_EndDirective::ZSTD_e_end } else { ZSTD_EndDirective::ZSTD_e_continue };
         let mut input = InBuffer::around(content);
         loop {
             out.reserve(zstd_safe::CCtx::out_size());

@@ -3,11 +3,16 @@
 //! This crate knows no files and no sockets. It takes [`std::io::Read`], [`std::io::Write`], slices, and
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
+pub mod annotations;
 pub mod chunker;
+pub mod convert;
+pub mod dialect;
 pub mod digest;
 pub mod entry;
 pub mod error;
+pub mod footer;
 pub mod frame;
+pub mod input;
 mod json;
 pub mod limits;
 pub mod location;
@@ -16,6 +21,7 @@ pub mod source;
 pub mod tar;
 pub mod tar_split;
 pub mod toc;
+mod zstd_read;
 
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};

@@ -22,6 +22,11 @@ macro_rules! range {
                 start.checked_add(len).map(|end| Self { start, end })
             }
 
+            /// Takes `len` bytes from `start`, or as many as 64 bits can name.
+            pub fn saturating(start: u64, len: u64) -> Self {
+                Self { start, end: start.saturating_add(len) }
+            }
+
             /// Returns the offset of the first byte.
             pub fn start(&self) -> u64 {
                 self.start

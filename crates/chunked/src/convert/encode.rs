@@ -21,7 +21,11 @@ pub(super) struct Job {
 /// Does jobs until there are no more.
 pub(super) fn run(jobs: &Receiver<Job>, level: Level, self_check: SelfCheck) -> Result<(), Error> {
     let decoder = (self_check == SelfCheck::On).then(Decoder::new);
-    let mut worker = Worker { frames: Frames { encoder: Encoder::new(level), decoder }, scratch: Vec::new(), cuts: Vec::new() };
+    let mut worker = Worker {
+        frames: Frames { encoder: Encoder::new(level), decoder },
+        scratch: Vec::new(),
+        cuts: Vec::new(),
+    };
     for Job { batch, reply } in jobs {
         // Nobody waits for the reply when the assembler has failed; the scanner then stops sending.
         let _ = reply.send(worker.batch(batch)?);
@@ -81,7 +85,11 @@ impl Worker {
     }
 
     /// Cuts and encodes a whole file.
-    fn file(&mut self, content: &Stretch, frames: &mut Vec<u8>) -> Result<(Vec<(Framed, FrameEnd)>, FileSums), Error> {
+    fn file(
+        &mut self,
+        content: &Stretch,
+        frames: &mut Vec<u8>,
+    ) -> Result<(Vec<(Framed, FrameEnd)>, FileSums), Error> {
         let content = content.whole(&mut self.scratch);
         let sums = FileSums { digest: ContentDigest::of(content), crc64: Crc64::of(content) };
         self.cuts.clear();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::Progress;
 use super::report::Source;
 use super::scan::Intake;
 use super::slab::{Pool, Slab};
-use super::Progress;
 use crate::digest::{DiffId, Hasher};
 use crate::error::Error;
 use crate::input::Input;

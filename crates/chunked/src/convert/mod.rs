@@ -33,6 +33,7 @@ pub use report::{Converted, Counts, Outcome, PlainReason, SelfCheck, Source};
 
 use crate::error::Error;
 use crate::limits::Limits;
+use assemble::Assembled;
 use slab::{Pool, SLAB_LEN};
 
 /// Fewest slabs that every stage can make progress with: the longest frame, header and batch held at once, and two more.
@@ -92,7 +93,6 @@ pub fn convert(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Converted, Error> {
-    let jobs = options.jobs.get();
     let slabs = FEWEST_SLABS.max(options.memory / SLAB_LEN);
     let (slab_out, slab_in) = bounded(slabs);
     let (hash_out, hash_in) = bounded(slabs);
@@ -100,24 +100,29 @@ pub fn convert(
     let (order_out, order_in) = bounded(slabs);
     thread::scope(|scope| {
         let pool = Pool::new(slabs);
-        let intake = scope.spawn(move || intake::run(input, pool, &slab_out, &hash_out, progress));
-        let diff_id = scope.spawn(move || intake::hash(hash_in));
-        let scan = scope.spawn(|| scan::run(slab_in, job_out, order_out, options));
-        let encoders: Vec<_> =
-            (0..jobs).map(|_| (job_in.clone(), scope.spawn(|| ()))).map(|(jobs, _)| {
-                scope.spawn(move || encode::run(&jobs, options.level, options.self_check))
-            }).collect();
+        let intake = scope.spawn(move || intake::run(input, pool, slab_out, hash_out, progress));
+        let hashing = scope.spawn(move || intake::hash(hash_in));
+        let scan = scope.spawn(move || scan::run(slab_in, job_out, order_out, options));
+        let encoder = |_| {
+            let jobs = job_in.clone();
+            scope.spawn(move || encode::run(&jobs, options.level, options.self_check))
+        };
+        let encoders: Vec<_> = (0..options.jobs.get()).map(encoder).collect();
         drop(job_in);
         let assembled = assemble::run(order_in, output, options);
 
-        // The first stage to fail makes the others stop, so the failure to report is the earliest stage's.
-        let source = join(intake);
-        let scanned = join(scan);
-        let encoded = encoders.into_iter().map(join).collect::<Result<Vec<()>, _>>();
-        let (diff_id, tar_len) = join(diff_id)?;
-        let failures = [source.as_ref().err(), scanned.as_ref().err(), encoded.as_ref().err()];
-        let _ = failures;
-        todo!()
+        // A stage that fails makes the others stop without a failure of their own.
+        let source = join(intake)?;
+        join(scan)?;
+        encoders.into_iter().try_for_each(join)?;
+        let (diff_id, tar_len) = hashing.join().map_err(|_| Error::WorkerLost)?;
+        let Assembled { outcome, blob_digest, blob_len, tar_len: framed_len, counts } =
+            assembled?.ok_or(Error::WorkerLost)?;
+        if framed_len != tar_len {
+            return Err(Error::SelfCheck { what: "length of the tar" });
+        }
+        let self_check = options.self_check;
+        Ok(Converted { outcome, blob_digest, blob_len, diff_id, tar_len, source, counts, self_check })
     })
 }
 

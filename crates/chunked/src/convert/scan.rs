@@ -1,6 +1,5 @@
 //! Walks the tar and decides: where frames are cut, what is a member, and whether there can be a TOC at all.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -12,13 +11,13 @@ use super::slab::{Slab, Stretch};
 use super::steps::{Batch, EncodedBatch, FileSums, Framed, Step};
 use super::{Options, SelfCheck};
 use crate::chunker::{Chunker, Cut};
-use crate::digest::{ContentDigest, Hasher};
+use crate::digest::Hasher;
 use crate::entry::{ChunkKind, Entry};
 use crate::error::Error;
 use crate::frame::Level;
 use crate::limits::Limits;
 use crate::tar::{self, BLOCK_LEN, Member};
-use crate::tar_split::Crc64;
+use crate::tar_split::{Crc64, Paths};
 
 /// Tar bytes that make a batch worth sending: enough to keep the queues' cost small, few enough for a core's cache.
 const BATCH_LEN: usize = 1 << 20;
@@ -64,7 +63,8 @@ pub(super) fn run(
         tar: Cursor { slabs, buffered: Stretch::default(), offset: 0, ended: false },
         batches,
         headers: Open::default(),
-        names: HashSet::new(),
+        paths: Paths::new(),
+        members: 0,
         level: options.level,
         self_check: options.self_check,
         limits: options.limits,
@@ -145,8 +145,8 @@ struct Scanner {
     batches: Batches,
     /// Headers and padding since the last payload.
     headers: Open,
-    /// Cleaned names seen so far, hashed: a million of them take 35 MB.
-    names: HashSet<[u8; 16]>,
+    paths: Paths,
+    members: u64,
     level: Level,
     self_check: SelfCheck,
     limits: Limits,
@@ -168,7 +168,7 @@ impl Scanner {
         loop {
             let (header_len, member) = match self.head(padding)? {
                 Head::Member { header_len, member } => (header_len, member),
-                Head::End if self.names.is_empty() => return Ok(Err(PlainReason::NoEntries)),
+                Head::End if self.members == 0 => return Ok(Err(PlainReason::NoEntries)),
                 Head::End => return Ok(Ok(padding)),
                 Head::Plain(why) => return Ok(Err(why)),
             };
@@ -201,7 +201,9 @@ impl Scanner {
             }
             match tar::parse(bytes.get(padding..).unwrap_or_default(), &self.limits) {
                 Ok(tar::Step::NeedMore(more)) => wanted = padding.saturating_add(more),
-                Ok(tar::Step::Member { header_len, member }) => return Ok(Head::Member { header_len, member }),
+                Ok(tar::Step::Member { header_len, member }) => {
+                    return Ok(Head::Member { header_len, member });
+                }
                 Ok(tar::Step::End) => return Ok(Head::End),
                 Err(source) => {
                     let offset = self.tar.offset.saturating_add(padding as u64);
@@ -213,15 +215,19 @@ impl Scanner {
 
     fn entry(&mut self, member: &Member) -> Result<Entry, PlainReason> {
         let entry = member.to_entry()?;
-        let ContentDigest(hash) = ContentDigest::of(&tar::clean(&member.name));
-        let (half, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));
-        if self.names.insert(*half) { Ok(entry) } else { Err(PlainReason::Duplicate { name: entry.name }) }
+        self.members = self.members.saturating_add(1);
+        if self.paths.insert(&member.name) {
+            Ok(entry)
+        } else {
+            Err(PlainReason::Duplicate { name: entry.name })
+        }
     }
 
     /// Notes tar bytes that are no payload: for the tar-split, and for the frame of headers they lie in.
     fn segment(&mut self, bytes: Stretch) -> Flow<()> {
         self.headers.bytes.append(&bytes);
-        self.batches.push(Step::Segment(bytes), BLOCK_LEN)?;
+        let weight = bytes.len();
+        self.batches.push(Step::Segment(bytes), weight)?;
         if self.headers.giant.is_some() || self.headers.bytes.len() > GIANT_LEN {
             let settled = self.headers.bytes.len();
             self.grow_headers(settled)?;
@@ -243,10 +249,7 @@ impl Scanner {
         match giant {
             Some(giant) => self.end_giant(*giant, bytes, None),
             None if bytes.is_empty() => Ok(()),
-            None => {
-                let weight = bytes.len();
-                self.batches.push(Step::Frame(bytes), weight)
-            }
+            None => self.batches.push(Step::Frame(bytes), 0),
         }
     }
 
