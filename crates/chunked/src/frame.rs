@@ -199,7 +199,11 @@ mod tests {
         let (mut decoder, mut back, mut ended) = (Decoder::new(), Vec::new(), false);
         for piece in frame.chunks(1000) {
             assert!(!ended);
-            ended = decoder.piece(piece, |bytes| Ok(back.extend_from_slice(bytes))).unwrap();
+            let mut keep = |bytes: &[u8]| {
+                back.extend_from_slice(bytes);
+                Ok(())
+            };
+            ended = decoder.piece(piece, &mut keep).unwrap();
         }
         assert!(ended && back == content);
     }

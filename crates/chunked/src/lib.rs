@@ -20,9 +20,12 @@ pub mod range;
 pub mod source;
 pub mod tar;
 pub mod tar_split;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod toc;
 mod zstd_read;
 
+pub use dialect::Dialect;
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};

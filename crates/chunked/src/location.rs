@@ -5,6 +5,9 @@ use crate::range::BlobRange;
 /// Bytes of the header of a skippable frame: a magic number and a length.
 pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
+/// The only type of TOC there is, named by footers and annotations.
+pub(crate) const TOC_TYPE: u64 = 1;
+
 /// A compressed JSON document inside a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Located {
