@@ -3,13 +3,13 @@
 //! A footer carries no digest: it helps tools that have nothing but the blob. Whoever has the layer's annotations takes
 //! the [`Location`] from there.
 
+use crate::frame::SKIPPABLE_MAGIC;
 use crate::location::{Located, Location, Misplaced, TOC_TYPE};
 use crate::range::BlobRange;
 
 /// Bytes of the longest footer, the header of its skippable frame included: what [`parse`] wants to see of a blob's end.
 pub const MAX_LEN: usize = 72;
 
-const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 /// Ends the 64-byte footer.
 const MAGIC: [u8; 8] = *b"GNUlInUx";
 /// Ends the older ones, and that of stargz-snapshotter.

@@ -9,7 +9,7 @@ use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, zstd_sys::ZSTD_EndD
 pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
 /// The skippable magic that zstd:chunked uses, 0x184D2A50 in little endian.
-const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+pub(crate) const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
 /// Largest window of a frame, 8 MiB as the reference writes: every decoder in the field takes it.
 const WINDOW_LOG: u32 = 23;

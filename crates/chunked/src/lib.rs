@@ -4,6 +4,7 @@
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
 pub mod annotations;
+pub mod audit;
 pub mod chunker;
 pub mod convert;
 pub mod dialect;

@@ -1,9 +1,7 @@
 //! Where in a blob its metadata lies.
 
+use crate::frame::SKIPPABLE_HEADER_LEN;
 use crate::range::BlobRange;
-
-/// Bytes of the header of a skippable frame: a magic number and a length.
-pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
 /// The only type of TOC there is, named by footers and annotations.
 pub(crate) const TOC_TYPE: u64 = 1;

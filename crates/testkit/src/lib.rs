@@ -3,6 +3,7 @@
 //! Everything here may panic: a test that cannot be set up has failed.
 
 pub mod data;
+pub mod engine;
 pub mod oci;
 pub mod process;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::process::Daemon;
 use crate::tools::{self, Tier};
@@ -24,7 +25,8 @@ impl Registry {
         let (config, log) = (dir.join("registry.yml"), dir.join("registry.log"));
         fs::write(&config, configuration(&dir.join("registry"))).expect("the configuration can be written");
         let errors = File::create(&log).expect("the log can be created");
-        let mut daemon = Daemon::start(command.arg("serve").arg(&config).stderr(errors));
+        let mut daemon =
+            Daemon::start(command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(errors));
         let host = daemon.wait_for("line saying where it listens", || listening_on(&log));
         Some(Self { _daemon: daemon, host })
     }

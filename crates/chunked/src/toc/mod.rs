@@ -1,6 +1,26 @@
 //! The table of contents of a layer: what it holds, and where in the blob.
+//!
+//! [`Writer`] writes the current dialect; [`visit`] and [`Toc::parse`] read that of containers-storage, old and new, and
+//! that of eStargz. Neither holds the JSON text.
 
+mod fold;
+mod guard;
 mod instant;
+mod invalid;
+mod keys;
+mod parse;
+mod row;
 mod write;
 
+pub use invalid::{Invalid, Problem};
+pub use parse::{Toc, Trailer, visit};
 pub use write::Writer;
+
+/// Tells whether eStargz put the file of that name into the layer for its own purposes: the TOC, or a landmark that says
+/// how much to prefetch. Such files have no place in a mounted tree.
+pub fn is_stargz_file(name: &str) -> bool {
+    matches!(name, "stargz.index.json" | ".prefetch.landmark" | ".no.prefetch.landmark")
+}
+
+#[cfg(test)]
+mod tests;

@@ -195,6 +195,7 @@ mod tests {
         Chunk {
             file: FileRange::new(file.0, file.1).unwrap(),
             blob: BlobRange::new(blob.0, blob.1).unwrap(),
+            inner_offset: 0,
             digest: Some(ContentDigest::of(content)),
             kind,
         }
