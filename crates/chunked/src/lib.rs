@@ -25,6 +25,7 @@ pub mod tar_split;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod toc;
+pub mod verify;
 mod zstd_read;
 
 pub use dialect::Dialect;

@@ -116,4 +116,4 @@ pub fn tar<E: Borrow<Entry>>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

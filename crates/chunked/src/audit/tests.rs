@@ -6,10 +6,10 @@ use crate::tar::tests::{block, padded, pax};
 use crate::tar_split::{Crc64, Writer};
 
 /// One member of a tar: its headers and its content.
-type Piece = (Vec<u8>, &'static [u8]);
+pub(crate) type Piece = (Vec<u8>, &'static [u8]);
 
 /// A directory, a file that has everything a header can say, and a device.
-fn pieces() -> Vec<Piece> {
+pub(crate) fn pieces() -> Vec<Piece> {
     let records: [(&[u8], &[u8]); 5] = [
         (b"mtime", b"1700000000.25"),
         (b"atime", b"1700000001"),
@@ -22,7 +22,7 @@ fn pieces() -> Vec<Piece> {
     vec![(block(b"dir/", b'5', "", |_| {}), b""), (file, b"hello\n"), (device, b"")]
 }
 
-fn tar_of(pieces: &[Piece]) -> Vec<u8> {
+pub(crate) fn tar_of(pieces: &[Piece]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (header, content) in pieces {
         tar.extend_from_slice(header);
@@ -32,7 +32,7 @@ fn tar_of(pieces: &[Piece]) -> Vec<u8> {
     tar
 }
 
-fn members(tar: &[u8]) -> Vec<Member> {
+pub(crate) fn members(tar: &[u8]) -> Vec<Member> {
     let (mut walk, mut bytes, mut members) = (Walk::new(&Limits::default()), tar, Vec::new());
     while let Some(event) = walk.step(&mut bytes).unwrap() {
         if let Event::Member(member) = event {
@@ -46,7 +46,7 @@ fn rows(pieces: &[Piece]) -> Vec<Entry> {
     members(&tar_of(pieces)).iter().map(|member| member.to_entry().unwrap()).collect()
 }
 
-fn split_of(pieces: &[Piece]) -> Vec<u8> {
+pub(crate) fn split_of(pieces: &[Piece]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     let mut padding = 0;
     let names = members(&tar_of(pieces)).into_iter().map(|member| member.name);

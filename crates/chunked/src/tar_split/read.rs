@@ -92,11 +92,6 @@ impl<R: BufRead> Reader<R> {
         self.records
     }
 
-    /// Gives the input back, after the last record read.
-    pub fn into_inner(self) -> R {
-        self.input
-    }
-
     /// Reads the next line that is not empty into `line`; tells whether there was one.
     fn read_line(&mut self) -> Result<bool, Error> {
         let limit = self.limits.tar_split_record_len;
