@@ -48,6 +48,19 @@ impl FileBlob {
         Self { file, start, len }
     }
 
+    /// Reads the first bytes, `len` or all there are.
+    pub(crate) fn read_start(&self, len: u64) -> io::Result<Vec<u8>> {
+        let range = BlobRange::with_len(0, len.min(self.len)).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut bytes = Vec::new();
+        self.read_range(range)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads all of it; the caller bounded its length.
+    pub(crate) fn read_all(&self) -> io::Result<Vec<u8>> {
+        self.read_start(self.len)
+    }
+
     /// Checks the length against the one that `descriptor` promises for a blob of the image `place`.
     pub(crate) fn check_len(&self, place: &Reference, descriptor: &Descriptor) -> Result<(), Error> {
         if self.len == descriptor.len {

@@ -104,8 +104,7 @@ impl Directory {
     pub(crate) fn lock(&self) -> Result<Lock, Error> {
         // The lock belongs to the open file, so each holder opens its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let own =
-            openat2(self, ".", flags, Mode::empty(), BENEATH).map_err(at_path("lock", &self.path))?;
+        let own = openat2(self, ".", flags, Mode::empty(), BENEATH).map_err(at_path("lock", &self.path))?;
         rustix::io::retry_on_intr(|| flock(&own, FlockOperation::LockExclusive))
             .map_err(at_path("lock", &self.path))?;
         Ok(Lock { _held: own })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chunked::{BlobDigest, Class};
 
+use crate::archive;
 use crate::image;
 use crate::platform;
 use crate::reference::{self, Reference};
@@ -75,6 +76,22 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         source: image::Invalid,
+    },
+    /// A tar of images is malformed.
+    #[error("{} is not a valid archive of images", show(path))]
+    Archive {
+        /// The tar.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: archive::Invalid,
+    },
+    /// A tar of images names a file that it does not hold.
+    #[error("{} names `{}`, which it does not hold", show(path), shorten(name))]
+    NoMember {
+        /// The tar.
+        path: PathBuf,
+        /// The name.
+        name: String,
     },
     /// There is no image of that name.
     #[error("`{reference}` does not exist; {}", Present(present))]
@@ -149,17 +166,24 @@ impl Error {
             Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
             Self::LayoutVersion { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
+            Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
+            Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
             Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
             Self::SeveralImages { .. } => Class::Missing,
             Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
             Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
-            Self::ReadBlob { source, .. } => match source.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Class::Corrupt,
-                _ => Class::Local,
-            },
+            Self::ReadBlob { source, .. } if is_bad_data(source) => Class::Corrupt,
+            Self::ReadBlob { .. } => Class::Local,
         }
     }
+}
+
+/// Tells errors about the bytes (truncated, damaged) from errors of the machine.
+fn is_bad_data(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    // Decompressors say `InvalidInput` of bad bytes; the operating system says it of bad calls.
+    error.raw_os_error().is_none() && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
 /// Lists the images that are there instead.

@@ -353,8 +353,11 @@ fn check_len(bytes: &[u8], limit: u64) -> Result<(), Invalid> {
     if len > limit { Err(Invalid::TooLong { len, limit }) } else { Ok(()) }
 }
 
+/// The text of a JSON error may quote the JSON; its position, which comes last, is worth keeping.
 fn malformed(error: serde_json::Error) -> Invalid {
-    Invalid::Json(shorten(&error.to_string()))
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    Invalid::Json(format!("{}{position}", shorten(text.strip_suffix(&position).unwrap_or(&text))))
 }
 
 fn refuse_lookalikes(unknown: &Map<String, Value>, telling: &[&str]) -> Result<(), Invalid> {

@@ -1,5 +1,6 @@
 //! Container images by reference: OCI layouts and archives, and converting what they hold.
 
+pub mod archive;
 pub mod blob;
 pub mod descriptor;
 mod directory;
@@ -13,6 +14,7 @@ pub mod reference;
 pub mod sink;
 pub mod source;
 mod staged;
+pub mod transport;
 
 pub use descriptor::Descriptor;
 pub use error::Error;

@@ -52,6 +52,12 @@ impl Staged {
         &mut self.file
     }
 
+    /// Returns the file without ever giving it a name.
+    pub(crate) fn into_nameless(self) -> io::Result<File> {
+        // Dropping `self` removes a temporary name.
+        self.file.try_clone()
+    }
+
     /// Gives the file its name in `directory`, in place of what has it, once its bytes are safe from a power loss.
     ///
     /// The directory has to be on the same file system as the one the file was staged in.
@@ -122,13 +128,15 @@ mod tests {
 
     use super::*;
 
+    type Stage = fn(&Directory) -> io::Result<Staged>;
+
     fn names(path: &Path) -> Vec<String> {
         fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
     fn a_name_appears_with_the_last_byte_whichever_way_the_file_is_staged() {
-        for stage in [Staged::new, Staged::named] {
+        for stage in [Staged::new as Stage, Staged::named] {
             let dir = tempfile::tempdir().unwrap();
             let directory = Directory::open(dir.path()).unwrap();
             for content in ["one", "two"] {
@@ -145,7 +153,7 @@ mod tests {
 
     #[test]
     fn files_move_into_subdirectories() {
-        for stage in [Staged::new, Staged::named] {
+        for stage in [Staged::new as Stage, Staged::named] {
             let dir = tempfile::tempdir().unwrap();
             let directory = Directory::open(dir.path()).unwrap();
             let subdirectory = directory.subdirectory("sub").unwrap();

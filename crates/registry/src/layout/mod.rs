@@ -21,6 +21,7 @@ use crate::error::{Error, at_path};
 use crate::image::Index;
 
 pub(crate) use read::{Files, Layout};
+pub(crate) use tags::set as set_tag;
 pub(crate) use write::LayoutWriter;
 
 /// Name of the file that marks a layout.
