@@ -3,8 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use chunked::DiffId;
 use chunked::convert::Level;
+use chunked::digest::InvalidDigest;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use registry::platform::{self, Selector};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -31,6 +34,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Convert(Convert),
+    Verify(Verify),
 }
 
 /// Convert a layer to zstd:chunked.
@@ -72,6 +76,41 @@ pub(crate) struct Convert {
     pub(crate) form: Form,
 }
 
+/// Prove that a layer, or every layer of an image, is what it says it is.
+///
+/// Everything is decompressed and hashed: frames, chunk and file digests, TOC against tar against tar-split, and the
+/// tar against its diff ID. Any layer will do, of any dialect or none.
+///
+/// Exit code 0 means proven, 3 damaged, and 8 that nothing is wrong but no diff ID was there to compare the tar with.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) what: What,
+
+    /// The digest that the tar of the layer should have
+    #[arg(long, value_name = "DIGEST", value_parser = parse_diff_id)]
+    pub(crate) diff_id: Option<DiffId>,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// What to look at.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct What {
+    /// A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "BLOB|IMAGE")]
+    pub(crate) place: String,
+
+    /// The layer's descriptor: what `convert` printed, or an OCI descriptor
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+
+    /// Only images for this platform, `os/arch[/variant]`; can be repeated
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Vec<Selector>,
+}
+
 /// How to speak.
 #[derive(Debug, Clone, Copy, ClapArgs)]
 pub(crate) struct Form {
@@ -86,6 +125,14 @@ pub(crate) struct Form {
 
 fn parse_level(text: &str) -> Result<Level, &'static str> {
     text.parse().ok().and_then(Level::new).ok_or("expected a number from 1 to 22")
+}
+
+fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
+    text.parse()
+}
+
+fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
+    text.parse()
 }
 
 fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {

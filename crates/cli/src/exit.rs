@@ -4,22 +4,25 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use chunked::Class;
+use chunked::{Class, annotations};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::instances::NoSuchPlatform;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
 
 /// The exit codes. `args` and `docs/exit-codes.md` tell people.
-mod code {
-    pub(super) const LOCAL: u8 = 1;
-    pub(super) const USAGE: u8 = 2;
-    pub(super) const CORRUPT: u8 = 3;
-    pub(super) const MISSING: u8 = 4;
-    pub(super) const UNSUPPORTED: u8 = 5;
-    pub(super) const DENIED: u8 = 6;
-    pub(super) const TRANSIENT: u8 = 7;
+pub(crate) mod code {
+    pub(crate) const LOCAL: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const CORRUPT: u8 = 3;
+    pub(crate) const MISSING: u8 = 4;
+    pub(crate) const UNSUPPORTED: u8 = 5;
+    pub(crate) const DENIED: u8 = 6;
+    pub(crate) const TRANSIENT: u8 = 7;
+    /// Only of `verify`.
+    pub(crate) const UNPROVEN: u8 = 8;
 }
 
 /// Says what went wrong, and returns the exit code that tells it to programs.
@@ -71,10 +74,17 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn class(error: &anyhow::Error) -> Class {
+/// Says what a failure means.
+pub(crate) fn class(error: &anyhow::Error) -> Class {
     let layer = find::<chunked::Error>(error).map(chunked::Error::class);
     let image = || find::<registry::Error>(error).map(registry::Error::class);
+    if find::<annotations::Invalid>(error).is_some() {
+        return Class::Corrupt;
+    }
     let missing = || {
+        if find::<NoSuchPlatform>(error).is_some() {
+            return Some(Class::Missing);
+        }
         let io: &io::Error = find(error)?;
         (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
     };

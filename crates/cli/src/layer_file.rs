@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::Context;
+use registry::blob::FileBlob;
 
 use crate::request::{Invalid, LayerPlace, NotAFile};
 
@@ -24,6 +25,17 @@ impl LayerFile {
             LayerPlace::Stream => Self::stdin(),
             LayerPlace::File(path) => Self::at(path).with_context(|| format!("cannot read `{place}`")),
         }
+    }
+
+    /// Opens it for reading from any offset; a stream is copied to a nameless temporary file first.
+    pub(crate) fn open_blob(place: &LayerPlace) -> anyhow::Result<FileBlob> {
+        let Self { mut file, blob_len } = Self::open(place)?;
+        if let Some(len) = blob_len {
+            return Ok(FileBlob::whole(file, len));
+        }
+        let mut copy = tempfile::tempfile().context("cannot create a temporary file")?;
+        let len = io::copy(&mut file, &mut copy).with_context(|| format!("cannot read `{place}`"))?;
+        Ok(FileBlob::whole(copy, len))
     }
 
     fn stdin() -> anyhow::Result<Self> {

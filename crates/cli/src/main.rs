@@ -2,7 +2,9 @@
 
 mod args;
 mod commands;
+mod descriptor_file;
 mod exit;
+mod instances;
 mod interrupt;
 mod layer_file;
 mod output;

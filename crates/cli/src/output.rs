@@ -110,6 +110,11 @@ pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
+/// Returns where temporary files go.
+pub(crate) fn scratch() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// Writes a document to standard output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
+use registry::platform::Selector;
 use registry::{Operand, Reference, reference};
 
 use crate::args::{self, Args, Form, Verb};
@@ -13,6 +15,10 @@ use crate::args::{self, Args, Form, Verb};
 pub(crate) enum Request {
     /// Convert one layer.
     ConvertLayer(ConvertLayer),
+    /// Verify one layer.
+    VerifyLayer(LayerToSee, Option<DiffId>, Form),
+    /// Verify an image.
+    VerifyImage(ImageToSee, Form),
 }
 
 /// A layer to convert.
@@ -24,6 +30,22 @@ pub(crate) struct ConvertLayer {
     /// Where the descriptor goes, if not to standard output.
     pub(crate) descriptor: Option<PathBuf>,
     pub(crate) form: Form,
+}
+
+/// A layer to look at.
+#[derive(Debug)]
+pub(crate) struct LayerToSee {
+    pub(crate) place: LayerPlace,
+    /// The file with the layer's descriptor.
+    pub(crate) descriptor: Option<PathBuf>,
+}
+
+/// An image to look at.
+#[derive(Debug)]
+pub(crate) struct ImageToSee {
+    pub(crate) reference: Reference,
+    /// The platforms that are wanted; none means all.
+    pub(crate) platforms: Vec<Selector>,
 }
 
 /// Where a single layer is. Shown as it was typed.
@@ -61,6 +83,10 @@ pub(crate) enum Invalid {
     SameFile(String),
     #[error("the blob and its descriptor cannot both go to `{0}`")]
     DescriptorIsDestination(String),
+    #[error("`{0}` is for a single layer, and `{1}` an image")]
+    LayerOption(&'static str, String),
+    #[error("`--platform` is for images, and `{0}` a single layer")]
+    PlatformOfLayer(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -82,6 +108,7 @@ impl TryFrom<Args> for Request {
     fn try_from(args: Args) -> Result<Self, Invalid> {
         match args.verb {
             Verb::Convert(args) => convert(args),
+            Verb::Verify(args) => verify(args),
         }
     }
 }
@@ -115,6 +142,30 @@ fn options(args: &args::Convert) -> Options {
         memory: args.memory,
         self_check: if args.no_verify { SelfCheck::Off } else { SelfCheck::On },
         ..defaults
+    }
+}
+
+fn verify(args: args::Verify) -> Result<Request, Invalid> {
+    Ok(match to_see(args.what)? {
+        ToSee::Layer(layer) => Request::VerifyLayer(layer, args.diff_id, args.form),
+        ToSee::Image(image) if args.diff_id.is_some() => {
+            return Err(Invalid::LayerOption("--diff-id", image.reference.to_string()));
+        }
+        ToSee::Image(image) => Request::VerifyImage(image, args.form),
+    })
+}
+
+enum ToSee {
+    Layer(LayerToSee),
+    Image(ImageToSee),
+}
+
+fn to_see(args: args::What) -> Result<ToSee, Invalid> {
+    match place(&args.place)? {
+        Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::PlatformOfLayer(args.place)),
+        Place::Image(_) if args.descriptor.is_some() => Err(Invalid::LayerOption("--descriptor", args.place)),
+        Place::Layer(place) => Ok(ToSee::Layer(LayerToSee { place, descriptor: args.descriptor })),
+        Place::Image(reference) => Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -10,5 +11,7 @@ use crate::request::Request;
 pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
     match request {
         Request::ConvertLayer(request) => convert::layer::run(&request),
+        Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
+        Request::VerifyImage(image, form) => verify::image::run(&image, form),
     }
 }

@@ -1,10 +1,12 @@
 //! How far a command is: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use chunked::convert::Progress as _;
+use chunked::{BlobRange, RangeSource};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
@@ -64,6 +66,42 @@ impl chunked::convert::Progress for Progress {
             Self::Bar(bar) => bar.inc(blob_len),
             Self::Lines(lines) => lines.read(blob_len),
         }
+    }
+}
+
+/// A blob whose reading is told to a [`Progress`].
+pub(crate) struct Metered<'a, S: ?Sized> {
+    blob: &'a S,
+    progress: &'a Progress,
+}
+
+impl<'a, S: ?Sized> Metered<'a, S> {
+    pub(crate) fn new(blob: &'a S, progress: &'a Progress) -> Self {
+        Self { blob, progress }
+    }
+}
+
+impl<S: RangeSource + ?Sized> RangeSource for Metered<'_, S> {
+    fn blob_len(&self) -> u64 {
+        self.blob.blob_len()
+    }
+
+    fn read_range(&self, range: BlobRange) -> io::Result<Box<dyn Read + Send + '_>> {
+        let bytes = self.blob.read_range(range)?;
+        Ok(Box::new(MeteredRead { bytes, progress: self.progress }))
+    }
+}
+
+struct MeteredRead<'a> {
+    bytes: Box<dyn Read + Send + 'a>,
+    progress: &'a Progress,
+}
+
+impl Read for MeteredRead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.progress.read(count as u64);
+        Ok(count)
     }
 }
 
