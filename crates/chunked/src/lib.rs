@@ -20,6 +20,7 @@ pub mod limits;
 pub mod location;
 pub mod range;
 pub mod source;
+pub mod stats;
 pub mod tar;
 pub mod tar_split;
 #[cfg(any(test, feature = "testing"))]

@@ -5,6 +5,7 @@ mod estargz;
 mod zstd;
 
 use document::FOOTER;
+use serde::{Serialize, Serializer};
 
 use crate::annotations::{self, Annotations};
 use crate::dialect::Dialect;
@@ -100,6 +101,19 @@ pub enum PlainReason {
     /// The TOC is more than this program takes.
     #[error("{0}")]
     Toc(toc::Invalid),
+}
+
+impl Serialize for PlainReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl ChunkedLayer {
+    /// Tells whether the descriptor holds the digest of the TOC; otherwise nothing vouches for it.
+    pub fn is_vouched_for(&self) -> bool {
+        self.annotations.is_some()
+    }
 }
 
 impl Layer {

@@ -16,6 +16,8 @@ pub use invalid::{Invalid, Problem};
 pub use parse::{Toc, Trailer, visit};
 pub use write::Writer;
 
+use crate::entry::EntryKind;
+
 /// The name under which eStargz has the TOC as a member of the tar.
 pub const TOC_NAME: &str = "stargz.index.json";
 
@@ -23,6 +25,19 @@ pub const TOC_NAME: &str = "stargz.index.json";
 /// how much to prefetch. Such files have no place in a mounted tree.
 pub fn is_stargz_file(name: &str) -> bool {
     matches!(name, TOC_NAME | ".prefetch.landmark" | ".no.prefetch.landmark")
+}
+
+/// Returns the word by which a TOC calls a type of entry.
+pub fn type_name(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Regular => "reg",
+        EntryKind::Hardlink => "hardlink",
+        EntryKind::Symlink => "symlink",
+        EntryKind::CharDevice => "char",
+        EntryKind::BlockDevice => "block",
+        EntryKind::Directory => "dir",
+        EntryKind::Fifo => "fifo",
+    }
 }
 
 #[cfg(test)]
