@@ -59,6 +59,9 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// The annotations place metadata where the blob has none.
+    #[error("the annotations are wrong: {0}")]
+    Misplaced(crate::location::Misplaced),
     /// A TOC is malformed, contradicts itself, or is more than the limits allow.
     #[error(transparent)]
     Toc(#[from] crate::toc::Invalid),
@@ -98,7 +101,8 @@ impl Error {
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
-            Self::Toc(_) | Self::TarSplit(_) | Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
+            Self::Misplaced(_) | Self::Toc(_) | Self::TarSplit(_) => Class::Corrupt,
+            Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
             Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
         }
     }

@@ -33,6 +33,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Tells which footer of zstd:chunked takes that many bytes.
+    pub(crate) fn of_zstd_len(blob_len: u64) -> Option<Self> {
+        [Self::Zstd64, Self::Zstd56, Self::Zstd40].into_iter().find(|kind| kind.blob_len() == blob_len)
+    }
+
     /// Counts the bytes at the blob's end, the header of a skippable frame included.
     pub fn blob_len(self) -> u64 {
         match self {

@@ -155,7 +155,7 @@ impl Decoder {
             let left = self.context.decompress_stream(&mut sink, &mut input).map_err(zstd_error)?;
             let full = sink.pos() == sink.capacity();
             hand(&buffer)?;
-            if input.pos() == bytes.len() && !full {
+            if input.pos() == bytes.len() && (left == 0 || !full) {
                 return Ok(left == 0);
             }
         }

@@ -51,6 +51,11 @@ impl Location {
         self.toc.range.start().saturating_sub(SKIPPABLE_HEADER_LEN)
     }
 
+    /// Returns where the last of the metadata ends.
+    pub fn end(&self) -> u64 {
+        self.tar_split.unwrap_or(self.toc).range.end()
+    }
+
     /// Checks that TOC and tar-split come in this order, with room for their headers, within the first `end` bytes.
     ///
     /// # Errors

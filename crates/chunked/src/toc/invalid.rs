@@ -1,6 +1,9 @@
 /// Says why a TOC is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
+    /// The footer of an eStargz blob leads to something else.
+    #[error("the tar has no member `{}` where the footer says", super::TOC_NAME)]
+    NoMember,
     /// It is not JSON, or not of the shape of a TOC.
     #[error("the TOC is malformed: {0}")]
     Malformed(String),
@@ -61,7 +64,7 @@ impl Invalid {
             Self::Version(_) | Self::TooManyRows { .. } | Self::StringTooLong { .. } => true,
             Self::Row { problem: Problem::TooLong { .. }, .. } => true,
             Self::Malformed(_) | Self::Missing(_) | Self::TooDeep { .. } | Self::Row { .. } => false,
-            Self::TooLong { .. } | Self::Len { .. } => false,
+            Self::TooLong { .. } | Self::Len { .. } | Self::NoMember => false,
         }
     }
 }
