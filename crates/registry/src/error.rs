@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::{BlobDigest, Class};
+use chunked::Class;
+use chunked::digest::{BlobDigest, DiffId};
 
 use crate::archive;
 use crate::image;
@@ -93,6 +94,17 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A blob has a name that does not fit the header that is reserved for it.
+    #[error(
+        "cannot put blob {digest} into the archive {}: only blobs named by SHA-256 are written there",
+        show(path)
+    )]
+    NameTooLong {
+        /// The tar.
+        path: PathBuf,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+    },
     /// There is no image of that name.
     #[error("`{reference}` does not exist; {}", Present(present))]
     NoSuchImage {
@@ -149,6 +161,84 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// Indexes are nested too deeply.
+    #[error("indexes of `{place}` are nested more than {limit} deep")]
+    TooDeep {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// The indexes of an image list too much.
+    #[error("`{place}` lists more than {limit} manifests")]
+    TooManyDocuments {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// A platform that was asked for is not listed.
+    #[error("`{place}` has no image for {wanted}; {}", Present(present))]
+    NoPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// What was asked for.
+        wanted: String,
+        /// The platforms that are listed.
+        present: Vec<String>,
+    },
+    /// Everything that was asked for is listed but not there.
+    #[error("`{place}` holds nothing to convert: what it lists is not there; {}", Present(listed))]
+    AllAbsent {
+        /// Which image.
+        place: Box<Reference>,
+        /// The platforms that are listed.
+        listed: Vec<String>,
+    },
+    /// A manifest and its configuration list different numbers of layers.
+    #[error("manifest {manifest} of `{place}` lists {layers} layers, its configuration {diff_ids}")]
+    LayerCount {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the manifest.
+        manifest: Box<BlobDigest>,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Layers of the configuration.
+        diff_ids: usize,
+    },
+    /// A layer is not the one that the configuration promises.
+    #[error(
+        "layer {layer} of `{place}` holds a tar with the digest {found}, the configuration says {expected}"
+    )]
+    DiffId {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// DiffID in the configuration.
+        expected: Box<DiffId>,
+        /// Digest of the tar.
+        found: Box<DiffId>,
+    },
+    /// A layer could not be converted.
+    #[error("cannot convert layer {layer} of `{place}`")]
+    Layer {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// The cause.
+        source: Box<chunked::Error>,
+    },
+    /// A manifest or index that was made cannot be written.
+    #[error("the new manifest or index for `{place}` is not valid")]
+    NewDocument {
+        /// Where it was to go.
+        place: Box<Reference>,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
     /// A blob could not be written.
     #[error("cannot write a blob of `{place}`")]
     WriteBlob {
@@ -164,13 +254,17 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
-            Self::LayoutVersion { .. } => Class::Unsupported,
+            Self::LayoutVersion { .. } | Self::NameTooLong { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
             Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
             Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
             Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
-            Self::SeveralImages { .. } => Class::Missing,
+            Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AllAbsent { .. } => Class::Missing,
+            Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
+            Self::LayerCount { .. } | Self::DiffId { .. } => Class::Corrupt,
+            Self::NewDocument { .. } => Class::Unsupported,
+            Self::Layer { source, .. } => source.class(),
             Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
             Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
             Self::ReadBlob { source, .. } if is_bad_data(source) => Class::Corrupt,
