@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::{InvalidDigest, TarSplitDigest, TocDigest};
-use crate::location::{Located, Location};
+use crate::location::{Located, Location, TOC_TYPE};
 
 const TOC_DIGEST: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 const TOC_POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
@@ -27,9 +27,6 @@ pub const ALL_KEYS: [&str; 8] = [
     ESTARGZ_TOC_DIGEST,
     ESTARGZ_TAR_LEN,
 ];
-
-/// The only type of TOC there is.
-const TOC_TYPE: u64 = 1;
 
 /// What the annotations of a layer with a TOC say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,16 +159,19 @@ fn malformed(key: &'static str, text: &str, expected: &'static str) -> Invalid {
     Invalid::Position { key, value: text.chars().take(100).collect(), expected }
 }
 
-/// Splits `text` into exactly `N` decimal numbers. The reference scans for them, which lets signs, spaces and trailing
-/// junk pass; nothing writes those.
+/// Splits `text` into exactly `N` numbers.
 fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
-    let is_decimal = |field: &&str| field.bytes().all(|byte| byte.is_ascii_digit());
-    let mut fields = text.split(':').filter(is_decimal);
+    let mut fields = text.split(':');
     let mut numbers = [0; N];
     for number in &mut numbers {
-        *number = fields.next()?.parse().ok()?;
+        *number = decimal(fields.next()?)?;
     }
     fields.next().is_none().then_some(numbers)
+}
+
+/// Parses digits only. The reference scans for numbers, which lets signs, spaces and trailing junk pass; nothing writes those.
+fn decimal(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

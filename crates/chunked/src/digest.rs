@@ -211,9 +211,34 @@ impl Hasher {
     }
 }
 
-enum AnyHasher {
+/// Computes a digest with an algorithm known only when it runs.
+pub(crate) enum AnyHasher {
     Sha256(Sha256),
     Sha512(Box<Sha512>),
+}
+
+impl AnyHasher {
+    /// Starts with no bytes hashed, with the algorithm of another digest.
+    pub(crate) fn like(digest: &Digest) -> Self {
+        match digest {
+            Digest::Sha256(_) => Self::Sha256(Sha256::new()),
+            Digest::Sha512(_) => Self::Sha512(Box::default()),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        match self {
+            Self::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
+            Self::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
+        }
+    }
 }
 
 /// Reads a body whose digest and length are known beforehand, and refuses to report its end when either is wrong.
@@ -252,18 +277,18 @@ pub enum Mismatch {
 impl<R: Read> Verifying<R> {
     /// Wraps `inner`, which must yield exactly `len` bytes that hash to `digest`.
     pub fn new(inner: R, digest: Digest, len: u64) -> Self {
-        let hasher = match digest {
-            Digest::Sha256(_) => AnyHasher::Sha256(Sha256::new()),
-            Digest::Sha512(_) => AnyHasher::Sha512(Box::default()),
-        };
-        Self { inner, hasher, expected: digest, expected_len: len, read: 0, checked: false }
+        Self {
+            inner,
+            hasher: AnyHasher::like(&digest),
+            expected: digest,
+            expected_len: len,
+            read: 0,
+            checked: false,
+        }
     }
 
     fn check_end(&mut self) -> Result<(), Mismatch> {
-        let found = match std::mem::replace(&mut self.hasher, AnyHasher::Sha256(Sha256::new())) {
-            AnyHasher::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
-            AnyHasher::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
-        };
+        let found = std::mem::replace(&mut self.hasher, AnyHasher::Sha256(Sha256::new())).finish();
         if self.read != self.expected_len {
             return Err(Mismatch::Length { expected: self.expected_len, found: self.read });
         }
@@ -293,10 +318,7 @@ impl<R: Read> Read for Verifying<R> {
             let found = self.expected_len.saturating_add(1);
             return Err(invalid_data(Mismatch::Length { expected: self.expected_len, found }));
         }
-        match &mut self.hasher {
-            AnyHasher::Sha256(hasher) => hasher.update(bytes),
-            AnyHasher::Sha512(hasher) => hasher.update(bytes),
-        }
+        self.hasher.update(bytes);
         Ok(count)
     }
 }

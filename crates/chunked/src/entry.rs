@@ -109,6 +109,9 @@ pub struct Chunk {
     /// Which bytes of the blob hold it. For dialects whose frames go on after the chunk, decoding stops after
     /// `file.len()` bytes.
     pub blob: BlobRange,
+    /// Bytes to drop from what `blob` decompresses to before the chunk begins: 0 but for eStargz, which can put several
+    /// small files into one gzip member.
+    pub inner_offset: u64,
     /// The digest of its content; a file that is a single chunk may leave it to the file's digest.
     pub digest: Option<ContentDigest>,
     /// Whether it is a hole.

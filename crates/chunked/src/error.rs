@@ -59,6 +59,18 @@ pub enum Error {
         /// What is wrong with it.
         source: InvalidDigest,
     },
+    /// The annotations place metadata where the blob has none.
+    #[error("the annotations are wrong: {0}")]
+    Misplaced(crate::location::Misplaced),
+    /// A TOC is malformed, contradicts itself, or is more than the limits allow.
+    #[error(transparent)]
+    Toc(#[from] crate::toc::Invalid),
+    /// Bytes that should be a tar are none.
+    #[error(transparent)]
+    Tar(#[from] crate::tar::Invalid),
+    /// The TOC and the tar tell different stories.
+    #[error(transparent)]
+    Inconsistent(#[from] crate::audit::Inconsistent),
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
@@ -73,6 +85,8 @@ pub enum Error {
     SelfCheck {
         /// What differs.
         what: &'static str,
+        /// How, where more is known.
+        source: Option<Box<Error>>,
     },
     /// A thread of the pipeline ended without a result; only a defect of this program does that.
     #[error("a worker of the pipeline ended without a result")]
@@ -86,7 +100,10 @@ impl Error {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
-            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } | Self::TarSplit(_) => Class::Corrupt,
+            Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
+            Self::Misplaced(_) | Self::Toc(_) | Self::TarSplit(_) => Class::Corrupt,
+            Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,
+            Self::DigestMismatch { .. } | Self::InvalidDigest { .. } => Class::Corrupt,
         }
     }
 }

@@ -3,15 +3,13 @@
 //! A footer carries no digest: it helps tools that have nothing but the blob. Whoever has the layer's annotations takes
 //! the [`Location`] from there.
 
-use crate::location::{Located, Location, Misplaced};
+use crate::frame::SKIPPABLE_MAGIC;
+use crate::location::{Located, Location, Misplaced, TOC_TYPE};
 use crate::range::BlobRange;
 
 /// Bytes of the longest footer, the header of its skippable frame included: what [`parse`] wants to see of a blob's end.
 pub const MAX_LEN: usize = 72;
 
-const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
-/// The only type of TOC there is.
-const TOC_TYPE: u64 = 1;
 /// Ends the 64-byte footer.
 const MAGIC: [u8; 8] = *b"GNUlInUx";
 /// Ends the older ones, and that of stargz-snapshotter.
@@ -35,8 +33,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Tells which footer of zstd:chunked takes that many bytes.
+    pub(crate) fn of_zstd_len(blob_len: u64) -> Option<Self> {
+        [Self::Zstd64, Self::Zstd56, Self::Zstd40].into_iter().find(|kind| kind.blob_len() == blob_len)
+    }
+
     /// Counts the bytes at the blob's end, the header of a skippable frame included.
-    pub fn len(self) -> u64 {
+    pub fn blob_len(self) -> u64 {
         match self {
             Self::Zstd64 => 72,
             Self::Zstd56 => 64,
@@ -101,12 +104,12 @@ pub fn encode(location: &Location) -> [u8; MAX_LEN] {
 pub fn parse(tail: &[u8], blob_len: u64) -> Result<Option<Footer>, Invalid> {
     for kind in [Kind::Zstd64, Kind::Zstd56, Kind::Zstd40] {
         if let Some(fields) = zstd_fields(tail, kind) {
-            return zstd(kind, &fields, blob_len.saturating_sub(kind.len())).map(Some);
+            return zstd(kind, &fields, blob_len.saturating_sub(kind.blob_len())).map(Some);
         }
     }
     for kind in [Kind::Estargz, Kind::LegacyStargz] {
         if let Some(offset) = toc_offset(tail, kind) {
-            return gzip(kind, offset, blob_len.saturating_sub(kind.len())).map(Some);
+            return gzip(kind, offset, blob_len.saturating_sub(kind.blob_len())).map(Some);
         }
     }
     let external = gzip_extra(tail, Kind::ExternalToc) == Some(b"SG\x11\0STARGZEXTERNALTOC");
@@ -175,7 +178,7 @@ fn gzip_extra(tail: &[u8], kind: Kind) -> Option<&[u8]> {
 }
 
 fn last(tail: &[u8], kind: Kind) -> Option<&[u8]> {
-    let len = usize::try_from(kind.len()).ok()?;
+    let len = usize::try_from(kind.blob_len()).ok()?;
     tail.get(tail.len().checked_sub(len)?..)
 }
 
@@ -222,10 +225,10 @@ mod tests {
         for (bytes, kind) in
             [(old([20, 30, 40, 1], 0), Kind::Zstd40), (old([20, 30, 40, 1], 16), Kind::Zstd56)]
         {
-            assert_eq!(bytes.len() as u64, kind.len());
-            assert_eq!(parse(&bytes, 50 + kind.len()), Ok(Some(Footer::Zstd { kind, location })));
+            assert_eq!(bytes.len() as u64, kind.blob_len());
+            assert_eq!(parse(&bytes, 50 + kind.blob_len()), Ok(Some(Footer::Zstd { kind, location })));
             let longer = [b"more of the blob".as_slice(), &bytes].concat();
-            assert_eq!(parse(&longer, 50 + kind.len()), Ok(Some(Footer::Zstd { kind, location })));
+            assert_eq!(parse(&longer, 50 + kind.blob_len()), Ok(Some(Footer::Zstd { kind, location })));
         }
     }
 
@@ -237,11 +240,11 @@ mod tests {
             (b"00000000000001f0STARGZ".as_slice(), Kind::LegacyStargz),
         ] {
             let bytes = gzip_member(extra);
-            assert_eq!(bytes.len() as u64, kind.len());
-            assert_eq!(parse(&bytes, 0x200 + kind.len()), Ok(Some(Footer::Gzip { kind, toc })));
+            assert_eq!(bytes.len() as u64, kind.blob_len());
+            assert_eq!(parse(&bytes, 0x200 + kind.blob_len()), Ok(Some(Footer::Gzip { kind, toc })));
         }
         let external = gzip_member(b"SG\x11\0STARGZEXTERNALTOC");
-        assert_eq!(external.len() as u64, Kind::ExternalToc.len());
+        assert_eq!(external.len() as u64, Kind::ExternalToc.blob_len());
         assert_eq!(parse(&external, 1000), Ok(Some(Footer::ExternalToc)));
     }
 

@@ -9,7 +9,7 @@ use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, zstd_sys::ZSTD_EndD
 pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
 /// The skippable magic that zstd:chunked uses, 0x184D2A50 in little endian.
-const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
+pub(crate) const SKIPPABLE_MAGIC: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
 /// Largest window of a frame, 8 MiB as the reference writes: every decoder in the field takes it.
 const WINDOW_LOG: u32 = 23;
@@ -155,7 +155,7 @@ impl Decoder {
             let left = self.context.decompress_stream(&mut sink, &mut input).map_err(zstd_error)?;
             let full = sink.pos() == sink.capacity();
             hand(&buffer)?;
-            if input.pos() == bytes.len() && !full {
+            if input.pos() == bytes.len() && (left == 0 || !full) {
                 return Ok(left == 0);
             }
         }
@@ -199,7 +199,11 @@ mod tests {
         let (mut decoder, mut back, mut ended) = (Decoder::new(), Vec::new(), false);
         for piece in frame.chunks(1000) {
             assert!(!ended);
-            ended = decoder.piece(piece, |bytes| Ok(back.extend_from_slice(bytes))).unwrap();
+            let mut keep = |bytes: &[u8]| {
+                back.extend_from_slice(bytes);
+                Ok(())
+            };
+            ended = decoder.piece(piece, &mut keep).unwrap();
         }
         assert!(ended && back == content);
     }

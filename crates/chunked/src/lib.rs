@@ -4,6 +4,7 @@
 //! [`source::RangeSource`] for blobs that are somewhere else.
 
 pub mod annotations;
+pub mod audit;
 pub mod chunker;
 pub mod convert;
 pub mod dialect;
@@ -14,18 +15,25 @@ pub mod footer;
 pub mod frame;
 pub mod input;
 mod json;
+pub mod layer;
 pub mod limits;
 pub mod location;
 pub mod range;
 pub mod source;
+pub mod stats;
 pub mod tar;
 pub mod tar_split;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod toc;
+pub mod verify;
 mod zstd_read;
 
+pub use dialect::Dialect;
 pub use digest::{BlobDigest, ContentDigest, DiffId, Digest, TocDigest};
 pub use entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
 pub use error::{Class, Error};
+pub use layer::{ChunkedLayer, Layer};
 pub use limits::Limits;
 pub use location::{Located, Location};
 pub use range::{BlobRange, FileRange};

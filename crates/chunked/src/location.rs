@@ -1,9 +1,10 @@
 //! Where in a blob its metadata lies.
 
+use crate::frame::SKIPPABLE_HEADER_LEN;
 use crate::range::BlobRange;
 
-/// Bytes of the header of a skippable frame: a magic number and a length.
-pub const SKIPPABLE_HEADER_LEN: u64 = 8;
+/// The only type of TOC there is, named by footers and annotations.
+pub(crate) const TOC_TYPE: u64 = 1;
 
 /// A compressed JSON document inside a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +49,11 @@ impl Location {
     /// Returns the length of the part of the blob that holds the tar: all before the TOC's skippable frame.
     pub fn payload_len(&self) -> u64 {
         self.toc.range.start().saturating_sub(SKIPPABLE_HEADER_LEN)
+    }
+
+    /// Returns where the last of the metadata ends.
+    pub fn end(&self) -> u64 {
+        self.tar_split.unwrap_or(self.toc).range.end()
     }
 
     /// Checks that TOC and tar-split come in this order, with room for their headers, within the first `end` bytes.

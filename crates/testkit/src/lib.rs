@@ -1,1 +1,12 @@
 //! Trees, layers and peers' tools for the tests of morsel. It knows tar, JSON and directories, never morsel's types.
+//!
+//! Everything here may panic: a test that cannot be set up has failed.
+
+pub mod data;
+pub mod engine;
+pub mod oci;
+pub mod process;
+pub mod registry;
+pub mod tar;
+pub mod toc;
+pub mod tools;

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use crossbeam_channel::Receiver;
 
-use super::Options;
 use super::metadata::{Compressed, Metadata};
 use super::report::{Counts, Outcome, PlainReason};
 use super::steps::{Encoded, EncodedBatch, FileSums, FrameEnd, Framed};
+use super::{Options, SelfCheck, check};
 use crate::digest::{BlobDigest, Hasher};
 use crate::entry::{Chunk, ChunkKind, Content, Entry};
 use crate::error::Error;
@@ -36,7 +36,7 @@ pub(super) fn run(
     let mut assembler = Assembler {
         blob: Blob { output, hasher: Hasher::new(), len: 0 },
         listing: Listing::Toc(Box::new(metadata)),
-        row_limit: options.limits.entries,
+        options,
         frame_start: 0,
         tar_len: 0,
         open: None,
@@ -64,9 +64,12 @@ impl<W: Write> Blob<W> {
         self.output.write_all(bytes).map_err(|source| Error::Write { what: "the blob", source })
     }
 
-    fn write_metadata(&mut self, metadata: Metadata) -> Result<Outcome, Error> {
+    fn write_metadata(&mut self, metadata: Metadata, options: &Options) -> Result<Outcome, Error> {
         let (toc, toc_digest, tar_split, tar_split_digest) =
             metadata.finish().map_err(|source| Error::Compress { source })?;
+        if options.self_check == SelfCheck::On {
+            check::metadata(&toc, &tar_split, self.len, &options.limits)?;
+        }
         let location =
             Location { toc: self.write_skippable(&toc)?, tar_split: Some(self.write_skippable(&tar_split)?) };
         self.write(&footer::encode(&location))?;
@@ -88,10 +91,10 @@ enum Listing {
     Plain(PlainReason),
 }
 
-struct Assembler<W> {
+struct Assembler<'o, W> {
     blob: Blob<W>,
     listing: Listing,
-    row_limit: u64,
+    options: &'o Options,
     /// Where the next frame starts in the blob.
     frame_start: u64,
     tar_len: u64,
@@ -100,7 +103,7 @@ struct Assembler<W> {
     counts: Counts,
 }
 
-impl<W: Write> Assembler<W> {
+impl<W: Write> Assembler<'_, W> {
     /// Writes a batch, and tells whether it was the last.
     fn batch(&mut self, batch: EncodedBatch) -> Result<bool, Error> {
         let base = self.blob.len;
@@ -146,14 +149,15 @@ impl<W: Write> Assembler<W> {
         self.counts.chunks = self.counts.chunks.saturating_add(1);
         self.counts.holes = self.counts.holes.saturating_add(u64::from(kind == ChunkKind::Zeros));
         let Some((_, chunks)) = &mut self.open else { return };
-        if self.counts.chunks.saturating_add(self.counts.entries) > self.row_limit {
-            self.listing = Listing::Plain(PlainReason::TooManyRows { limit: self.row_limit });
+        let limit = self.options.limits.entries;
+        if self.counts.chunks.saturating_add(self.counts.entries) > limit {
+            self.listing = Listing::Plain(PlainReason::TooManyRows { limit });
             chunks.clear();
         }
         let file_start = chunks.last().map_or(0, |last| last.file.end());
         let ranges = FileRange::with_len(file_start, framed.len).zip(BlobRange::new(start, self.frame_start));
         if let (Some((file, blob)), Listing::Toc(_)) = (ranges, &self.listing) {
-            chunks.push(Chunk { file, blob, digest: Some(digest), kind });
+            chunks.push(Chunk { file, blob, inner_offset: 0, digest: Some(digest), kind });
         }
     }
 
@@ -175,7 +179,7 @@ impl<W: Write> Assembler<W> {
         let payload_len = self.blob.len;
         let outcome = match self.listing {
             Listing::Plain(why) => Outcome::Plain { why },
-            Listing::Toc(metadata) => self.blob.write_metadata(*metadata)?,
+            Listing::Toc(metadata) => self.blob.write_metadata(*metadata, self.options)?,
         };
         self.blob.output.flush().map_err(|source| Error::Write { what: "the blob", source })?;
         self.counts.metadata_blob_len = self.blob.len.saturating_sub(payload_len);

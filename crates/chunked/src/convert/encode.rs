@@ -122,7 +122,7 @@ impl Frames {
         if let Some(decoder) = &mut self.decoder {
             let frame = frames.get(start..).unwrap_or_default();
             if !decoder.frames(frame, content.len()).is_ok_and(|decoded| decoded == content) {
-                return Err(Error::SelfCheck { what: "frame" });
+                return Err(Error::SelfCheck { what: "frame", source: None });
             }
         }
         Ok(FrameEnd(frames.len()))

@@ -65,7 +65,11 @@ impl Giant {
         self.piece(&rest, true, &mut frame)?;
         let digest = self.content.finish_content();
         let wrong = self.check.is_some_and(|check| !check.ended || check.content.finish_content() != digest);
-        if wrong { Err(Error::SelfCheck { what: "frame" }) } else { Ok((frame, self.len, digest)) }
+        if wrong {
+            Err(Error::SelfCheck { what: "frame", source: None })
+        } else {
+            Ok((frame, self.len, digest))
+        }
     }
 
     fn piece(&mut self, piece: &Stretch, last: bool, frame: &mut Vec<u8>) -> Result<(), Error> {
@@ -81,7 +85,7 @@ impl Giant {
             content.update(bytes);
             Ok(())
         };
-        *ended = decoder.piece(new, hash).map_err(|_| Error::SelfCheck { what: "frame" })?;
+        *ended = decoder.piece(new, hash).map_err(|_| Error::SelfCheck { what: "frame", source: None })?;
         Ok(())
     }
 }

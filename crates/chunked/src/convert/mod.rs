@@ -13,6 +13,7 @@
 //! expressible as a TOC therefore just gets no TOC: see [`PlainReason`].
 
 mod assemble;
+mod check;
 mod encode;
 mod giant;
 mod intake;
@@ -119,7 +120,7 @@ pub fn convert(
         let Assembled { outcome, blob_digest, blob_len, tar_len: framed_len, counts } =
             assembled?.ok_or(Error::WorkerLost)?;
         if framed_len != tar_len {
-            return Err(Error::SelfCheck { what: "length of the tar" });
+            return Err(Error::SelfCheck { what: "length of the tar", source: None });
         }
         let self_check = options.self_check;
         Ok(Converted { outcome, blob_digest, blob_len, diff_id, tar_len, source, counts, self_check })

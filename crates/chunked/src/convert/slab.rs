@@ -208,6 +208,6 @@ mod tests {
         let mut pool = Pool::new(1);
         let first = slab(&mut pool, b"first");
         drop(first);
-        assert_eq!(&*slab(&mut pool, b"2nd"), b"2nd");
+        assert_eq!(&**slab(&mut pool, b"2nd"), b"2nd");
     }
 }

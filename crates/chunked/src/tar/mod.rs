@@ -155,4 +155,4 @@ fn block_at(bytes: &[u8], at: usize) -> Option<&[u8; BLOCK_LEN]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

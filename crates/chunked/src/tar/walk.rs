@@ -66,15 +66,22 @@ impl Walk {
         }
     }
 
-    /// Tells whether the bytes given so far are a whole tar. Like Go's reader, takes one that ends at a member boundary, or
-    /// with a single block of zeros.
+    /// Goes to the end of the current member's content without being given it.
+    pub fn skip_content(&mut self) {
+        if let State::Payload { left, .. } = &mut self.state {
+            *left = 0;
+        }
+    }
+
+    /// Tells whether the bytes given so far are a whole tar. Like Go's reader, takes one that ends at a member boundary, in
+    /// the padding of a member, or with a single block of zeros.
     ///
     /// # Errors
     /// [`Invalid::Truncated`] when they end in the middle of a member.
     pub fn finish(&self) -> Result<(), Invalid> {
         let missing = match self.state {
             State::Trailer => 0,
-            State::Payload { left, padding } => left.saturating_add(padding as u64),
+            State::Payload { left, .. } => left,
             State::Header if self.header.is_empty() || self.header == [0; BLOCK_LEN] => 0,
             State::Header => self.wanted.saturating_sub(self.header.len()) as u64,
         };

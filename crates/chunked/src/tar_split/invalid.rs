@@ -64,6 +64,48 @@ pub enum Problem {
         /// The path, shortened.
         path: String,
     },
+    /// The segments so far are not those of a tar.
+    #[error("is part of an invalid tar: {0}")]
+    Tar(crate::tar::Invalid),
+    /// A header is not followed by the record of its file.
+    #[error("follows the header of `{path}`, expected the record of that file")]
+    NoFile {
+        /// The path in the header, shortened.
+        path: String,
+    },
+    /// The record of a file does not follow a header.
+    #[error("is of the file `{path}`, which has no header before it")]
+    NoHeader {
+        /// The path in the record, shortened.
+        path: String,
+    },
+    /// The record of a file does not have the name of the header before it.
+    #[error("has the name `{path}`, the header before it `{expected}`")]
+    OtherName {
+        /// The path in the record, shortened.
+        path: String,
+        /// The path in the header, shortened.
+        expected: String,
+    },
+    /// The record of a file does not have the size of the header before it.
+    #[error("has {len} bytes of `{path}`, the header before it {expected}")]
+    OtherLen {
+        /// The path, shortened.
+        path: String,
+        /// The size in the record.
+        len: u64,
+        /// The size in the header.
+        expected: u64,
+    },
+    /// A segment differs from the tar it should rebuild.
+    #[error("holds other bytes than the tar")]
+    OtherBytes,
+    /// The stream ends before the tar does.
+    #[error("is missing, the tar goes on")]
+    Missing,
+    /// The stream goes on beyond the end of the tar.
+    #[error("goes on, the tar has ended")]
+    Surplus,
     /// The content of a file is not as long as the tar's.
     #[error("needs {expected} bytes of `{path}`, found {found}")]
     ContentLen {

@@ -11,6 +11,7 @@ mod rebuild;
 mod write;
 
 pub use crc64::Crc64;
+pub(crate) use invalid::shorten;
 pub use invalid::{Invalid, Problem};
 pub use paths::Paths;
 pub use read::{Reader, Record};

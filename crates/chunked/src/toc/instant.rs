@@ -25,10 +25,10 @@ pub(super) fn write(out: &mut Vec<u8>, timestamp: Timestamp) -> io::Result<()> {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the parser comes with the next change"))]
 /// Parses an RFC 3339 time with any offset; Go's zero time is `None`.
-pub(super) fn parse(text: &str) -> Result<Option<Timestamp>, time::error::Parse> {
-    let instant = OffsetDateTime::parse(text, &Rfc3339)?;
+pub(super) fn parse(text: &str) -> Result<Option<Timestamp>, String> {
+    let instant =
+        OffsetDateTime::parse(text, &Rfc3339).map_err(|_| format!("`{text}` is not an RFC 3339 time"))?;
     let timestamp = Timestamp { seconds: instant.unix_timestamp(), nanoseconds: instant.nanosecond() };
     let unset = timestamp == Timestamp { seconds: GO_ZERO, nanoseconds: 0 };
     Ok((!unset).then_some(timestamp))

@@ -5,9 +5,9 @@ use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::digest::{ContentDigest, TarSplitDigest};
-use crate::entry::{Chunk, ChunkKind, Content, Entry, EntryKind, Timestamp};
+use crate::entry::{Chunk, ChunkKind, Content, Entry, Timestamp};
 use crate::json;
-use crate::toc::instant;
+use crate::toc::{instant, type_name};
 
 /// Writes a TOC, entry by entry, as the bytes that containers/storage's converter writes.
 ///
@@ -165,21 +165,10 @@ impl Row<'_> {
     }
 }
 
-fn type_name(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Regular => "reg",
-        EntryKind::Hardlink => "hardlink",
-        EntryKind::Symlink => "symlink",
-        EntryKind::CharDevice => "char",
-        EntryKind::BlockDevice => "block",
-        EntryKind::Directory => "dir",
-        EntryKind::Fifo => "fifo",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::EntryKind;
     use crate::range::{BlobRange, FileRange};
 
     fn rows(entries: &[Entry]) -> String {
@@ -195,6 +184,7 @@ mod tests {
         Chunk {
             file: FileRange::new(file.0, file.1).unwrap(),
             blob: BlobRange::new(blob.0, blob.1).unwrap(),
+            inner_offset: 0,
             digest: Some(ContentDigest::of(content)),
             kind,
         }

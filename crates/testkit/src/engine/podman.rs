@@ -1,0 +1,84 @@
+//! podman of a peer root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::run;
+use crate::tools::{PeerRoot, Tier};
+
+/// podman with partial pulls on, and empty storage that lasts as long as its directory.
+#[derive(Debug)]
+pub struct Podman {
+    root: PeerRoot,
+    dir: PathBuf,
+    conf: PathBuf,
+}
+
+impl Podman {
+    /// Takes the podman of a suite and lets it store below `dir`; without it the test is skipped.
+    ///
+    /// # Panics
+    ///
+    /// When the configuration cannot be written.
+    pub fn start(suite: &str, dir: &Path) -> Option<Self> {
+        let root = PeerRoot::find(Tier::Engine, suite, "podman")?;
+        let dir = dir.join(format!("podman-{suite}"));
+        let conf = dir.join("storage.conf");
+        fs::create_dir_all(&dir).expect("a directory can be made");
+        fs::write(&conf, configuration(&dir)).expect("the configuration can be written");
+        Some(Self { root, dir, conf })
+    }
+
+    /// Pulls an image from a registry without TLS.
+    pub fn pull(&self, image: &str) -> Pull {
+        let mut podman = self.command();
+        let written = run(podman.args(["--log-level=debug", "pull", "--tls-verify=false", image]));
+        let image_id = written.text().lines().last().unwrap_or_default().to_owned();
+        Pull { image_id: format!("sha256:{image_id}"), log: written.stderr }
+    }
+
+    /// Runs a command in a container of an image that has been pulled, and returns what it prints.
+    pub fn run(&self, image: &str, arguments: &[&str]) -> String {
+        let mut podman = self.command();
+        // crun refuses hybrid cgroups, and a nested machine may not raise limits.
+        podman.args(["run", "--rm", "--runtime=runc", "--network=none"]);
+        podman.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", image]);
+        run(podman.args(arguments)).text().to_owned()
+    }
+
+    /// Starts a podman command line.
+    pub fn command(&self) -> Command {
+        let mut command = self.root.command("podman", &[&self.dir]);
+        command.env("CONTAINERS_STORAGE_CONF", &self.conf).env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
+        command
+    }
+}
+
+fn configuration(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n\
+         [storage.options]\npull_options = {{enable_partial_images = \"true\"}}\n"
+    )
+}
+
+/// What podman said about a pull.
+#[derive(Debug)]
+pub struct Pull {
+    /// `sha256:` and the image ID.
+    pub image_id: String,
+    /// The log, with debug messages.
+    pub log: String,
+}
+
+impl Pull {
+    /// Tells whether the layer was fetched chunk by chunk.
+    ///
+    /// podman names the blob when it opens its TOC, and again when every byte has been verified. In between it may
+    /// still fall back to an ordinary download.
+    pub fn was_partial(&self, blob: &str) -> bool {
+        self.log.contains(&format!("Created zstd:chunked differ for blob \\\"{blob}\\\""))
+            && self.log.contains(&format!("Retrieved partial blob {blob}"))
+    }
+}

@@ -1,0 +1,3 @@
+//! The peers that judge morsel, on their own.
+
+mod peers;
