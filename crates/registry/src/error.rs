@@ -106,7 +106,7 @@ pub enum Error {
         digest: Box<BlobDigest>,
     },
     /// There is no image of that name.
-    #[error("`{reference}` does not exist; {}", Present(present))]
+    #[error("there is no image `{reference}`; names there: {}", Names(present))]
     NoSuchImage {
         /// What was asked for.
         reference: Box<Reference>,
@@ -114,7 +114,7 @@ pub enum Error {
         present: Vec<String>,
     },
     /// The reference fits several images.
-    #[error("`{reference}` could be any of several images; {}", Present(present))]
+    #[error("`{reference}` could be any of several images; names there: {}", Names(present))]
     SeveralImages {
         /// What was asked for.
         reference: Box<Reference>,
@@ -178,22 +178,24 @@ pub enum Error {
         limit: usize,
     },
     /// A platform that was asked for is not listed.
-    #[error("`{place}` has no image for {wanted}; {}", Present(present))]
+    #[error("`{place}` does not list {wanted}; it lists {}", Names(listed))]
     NoPlatform {
         /// Which image.
         place: Box<Reference>,
         /// What was asked for.
         wanted: String,
         /// The platforms that are listed.
-        present: Vec<String>,
+        listed: Vec<String>,
     },
-    /// Everything that was asked for is listed but not there.
-    #[error("`{place}` holds nothing to convert: what it lists is not there; {}", Present(listed))]
-    AllAbsent {
+    /// Everything that was asked for is listed, but not there: the image is sparse.
+    #[error("`{place}` lists {}, but does not have it; it also lists {}", Names(absent), Names(others))]
+    AbsentPlatform {
         /// Which image.
         place: Box<Reference>,
-        /// The platforms that are listed.
-        listed: Vec<String>,
+        /// What was asked for, with the digest under which it is listed.
+        absent: Vec<String>,
+        /// The other platforms that are listed, there or not.
+        others: Vec<String>,
     },
     /// A manifest and its configuration list different numbers of layers.
     #[error("manifest {manifest} of `{place}` lists {layers} layers, its configuration {diff_ids}")]
@@ -260,7 +262,9 @@ impl Error {
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
             Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
             Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
-            Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AllAbsent { .. } => Class::Missing,
+            Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
+                Class::Missing
+            }
             Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
             Self::LayerCount { .. } | Self::DiffId { .. } => Class::Corrupt,
             Self::NewDocument { .. } => Class::Unsupported,
@@ -280,16 +284,14 @@ fn is_bad_data(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
-/// Lists the images that are there instead.
-struct Present<'a>(&'a [String]);
+/// Lists names, the first ten if there are many.
+struct Names<'a>(&'a [String]);
 
-impl fmt::Display for Present<'_> {
+impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
-        let Some((first, rest)) = self.0.split_first() else {
-            return f.write_str("no image there has a name");
-        };
-        write!(f, "there are: {first}")?;
+        let Some((first, rest)) = self.0.split_first() else { return f.write_str("none") };
+        f.write_str(first)?;
         rest.iter().take(SHOWN - 1).try_for_each(|name| write!(f, ", {name}"))?;
         match self.0.len().saturating_sub(SHOWN) {
             0 => Ok(()),

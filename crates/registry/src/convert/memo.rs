@@ -34,7 +34,6 @@ const RECORD_LEN_MAX: u64 = 64 << 10;
 
 /// What a layer became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ConvertedLayer {
     /// The digest of the blob.
     pub digest: BlobDigest,

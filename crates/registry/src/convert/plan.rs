@@ -288,38 +288,43 @@ fn is_converted(manifest: &Manifest) -> bool {
 
 /// What the selectors chose.
 struct Found<'a> {
+    selectors: &'a [Selector],
     /// Whether an image that was asked for is there.
     any: bool,
     /// Selectors that chose nothing, there or not.
     unmatched: Vec<&'a Selector>,
-    /// The platforms that are listed.
-    listed: Vec<String>,
+    /// What was asked for and is listed, but is not there, with its digest.
+    absent: Vec<String>,
+    /// The other platforms that are listed.
+    others: Vec<String>,
 }
 
 impl<'a> Found<'a> {
     fn of(root: &Node, selectors: &'a [Selector]) -> Self {
-        let mut found = Self { any: false, unmatched: selectors.iter().collect(), listed: Vec::new() };
+        let unmatched = selectors.iter().collect();
+        let mut found = Self { selectors, any: false, unmatched, absent: Vec::new(), others: Vec::new() };
         found.add(root);
         found
     }
 
     fn add(&mut self, node: &Node) {
-        let platform = match &node.content {
+        let (platform, there) = match &node.content {
             Content::Index(_, children) => return children.iter().for_each(|child| self.add(child)),
             Content::Artifact(_) | Content::Blob => return,
-            Content::Image(image) => {
-                self.any |= image.selected;
-                image.platform.as_ref()
-            }
-            Content::Absent | Content::NotSelected => {
-                node.listed.platform.as_ref().filter(|_| node.listed.attests().is_none())
-            }
+            Content::Absent | Content::NotSelected if node.listed.attests().is_some() => return,
+            Content::Absent | Content::NotSelected => (node.listed.platform.as_ref(), false),
+            Content::Image(image) => (image.platform.as_ref(), true),
         };
         let Some(platform) = platform else { return };
         self.unmatched.retain(|selector| !selector.matches(platform));
+        let selected =
+            self.selectors.is_empty() || self.selectors.iter().any(|wanted| wanted.matches(platform));
         let name = platform.to_string();
-        if !self.listed.contains(&name) {
-            self.listed.push(name);
+        match (selected, there) {
+            (true, true) => self.any = true,
+            (true, false) => self.absent.push(format!("{name} as {}", node.listed.digest)),
+            (false, _) if !self.others.contains(&name) => self.others.push(name),
+            (false, _) => {}
         }
     }
 
@@ -327,10 +332,10 @@ impl<'a> Found<'a> {
         let place = Box::new(reference.clone());
         match self.unmatched.first() {
             Some(selector) => {
-                Err(Error::NoPlatform { place, wanted: selector.to_string(), present: self.listed })
+                Err(Error::NoPlatform { place, wanted: selector.to_string(), listed: self.others })
             }
-            None if !self.any && !self.listed.is_empty() => {
-                Err(Error::AllAbsent { place, listed: self.listed })
+            None if !self.any && !self.absent.is_empty() => {
+                Err(Error::AbsentPlatform { place, absent: self.absent, others: self.others })
             }
             None => Ok(()),
         }

@@ -10,7 +10,6 @@ use crate::media_type::MediaType;
 
 /// What became of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Where the image came from.
     pub source: String,
@@ -30,14 +29,12 @@ pub struct Report {
 
 /// Content by type, digest and length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Content {
     /// Its type.
     pub media_type: MediaType,
     /// Its digest.
     pub digest: BlobDigest,
     /// Its length in bytes.
-    #[serde(rename = "size")]
     pub len: u64,
 }
 
@@ -49,7 +46,6 @@ impl From<&Descriptor> for Content {
 
 /// What became of a manifest, or of something else that an index lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ManifestReport {
     /// What was listed.
     pub source: Content,
@@ -93,7 +89,6 @@ pub enum Action {
 
 /// What became of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct LayerReport {
     /// The layer before.
     pub source: Content,
