@@ -74,6 +74,12 @@ impl Descriptor {
         Self { media_type, digest, len, urls: Vec::new(), data: None, ..self.clone() }
     }
 
+    /// Describes the same content by type, digest and length alone.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self::new(self.media_type.clone(), self.digest, self.len)
+    }
+
     /// Returns the digest of the manifest that this one attests, if it is an attestation.
     ///
     /// A digest that does not parse attests nothing.

@@ -91,7 +91,7 @@ impl Directory {
     pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path.join(name);
         let mut staged = self.stage()?;
-        staged.file().write_all(bytes).map_err(at_path("write", &path))?;
+        staged.write_all(bytes).map_err(at_path("write", &path))?;
         staged.publish(self, name).map_err(at_path("write", &path))
     }
 

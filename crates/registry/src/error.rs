@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::{BlobDigest, Class};
+use chunked::Class;
+use chunked::digest::{BlobDigest, DiffId};
 
 use crate::archive;
 use crate::image;
@@ -93,8 +94,19 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A blob has a name that does not fit the header that is reserved for it.
+    #[error(
+        "cannot put blob {digest} into the archive {}: only blobs named by SHA-256 are written there",
+        show(path)
+    )]
+    NameTooLong {
+        /// The tar.
+        path: PathBuf,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+    },
     /// There is no image of that name.
-    #[error("`{reference}` does not exist; {}", Present(present))]
+    #[error("there is no image `{reference}`; names there: {}", Names(present))]
     NoSuchImage {
         /// What was asked for.
         reference: Box<Reference>,
@@ -102,7 +114,7 @@ pub enum Error {
         present: Vec<String>,
     },
     /// The reference fits several images.
-    #[error("`{reference}` could be any of several images; {}", Present(present))]
+    #[error("`{reference}` could be any of several images; names there: {}", Names(present))]
     SeveralImages {
         /// What was asked for.
         reference: Box<Reference>,
@@ -149,6 +161,86 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// Indexes are nested too deeply.
+    #[error("indexes of `{place}` are nested more than {limit} deep")]
+    TooDeep {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// The indexes of an image list too much.
+    #[error("`{place}` lists more than {limit} manifests")]
+    TooManyDocuments {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// A platform that was asked for is not listed.
+    #[error("`{place}` does not list {wanted}; it lists {}", Names(listed))]
+    NoPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// What was asked for.
+        wanted: String,
+        /// The platforms that are listed.
+        listed: Vec<String>,
+    },
+    /// Everything that was asked for is listed, but not there: the image is sparse.
+    #[error("`{place}` lists {}, but does not have it; it also lists {}", Names(absent), Names(others))]
+    AbsentPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// What was asked for, with the digest under which it is listed.
+        absent: Vec<String>,
+        /// The other platforms that are listed, there or not.
+        others: Vec<String>,
+    },
+    /// A manifest and its configuration list different numbers of layers.
+    #[error("manifest {manifest} of `{place}` lists {layers} layers, its configuration {diff_ids}")]
+    LayerCount {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the manifest.
+        manifest: Box<BlobDigest>,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Layers of the configuration.
+        diff_ids: usize,
+    },
+    /// A layer is not the one that the configuration promises.
+    #[error(
+        "layer {layer} of `{place}` holds a tar with the digest {found}, the configuration says {expected}"
+    )]
+    DiffId {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// DiffID in the configuration.
+        expected: Box<DiffId>,
+        /// Digest of the tar.
+        found: Box<DiffId>,
+    },
+    /// A layer could not be converted.
+    #[error("cannot convert layer {layer} of `{place}`")]
+    Layer {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// The cause.
+        source: Box<chunked::Error>,
+    },
+    /// A manifest or index that was made cannot be written.
+    #[error("the new manifest or index for `{place}` is not valid")]
+    NewDocument {
+        /// Where it was to go.
+        place: Box<Reference>,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
     /// A blob could not be written.
     #[error("cannot write a blob of `{place}`")]
     WriteBlob {
@@ -164,13 +256,19 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
-            Self::LayoutVersion { .. } => Class::Unsupported,
+            Self::LayoutVersion { .. } | Self::NameTooLong { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
             Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
             Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
             Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
-            Self::SeveralImages { .. } => Class::Missing,
+            Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
+                Class::Missing
+            }
+            Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
+            Self::LayerCount { .. } | Self::DiffId { .. } => Class::Corrupt,
+            Self::NewDocument { .. } => Class::Unsupported,
+            Self::Layer { source, .. } => source.class(),
             Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
             Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
             Self::ReadBlob { source, .. } if is_bad_data(source) => Class::Corrupt,
@@ -186,16 +284,14 @@ fn is_bad_data(error: &io::Error) -> bool {
     error.raw_os_error().is_none() && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
-/// Lists the images that are there instead.
-struct Present<'a>(&'a [String]);
+/// Lists names, the first ten if there are many.
+struct Names<'a>(&'a [String]);
 
-impl fmt::Display for Present<'_> {
+impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 10;
-        let Some((first, rest)) = self.0.split_first() else {
-            return f.write_str("no image there has a name");
-        };
-        write!(f, "there are: {first}")?;
+        let Some((first, rest)) = self.0.split_first() else { return f.write_str("none") };
+        f.write_str(first)?;
         rest.iter().take(SHOWN - 1).try_for_each(|name| write!(f, ", {name}"))?;
         match self.0.len().saturating_sub(SHOWN) {
             0 => Ok(()),

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod blob;
+pub mod convert;
 pub mod descriptor;
 mod directory;
 pub mod error;

@@ -1,7 +1,7 @@
 //! A file being written, which gets its name only when it is complete.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,9 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, renameat, unlinkat}
 use rustix::io::Errno;
 
 use crate::directory::Directory;
+
+/// Bytes worth collecting before they go to a file; frames of small files are far smaller.
+pub(crate) const BUFFER_LEN: usize = 256 << 10;
 
 /// Start of the names of files that are not complete; what a crash leaves of them can be removed.
 pub(crate) const UNFINISHED: &str = ".morsel-";
@@ -98,6 +101,16 @@ impl Staged {
     }
 }
 
+impl Write for Staged {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
@@ -124,7 +137,6 @@ fn with_free_name<T>(take: impl Fn(&str) -> Result<T, Errno>) -> io::Result<(Str
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write;
 
     use super::*;
 
@@ -141,7 +153,7 @@ mod tests {
             let directory = Directory::open(dir.path()).unwrap();
             for content in ["one", "two"] {
                 let mut staged = stage(&directory).unwrap();
-                staged.file().write_all(content.as_bytes()).unwrap();
+                staged.write_all(content.as_bytes()).unwrap();
                 staged.publish(&directory, "name").unwrap();
                 assert_eq!(names(dir.path()), ["name"]);
                 assert_eq!(fs::read_to_string(dir.path().join("name")).unwrap(), content);

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use chunked::BlobDigest;
+use chunked::digest::{BlobDigest, Digest};
 use chunked::tar::BLOCK_LEN;
 use tar::{EntryType, Header};
 
@@ -17,10 +17,7 @@ use crate::image::Index;
 use crate::layout::{self, BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name};
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
-use crate::staged::Staged;
-
-/// Bytes collected before they go to the file; frames of small files are far smaller.
-const BUFFER_LEN: usize = 256 << 10;
+use crate::staged::{BUFFER_LEN, Staged};
 
 /// An image being written to a tar of its own.
 ///
@@ -157,6 +154,9 @@ impl StagedBlob for ArchiveBlob<'_> {
         if self.blobs.contains_key(&digest) {
             return Ok(self.len);
         }
+        if !matches!(digest.0, Digest::Sha256(_)) {
+            return Err(Error::NameTooLong { path: self.path.to_owned(), digest: Box::new(digest) });
+        }
         self.finish(&digest).map_err(at_path("write", self.path))?;
         *self.end = next_header(*self.end, self.len);
         self.blobs.insert(digest, self.len);
@@ -164,8 +164,6 @@ impl StagedBlob for ArchiveBlob<'_> {
     }
 }
 
-/// # Errors
-/// `InvalidInput` when the name does not fit, as that of a blob named by its SHA-512.
 fn header(name: &str, kind: EntryType, len: u64) -> io::Result<Header> {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);

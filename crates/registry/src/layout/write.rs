@@ -13,10 +13,7 @@ use crate::error::{Error, at_path};
 use crate::image::Index;
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
-use crate::staged::Staged;
-
-/// Bytes collected before they go to the file; frames of small files are far smaller.
-const BUFFER_LEN: usize = 256 << 10;
+use crate::staged::{BUFFER_LEN, Staged};
 
 /// An image being written to a layout, which may hold others.
 #[derive(Debug)]
@@ -54,8 +51,8 @@ impl ImageSink for LayoutWriter {
     }
 
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
-        let file = BufWriter::with_capacity(BUFFER_LEN, Writing { staged: self.root.stage()?, len: 0 });
-        Ok(Box::new(LayoutBlob { layout: self, file }))
+        let file = BufWriter::with_capacity(BUFFER_LEN, self.root.stage()?);
+        Ok(Box::new(LayoutBlob { layout: self, file, len: 0 }))
     }
 
     fn commit(self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
@@ -70,29 +67,15 @@ impl ImageSink for LayoutWriter {
 /// A blob on its way into a layout.
 struct LayoutBlob<'a> {
     layout: &'a LayoutWriter,
-    file: BufWriter<Writing>,
-}
-
-struct Writing {
-    staged: Staged,
+    file: BufWriter<Staged>,
     len: u64,
-}
-
-impl Write for Writing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.staged.file().write(bytes)?;
-        self.len = self.len.saturating_add(count as u64);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Write for LayoutBlob<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let count = self.file.write(bytes)?;
+        self.len = self.len.saturating_add(count as u64);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -102,10 +85,9 @@ impl Write for LayoutBlob<'_> {
 
 impl StagedBlob for LayoutBlob<'_> {
     fn commit(self: Box<Self>, digest: BlobDigest) -> Result<u64, Error> {
-        let Self { layout, file } = *self;
+        let Self { layout, file, len } = *self;
         let path = layout.root.path().join(blob_name(&digest));
-        let Writing { staged, len } =
-            file.into_inner().map_err(|error| at_path("write", &path)(error.into_error()))?;
+        let staged = file.into_inner().map_err(|error| at_path("write", &path)(error.into_error()))?;
         if !layout.has_blob(&digest, len)? {
             let directory = layout.root.subdirectory(BLOBS)?.subdirectory(digest.0.algorithm())?;
             staged.publish(&directory, &digest.0.hex()).map_err(at_path("write", &path))?;

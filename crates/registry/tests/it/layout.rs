@@ -42,8 +42,8 @@ fn an_image_is_found_by_its_tag_or_by_being_alone() {
     let message = |image| {
         failure(open(&reference("oci", dir.path(), image))).replace(dir.path().to_str().unwrap(), "DIR")
     };
-    insta::assert_snapshot!(message(""), @"`oci:DIR` could be any of several images; there are: one, two");
-    insta::assert_snapshot!(message(":three"), @"`oci:DIR:three` does not exist; there are: one, two");
+    insta::assert_snapshot!(message(""), @"`oci:DIR` could be any of several images; names there: one, two");
+    insta::assert_snapshot!(message(":three"), @"there is no image `oci:DIR:three`; names there: one, two");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //!
 //! Tests named `tool_*` need skopeo and umoci.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
+
 mod archive;
+mod convert;
 mod layout;
 mod made;
