@@ -41,7 +41,7 @@ pub(super) fn of_metadata<S: ?Sized>(metadata: &Metadata<'_, S>, found: &Found) 
         Name::TarSplit,
     ];
     match metadata {
-        Metadata::None(why) => NAMES.map(|name| not_applicable(name, *why)).into(),
+        Metadata::None(why) => NAMES.map(|name| not_applicable(name, why.clone())).into(),
         Metadata::Broken(why) => {
             let rest = NAMES.into_iter().skip(1).map(|name| not_applicable(name, "the TOC cannot be read"));
             std::iter::once(failed(Name::Toc, why.clone())).chain(rest).collect()
@@ -111,8 +111,8 @@ fn ranges<S: ?Sized>(toc: &Toc<'_, S>, found: &Found) -> Check {
 fn digests(name: Name, tally: &Tally, things: &str) -> Check {
     match (tally.failures(), tally.passed, tally.unchecked) {
         (Some(failures), ..) => failed(name, failures),
-        (None, passes, 0) => passed(name, format!("{passes} {things}")),
         (None, 0, _) => not_applicable(name, format!("the TOC has no digests of {things}")),
+        (None, passes, 0) => passed(name, format!("{passes} {things}")),
         (None, passes, missing) => passed(name, format!("{passes} {things}; {missing} have no digest")),
     }
 }
