@@ -131,6 +131,25 @@ fn the_result_does_not_depend_on_how_layers_were_compressed() {
 }
 
 #[test]
+fn annotations_that_outlived_their_blob_do_not_keep_a_layer() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    bench.convert("in", "once", &Options::default()).unwrap();
+    let once = bench.open("once");
+    let mut stale = manifest_of(&*once, once.root());
+    let other = stale.layers[1].annotations.clone();
+    stale.layers[0].annotations = other;
+    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":stale")).unwrap();
+    let root = put_manifest(&mut *sink, stale);
+    sink.commit(&root).unwrap();
+    let source = open(&reference("oci", &bench.path("once"), ":stale")).unwrap();
+    let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+    let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
+    let actions: Vec<_> = report.manifests[0].layers.iter().map(|layer| layer.action).collect();
+    assert_eq!(actions, [LayerAction::Chunked, LayerAction::Kept]);
+    assert_eq!(report.after.digest, once.root().digest);
+}
+
+#[test]
 fn docker_manifests_become_oci_manifests_and_unknown_fields_stay() {
     let bench = Bench::with(|sink| {
         let layer = put_blob(sink, MediaType::DOCKER_LAYER_GZIP, &gzip(&layers()[0]));
