@@ -334,3 +334,36 @@ impl<'a> Found<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_decided_by_media_type_diff_id_and_toc() {
+        let step = |media_type: &str, diff_id: Digest, is_chunked| {
+            let blob = BlobDigest::of(b"");
+            let descriptor = Descriptor::new(MediaType::from(media_type.to_owned()), blob, 0);
+            layer_step(&descriptor, &DiffId(diff_id), is_chunked)
+        };
+        let usual = Digest::of(b"");
+        let zstd = MediaType::OCI_LAYER_ZSTD;
+        assert_eq!(step(zstd.as_str(), usual, true), LayerStep::Keep);
+        assert_eq!(step(zstd.as_str(), usual, false), LayerStep::Convert);
+        for plain in [MediaType::OCI_LAYER, MediaType::OCI_LAYER_GZIP, MediaType::DOCKER_LAYER_GZIP] {
+            assert_eq!(
+                step(plain.as_str(), usual, true),
+                LayerStep::Convert,
+                "annotations of gzip layers are stale"
+            );
+        }
+        let carried = |media_type: &str, diff_id| match step(media_type, diff_id, false) {
+            LayerStep::Carry(why) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.nondistributable.v1.tar", usual), @"it is foreign: it must not be redistributed");
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.v1.tar+encrypted", usual), @"it is encrypted");
+        insta::assert_snapshot!(carried("application/vnd.in-toto+json", usual), @"its media type `application/vnd.in-toto+json` is not that of a layer");
+        insta::assert_snapshot!(carried(zstd.as_str(), Digest::Sha512([0; 64])), @"its DiffID is a sha512, expected sha256");
+    }
+}

@@ -1,30 +1,15 @@
 //! What skopeo and umoci think of our images, and we of theirs.
 
 use std::path::Path;
-use std::process::Command;
 
 use morsel_registry::convert::{self, NoProgress, Options};
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::media_type::MediaType;
 use morsel_registry::{ImageSink, transport};
+use testkit::process::run;
+use testkit::tools::{self, Tier};
 
 use crate::made::{blob_of, config, manifest_of, open, put_blob, put_manifest, reference, tar};
-
-/// Runs a tool; `false` when this machine does not have it.
-fn run(tool: &str, arguments: &[&str]) -> bool {
-    let output = match Command::new(tool).args(arguments).output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            assert!(std::env::var_os("MORSEL_REQUIRE_TOOLS").is_none(), "{tool} is not installed");
-            eprintln!("skipped: {tool} is not installed");
-            return false;
-        }
-        Err(error) => panic!("{tool}: {error}"),
-    };
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{tool} {arguments:?}: {stderr}");
-    true
-}
 
 fn tars() -> Vec<Vec<u8>> {
     vec![tar(&[("etc/hosts", b"127.0.0.1"), ("bin/sh", &[7; 5000])]), tar(&[("app", &[9; 100_000])])]
@@ -56,9 +41,8 @@ fn tool_skopeo_reads_converted_layouts_and_archives() {
         convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
         let from = format!("{transport}:{}:v1", out.display());
         let to = format!("dir:{}", dir.path().join("copied").display());
-        if !run("skopeo", &["--insecure-policy", "copy", &from, &to]) {
-            return;
-        }
+        let Some(mut skopeo) = tools::host(Tier::Tool, "skopeo") else { return };
+        run(skopeo.args(["--insecure-policy", "copy", &from, &to]));
     }
 }
 
@@ -68,9 +52,9 @@ fn tool_umoci_unpacks_what_we_write() {
     put("oci", &dir.path().join("in"));
     let image = format!("{}:v1", dir.path().join("in").display());
     let bundle = dir.path().join("bundle").display().to_string();
-    if run("umoci", &["unpack", "--rootless", "--image", &image, &bundle]) {
-        assert_eq!(std::fs::read(dir.path().join("bundle/rootfs/etc/hosts")).unwrap(), b"127.0.0.1");
-    }
+    let Some(mut umoci) = tools::host(Tier::Tool, "umoci") else { return };
+    run(umoci.args(["unpack", "--rootless", "--image", &image, &bundle]));
+    assert_eq!(std::fs::read(dir.path().join("bundle/rootfs/etc/hosts")).unwrap(), b"127.0.0.1");
 }
 
 #[test]
@@ -81,9 +65,8 @@ fn tool_skopeo_writes_what_we_read() {
     for (transport, name) in [("docker-archive", "app:1"), ("oci-archive", "v2"), ("oci", "v2")] {
         let path = dir.path().join(transport);
         let to = format!("{transport}:{}:{name}", path.display());
-        if !run("skopeo", &["--insecure-policy", "copy", &from, &to]) {
-            return;
-        }
+        let Some(mut skopeo) = tools::host(Tier::Tool, "skopeo") else { return };
+        run(skopeo.args(["--insecure-policy", "copy", &from, &to]));
         let source = open(&to.parse().unwrap()).unwrap();
         let manifest = manifest_of(&*source, source.root());
         assert_eq!(blob_of(&*source, &manifest.config), config("linux/amd64", &tars()), "{transport}");
