@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::annotations;
 use crate::digest::{BlobDigest, DiffId, TarSplitDigest, TocDigest};
@@ -11,7 +11,7 @@ use crate::location::Location;
 use crate::tar::{Invalid, Unfaithful};
 
 /// Whether the blob is decoded and compared while it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SelfCheck {
     /// It is.
@@ -105,7 +105,7 @@ pub struct Source {
 }
 
 /// What a blob holds, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Members of the tar, as far as it could be walked.
     pub entries: u64,

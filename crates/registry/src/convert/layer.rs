@@ -1,0 +1,223 @@
+//! Moves the blobs of an image: converted, each source blob once, or as they are.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+use chunked::convert::Source;
+use chunked::digest::{BlobDigest, Digest, Mismatch};
+
+use super::memo::{ConvertedLayer, Memo, MemoBlob};
+use super::plan::Layer;
+use super::progress::{OfLayer, Progress};
+use super::report::Origin;
+use crate::blob::{Blob, FileBlob, read_verified};
+use crate::descriptor::Descriptor;
+use crate::error::Error;
+use crate::reference::Reference;
+use crate::sink::{ImageSink, StagedBlob};
+use crate::source::ImageSource;
+
+/// Bytes moved at a time when a blob is copied.
+const COPY_LEN: usize = 256 << 10;
+
+/// Moves blobs from a source to a sink.
+pub(super) struct Mover<'a> {
+    pub(super) source: &'a dyn ImageSource,
+    pub(super) sink: Box<dyn ImageSink>,
+    options: &'a chunked::convert::Options,
+    memo: Option<Memo>,
+    progress: &'a dyn Progress,
+    /// What was converted in this run.
+    done: HashMap<BlobDigest, ConvertedLayer>,
+    /// Failures of the memo, which cost nothing but time.
+    pub(super) warnings: Vec<String>,
+}
+
+impl<'a> Mover<'a> {
+    pub(super) fn new(
+        source: &'a dyn ImageSource,
+        sink: Box<dyn ImageSink>,
+        options: &'a super::Options,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Error> {
+        let memo = options.cache.as_deref().map(|path| Memo::open(path, &options.layer)).transpose()?;
+        let options = &options.layer;
+        Ok(Self { source, sink, options, memo, progress, done: HashMap::new(), warnings: Vec::new() })
+    }
+
+    /// Converts a layer, or takes what became of its blob before.
+    pub(super) fn convert(&mut self, layer: &Layer) -> Result<(ConvertedLayer, Origin), Error> {
+        let digest = layer.descriptor.digest;
+        if let Some(converted) = self.done.get(&digest) {
+            check_diff_id(self.source.reference(), layer, converted)?;
+            self.progress.layer_advanced(layer.descriptor.len);
+            return Ok((converted.clone(), Origin::Run));
+        }
+        let (converted, origin) = match self.recall(layer)? {
+            Some(converted) => (converted, Origin::Cache),
+            None => (self.convert_blob(layer)?, Origin::Fresh),
+        };
+        self.done.insert(digest, converted.clone());
+        Ok((converted, origin))
+    }
+
+    /// Copies a blob as it is; `false` when the source does not have it.
+    pub(super) fn copy(&mut self, descriptor: &Descriptor, progress: impl Fn(u64)) -> Result<bool, Error> {
+        if self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+            progress(descriptor.len);
+            return Ok(true);
+        }
+        let Some(blob) = self.source.blob(descriptor)? else { return Ok(false) };
+        copy_blob(&*blob, descriptor, self.source.reference(), &mut *self.sink, progress)?;
+        Ok(true)
+    }
+
+    /// Takes the result of an earlier run. One that turns out to be damaged counts as none.
+    fn recall(&mut self, layer: &Layer) -> Result<Option<ConvertedLayer>, Error> {
+        let found = self.memo.as_ref().and_then(|memo| memo.find(&layer.descriptor.digest));
+        let Some((converted, blob)) = found else { return Ok(None) };
+        check_diff_id(self.source.reference(), layer, &converted)?;
+        match self.take(&converted, &blob) {
+            Ok(()) => {
+                self.progress.layer_advanced(layer.descriptor.len);
+                Ok(Some(converted))
+            }
+            Err(error @ Error::ReadBlob { .. }) => {
+                self.warnings
+                    .push(format!("the cache holds a damaged blob, which is converted anew: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take(&mut self, converted: &ConvertedLayer, blob: &FileBlob) -> Result<(), Error> {
+        let descriptor = converted.descriptor();
+        if self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+            return Ok(());
+        }
+        copy_blob(blob, &descriptor, self.source.reference(), &mut *self.sink, |_| {})
+    }
+
+    fn convert_blob(&mut self, layer: &Layer) -> Result<ConvertedLayer, Error> {
+        let Self { source, sink, options, memo, progress, warnings, .. } = self;
+        let place = source.reference();
+        let descriptor = &layer.descriptor;
+        let unreadable = |error| source.read_error(descriptor, error);
+        let blob = source.blob(descriptor)?.ok_or_else(|| Error::NoBlob {
+            place: Box::new(place.clone()),
+            digest: Box::new(descriptor.digest),
+        })?;
+        let input = open_input(&*blob, descriptor).map_err(unreadable)?;
+        let memory = memo.as_ref().map(Memo::start).transpose();
+        let memory = memory.unwrap_or_else(|error| {
+            warnings.push(not_remembered(&error));
+            None
+        });
+        let mut output = Tee { blob: sink.start_blob()?, memory };
+        let converted = chunked::convert::convert(input, &mut output, options, &OfLayer(*progress))
+            .map_err(|error| not_converted(place, descriptor, error))?;
+        check_source(descriptor, &converted.source).map_err(unreadable)?;
+        let converted = ConvertedLayer::from(converted);
+        check_diff_id(place, layer, &converted)?;
+        let Tee { blob, memory } = output;
+        blob.commit(converted.digest)?;
+        if let Some((memo, memory)) = memo.as_ref().zip(memory) {
+            let remembered = memo.remember(&descriptor.digest, memory, &converted);
+            warnings.extend(remembered.err().as_ref().map(not_remembered));
+        }
+        Ok(converted)
+    }
+}
+
+/// Writes a blob to its place and to the memo, which may fail without harm.
+struct Tee<'a> {
+    blob: Box<dyn StagedBlob + 'a>,
+    memory: Option<MemoBlob>,
+}
+
+impl Write for Tee<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.blob.write_all(bytes)?;
+        if self.memory.as_mut().is_some_and(|memory| memory.write_all(bytes).is_err()) {
+            self.memory = None;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.blob.flush()
+    }
+}
+
+/// Opens the bytes of a layer. The converter hashes what it reads with SHA-256; any other digest is checked here.
+fn open_input<'a>(blob: &'a dyn Blob, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + 'a>> {
+    match descriptor.digest.0 {
+        Digest::Sha256(_) => {
+            let whole = chunked::BlobRange::with_len(0, blob.blob_len()).ok_or(io::ErrorKind::InvalidData)?;
+            blob.read_range(whole)
+        }
+        Digest::Sha512(_) => Ok(Box::new(read_verified(blob, descriptor)?)),
+    }
+}
+
+/// Compares what was read with what the descriptor promises.
+fn check_source(descriptor: &Descriptor, source: &Source) -> io::Result<()> {
+    let Digest::Sha256(_) = descriptor.digest.0 else { return Ok(()) };
+    if source.digest == descriptor.digest {
+        return Ok(());
+    }
+    let mismatch = Mismatch::Digest { expected: descriptor.digest.0, found: source.digest.0 };
+    Err(io::Error::new(io::ErrorKind::InvalidData, mismatch))
+}
+
+fn check_diff_id(place: &Reference, layer: &Layer, converted: &ConvertedLayer) -> Result<(), Error> {
+    if converted.diff_id == layer.diff_id {
+        return Ok(());
+    }
+    Err(Error::DiffId {
+        place: Box::new(place.clone()),
+        layer: Box::new(layer.descriptor.digest),
+        expected: Box::new(layer.diff_id),
+        found: Box::new(converted.diff_id),
+    })
+}
+
+fn not_converted(place: &Reference, layer: &Descriptor, error: chunked::Error) -> Error {
+    Error::Layer { place: Box::new(place.clone()), layer: Box::new(layer.digest), source: Box::new(error) }
+}
+
+fn not_remembered(error: &Error) -> String {
+    format!("the cache does not remember a layer: {error}")
+}
+
+fn copy_blob(
+    blob: &dyn Blob,
+    descriptor: &Descriptor,
+    place: &Reference,
+    sink: &mut dyn ImageSink,
+    progress: impl Fn(u64),
+) -> Result<(), Error> {
+    let unreadable = |source| Error::ReadBlob {
+        place: Box::new(place.clone()),
+        digest: Box::new(descriptor.digest),
+        source,
+    };
+    let destination = sink.reference().clone();
+    let mut body = read_verified(blob, descriptor).map_err(unreadable)?;
+    let mut staged = sink.start_blob()?;
+    let mut buffer = vec![0; COPY_LEN];
+    loop {
+        let count = match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        staged
+            .write_all(buffer.get(..count).unwrap_or_default())
+            .map_err(|source| Error::WriteBlob { place: Box::new(destination.clone()), source })?;
+        progress(count as u64);
+    }
+    staged.commit(descriptor.digest).map(drop)
+}

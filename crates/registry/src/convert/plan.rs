@@ -1,0 +1,369 @@
+//! Decides what becomes of each part of an image, from its documents alone.
+
+use std::fmt;
+
+use chunked::digest::{BlobDigest, DiffId, Digest};
+use serde::{Serialize, Serializer};
+
+use super::tree::{self, Content, Node};
+use super::{Chunked, Options, Originals};
+use crate::descriptor::Descriptor;
+use crate::error::Error;
+use crate::image::{Exact, Index, Manifest};
+use crate::media_type::{LayerKind, MediaType};
+use crate::platform::{Platform, Selector};
+use crate::reference::Reference;
+
+/// What becomes of one place in an index, or of the root.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The descriptor as it is listed.
+    pub(super) listed: Descriptor,
+    /// What is done with what it points at.
+    pub(super) step: Step,
+}
+
+/// What is done with one part of an image.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Layers are converted, and a new manifest made.
+    Convert(Box<Image>),
+    /// The manifest is copied byte for byte, with all it points at.
+    Copy { manifest: Box<Exact<Manifest>>, platform: Option<Platform>, why: CopyReason },
+    /// Likewise, if the manifest it speaks of stays.
+    Follow { manifest: Box<Exact<Manifest>>, subject: BlobDigest },
+    /// Each child as its own plan says.
+    Index(Box<Exact<Index>>, Vec<Plan>),
+    /// The blob is copied.
+    CopyBlob,
+    /// Nothing: what its original is converted to takes its place.
+    Supersede,
+    /// Nothing: it is not there.
+    Absent,
+    /// Nothing: nobody asked for it.
+    NotSelected,
+}
+
+/// An image that is to be converted.
+#[derive(Debug, Clone)]
+pub(super) struct Image {
+    pub(super) manifest: Exact<Manifest>,
+    pub(super) platform: Option<Platform>,
+    pub(super) layers: Vec<Layer>,
+}
+
+/// A layer, the digest its tar must have, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layer {
+    pub(super) descriptor: Descriptor,
+    pub(super) diff_id: DiffId,
+    pub(super) step: LayerStep,
+}
+
+/// What becomes of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LayerStep {
+    /// It is converted.
+    Convert,
+    /// It is zstd:chunked of the current dialect, and stays.
+    Keep,
+    /// It stays although it is not.
+    Carry(CarryReason),
+}
+
+/// Why a layer is carried unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CarryReason {
+    /// It must not be redistributed.
+    Foreign,
+    /// It is encrypted.
+    Encrypted,
+    /// Its media type is not one of a layer.
+    MediaType(MediaType),
+    /// Its DiffID cannot be compared with ours.
+    DiffIdAlgorithm(&'static str),
+}
+
+impl fmt::Display for CarryReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("it is foreign: it must not be redistributed"),
+            Self::Encrypted => f.write_str("it is encrypted"),
+            Self::MediaType(found) => write!(f, "its media type `{found}` is not that of a layer"),
+            Self::DiffIdAlgorithm(found) => write!(f, "its DiffID is a {found}, expected sha256"),
+        }
+    }
+}
+
+/// Why a manifest is copied unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CopyReason {
+    /// No layer has to be converted.
+    NothingToConvert,
+    /// Its platform was not asked for, and originals stay.
+    NotSelected,
+    /// The index holds the same image as zstd:chunked already.
+    HasTwin,
+    /// It was added to an index beside its original.
+    IsAdded,
+    /// It is not an image.
+    Artifact,
+}
+
+impl fmt::Display for CopyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NothingToConvert => "no layer has to be converted",
+            Self::NotSelected => "its platform was not asked for",
+            Self::HasTwin => "the index lists the same image as zstd:chunked",
+            Self::IsAdded => "it is marked as the zstd form of another image",
+            Self::Artifact => "it is not an image",
+        })
+    }
+}
+
+impl Serialize for CopyReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Decides what becomes of an image.
+///
+/// # Errors
+/// When a platform that was asked for is not listed, when nothing of what was asked for is there, and when a manifest and
+/// its configuration do not list the same number of layers.
+pub(super) fn plan(reference: &Reference, root: Node, options: &Options) -> Result<Plan, Error> {
+    let found = Found::of(&root, &options.platforms);
+    found.check(reference)?;
+    Planner { reference, options }.node(root, &Siblings::default())
+}
+
+/// What the index that lists an image lists besides. Images are told by their configurations, which a conversion keeps.
+#[derive(Debug, Default)]
+struct Siblings {
+    /// Images that are to be converted, as originals.
+    originals: Vec<BlobDigest>,
+    /// Images that are there as zstd:chunked, beside their originals.
+    twins: Vec<BlobDigest>,
+}
+
+impl Siblings {
+    fn of(children: &[Node]) -> Self {
+        let mut siblings = Self::default();
+        for child in children {
+            let Content::Image(image) = &child.content else { continue };
+            let manifest = image.manifest.value();
+            if !child.listed.is_marked_zstd() && image.selected {
+                siblings.originals.push(manifest.config.digest);
+            } else if is_converted(image) {
+                siblings.twins.push(manifest.config.digest);
+            }
+        }
+        siblings
+    }
+}
+
+struct Planner<'a> {
+    reference: &'a Reference,
+    options: &'a Options,
+}
+
+impl Planner<'_> {
+    fn node(&self, node: Node, siblings: &Siblings) -> Result<Plan, Error> {
+        let Node { listed, content } = node;
+        let step = match content {
+            Content::Image(image) => self.image(&listed, *image, siblings)?,
+            Content::Artifact(manifest) => match listed.attests() {
+                Some(subject) => Step::Follow { manifest, subject },
+                None => Step::Copy { manifest, platform: None, why: CopyReason::Artifact },
+            },
+            Content::Index(index, children) => {
+                let siblings = Siblings::of(&children);
+                let plans = children.into_iter().map(|child| self.node(child, &siblings));
+                Step::Index(index, plans.collect::<Result<_, _>>()?)
+            }
+            Content::Blob => Step::CopyBlob,
+            Content::Absent => Step::Absent,
+            Content::NotSelected => Step::NotSelected,
+        };
+        Ok(Plan { listed, step })
+    }
+
+    fn image(&self, listed: &Descriptor, image: tree::Image, siblings: &Siblings) -> Result<Step, Error> {
+        let tree::Image { manifest, config, platform, selected, chunked } = image;
+        let keeps = self.options.originals == Originals::Keep;
+        let Some(config) = config.filter(|_| selected) else {
+            return Ok(match keeps {
+                true => copy(manifest, platform, CopyReason::NotSelected),
+                false => Step::NotSelected,
+            });
+        };
+        if keeps && let Some(step) = self.beside(listed, &manifest, platform.as_ref(), siblings) {
+            return Ok(step);
+        }
+        let layers = self.layers(&manifest, &config.rootfs.diff_ids, &chunked)?;
+        if layers.iter().all(|layer| layer.step != LayerStep::Convert) {
+            return Ok(copy(manifest, platform, CopyReason::NothingToConvert));
+        }
+        Ok(Step::Convert(Box::new(Image { manifest, platform, layers })))
+    }
+
+    /// Decides about an image that belongs to another one in the same index: a second run must not add anything again.
+    fn beside(
+        &self,
+        listed: &Descriptor,
+        manifest: &Exact<Manifest>,
+        platform: Option<&Platform>,
+        siblings: &Siblings,
+    ) -> Option<Step> {
+        let config = &manifest.value().config.digest;
+        let redo = self.options.chunked == Chunked::Redo;
+        let why = match listed.is_marked_zstd() {
+            true if redo && siblings.originals.contains(config) => return Some(Step::Supersede),
+            true => CopyReason::IsAdded,
+            false if !redo && siblings.twins.contains(config) => CopyReason::HasTwin,
+            false => return None,
+        };
+        Some(copy(manifest.clone(), platform.cloned(), why))
+    }
+
+    fn layers(
+        &self,
+        manifest: &Exact<Manifest>,
+        diff_ids: &[DiffId],
+        chunked: &[BlobDigest],
+    ) -> Result<Vec<Layer>, Error> {
+        let layers = &manifest.value().layers;
+        if layers.len() != diff_ids.len() {
+            return Err(Error::LayerCount {
+                place: Box::new(self.reference.clone()),
+                manifest: Box::new(manifest.digest()),
+                layers: layers.len(),
+                diff_ids: diff_ids.len(),
+            });
+        }
+        let layer = |(descriptor, diff_id): (&Descriptor, &DiffId)| Layer {
+            descriptor: descriptor.clone(),
+            diff_id: *diff_id,
+            step: layer_step(descriptor, diff_id, chunked.contains(&descriptor.digest)),
+        };
+        Ok(layers.iter().zip(diff_ids).map(layer).collect())
+    }
+}
+
+fn copy(manifest: Exact<Manifest>, platform: Option<Platform>, why: CopyReason) -> Step {
+    Step::Copy { manifest: Box::new(manifest), platform, why }
+}
+
+/// Decides what becomes of a layer.
+fn layer_step(descriptor: &Descriptor, diff_id: &DiffId, is_chunked: bool) -> LayerStep {
+    match descriptor.media_type.layer() {
+        LayerKind::Foreign => LayerStep::Carry(CarryReason::Foreign),
+        LayerKind::Encrypted => LayerStep::Carry(CarryReason::Encrypted),
+        LayerKind::Unknown => LayerStep::Carry(CarryReason::MediaType(descriptor.media_type.clone())),
+        _ if !matches!(diff_id.0, Digest::Sha256(_)) => {
+            LayerStep::Carry(CarryReason::DiffIdAlgorithm(diff_id.0.algorithm()))
+        }
+        LayerKind::TarZstd if is_chunked => LayerStep::Keep,
+        LayerKind::TarZstd | LayerKind::TarGzip | LayerKind::Tar => LayerStep::Convert,
+    }
+}
+
+/// Tells whether an image is what a conversion leaves: all zstd, and some of it chunked.
+fn is_converted(image: &tree::Image) -> bool {
+    let unconverted =
+        |layer: &Descriptor| matches!(layer.media_type.layer(), LayerKind::Tar | LayerKind::TarGzip);
+    !image.manifest.value().layers.iter().any(unconverted) && !image.chunked.is_empty()
+}
+
+/// What the selectors chose.
+struct Found<'a> {
+    selectors: &'a [Selector],
+    /// Whether an image that was asked for is there.
+    any: bool,
+    /// Selectors that chose nothing, there or not.
+    unmatched: Vec<&'a Selector>,
+    /// What was asked for and is listed, but is not there, with its digest.
+    absent: Vec<String>,
+    /// The other platforms that are listed.
+    others: Vec<String>,
+}
+
+impl<'a> Found<'a> {
+    fn of(root: &Node, selectors: &'a [Selector]) -> Self {
+        let unmatched = selectors.iter().collect();
+        let mut found = Self { selectors, any: false, unmatched, absent: Vec::new(), others: Vec::new() };
+        found.add(root);
+        found
+    }
+
+    fn add(&mut self, node: &Node) {
+        let (platform, there) = match &node.content {
+            Content::Index(_, children) => return children.iter().for_each(|child| self.add(child)),
+            Content::Artifact(_) | Content::Blob => return,
+            Content::Absent | Content::NotSelected if node.listed.attests().is_some() => return,
+            Content::Absent | Content::NotSelected => (node.listed.platform.as_ref(), false),
+            Content::Image(image) => (image.platform.as_ref(), true),
+        };
+        let Some(platform) = platform else { return };
+        self.unmatched.retain(|selector| !selector.matches(platform));
+        let selected =
+            self.selectors.is_empty() || self.selectors.iter().any(|wanted| wanted.matches(platform));
+        let name = platform.to_string();
+        match (selected, there) {
+            (true, true) => self.any = true,
+            (true, false) => self.absent.push(format!("{name} as {}", node.listed.digest)),
+            (false, _) if !self.others.contains(&name) => self.others.push(name),
+            (false, _) => {}
+        }
+    }
+
+    fn check(self, reference: &Reference) -> Result<(), Error> {
+        let place = Box::new(reference.clone());
+        match self.unmatched.first() {
+            Some(selector) => {
+                Err(Error::NoPlatform { place, wanted: selector.to_string(), listed: self.others })
+            }
+            None if !self.any && !self.absent.is_empty() => {
+                Err(Error::AbsentPlatform { place, absent: self.absent, others: self.others })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_decided_by_media_type_diff_id_and_toc() {
+        let step = |media_type: &str, diff_id: Digest, is_chunked| {
+            let blob = BlobDigest::of(b"");
+            let descriptor = Descriptor::new(MediaType::from(media_type.to_owned()), blob, 0);
+            layer_step(&descriptor, &DiffId(diff_id), is_chunked)
+        };
+        let usual = Digest::of(b"");
+        let zstd = MediaType::OCI_LAYER_ZSTD;
+        assert_eq!(step(zstd.as_str(), usual, true), LayerStep::Keep);
+        assert_eq!(step(zstd.as_str(), usual, false), LayerStep::Convert);
+        for plain in [MediaType::OCI_LAYER, MediaType::OCI_LAYER_GZIP, MediaType::DOCKER_LAYER_GZIP] {
+            assert_eq!(
+                step(plain.as_str(), usual, true),
+                LayerStep::Convert,
+                "annotations of gzip layers are stale"
+            );
+        }
+        let carried = |media_type: &str, diff_id| match step(media_type, diff_id, false) {
+            LayerStep::Carry(why) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.nondistributable.v1.tar", usual), @"it is foreign: it must not be redistributed");
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.v1.tar+encrypted", usual), @"it is encrypted");
+        insta::assert_snapshot!(carried("application/vnd.in-toto+json", usual), @"its media type `application/vnd.in-toto+json` is not that of a layer");
+        insta::assert_snapshot!(carried(zstd.as_str(), Digest::Sha512([0; 64])), @"its DiffID is a sha512, expected sha256");
+    }
+}

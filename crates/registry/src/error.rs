@@ -1,0 +1,316 @@
+//! What can go wrong with an image, and what a caller can do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chunked::Class;
+use chunked::digest::{BlobDigest, DiffId};
+
+use crate::archive;
+use crate::image;
+use crate::platform;
+use crate::reference::{self, Reference};
+
+/// A failure to find, read, write or convert an image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A reference is malformed.
+    #[error(transparent)]
+    Reference(#[from] reference::Invalid),
+    /// A platform is malformed.
+    #[error(transparent)]
+    Platform(#[from] platform::Invalid),
+    /// The transport is known, but not built yet.
+    #[error("cannot open `{0}`: registries over HTTP are not supported yet; a file is written `./NAME`")]
+    Http(Box<Reference>),
+    /// The transport can be read but not written.
+    #[error("cannot write `{0}`: expected `oci:` or `oci-archive:`")]
+    ReadOnly(Box<Reference>),
+    /// The operating system refused.
+    #[error("cannot {action} {}", show(path))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something else is where a file has to be.
+    #[error("{} is not a regular file", show(path))]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A file is larger than anything it could sensibly hold.
+    #[error("{} is longer than {limit} bytes", show(path))]
+    FileTooLong {
+        /// Which.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A directory or tar does not hold images.
+    #[error("{} is not {expected}: it has no `{missing}`", show(path))]
+    NotImages {
+        /// The directory or tar.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// The file that each of those has.
+        missing: &'static str,
+    },
+    /// The layout is of a version to come.
+    #[error("{} is an OCI image layout of version `{version}`, expected `1.0.0`", show(path))]
+    LayoutVersion {
+        /// The directory or tar.
+        path: PathBuf,
+        /// The version it states.
+        version: String,
+    },
+    /// A file of a layout is malformed.
+    #[error("{} is malformed", show(path))]
+    LayoutFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
+    /// A tar of images is malformed.
+    #[error("{} is not a valid archive of images", show(path))]
+    Archive {
+        /// The tar.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: archive::Invalid,
+    },
+    /// A tar of images names a file that it does not hold.
+    #[error("{} names `{}`, which it does not hold", show(path), shorten(name))]
+    NoMember {
+        /// The tar.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A blob has a name that does not fit the header that is reserved for it.
+    #[error(
+        "cannot put blob {digest} into the archive {}: only blobs named by SHA-256 are written there",
+        show(path)
+    )]
+    NameTooLong {
+        /// The tar.
+        path: PathBuf,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+    },
+    /// There is no image of that name.
+    #[error("there is no image `{reference}`; names there: {}", Names(present))]
+    NoSuchImage {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// Names of the images that are there.
+        present: Vec<String>,
+    },
+    /// The reference fits several images.
+    #[error("`{reference}` could be any of several images; names there: {}", Names(present))]
+    SeveralImages {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// Names of the images that are there.
+        present: Vec<String>,
+    },
+    /// A manifest, index or configuration is not what it should be.
+    #[error("document {digest} of `{place}` is not valid")]
+    Document {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the document.
+        digest: Box<BlobDigest>,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
+    /// A blob that the image needs is not there.
+    #[error("blob {digest} of `{place}` is missing")]
+    NoBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+    },
+    /// A blob has another length than its descriptor says.
+    #[error("blob {digest} of `{place}` is {found} bytes long, its descriptor says {expected}")]
+    BlobLen {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+        /// Bytes promised.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// A blob could not be read, or is not what its descriptor promises.
+    #[error("cannot read blob {digest} of `{place}`")]
+    ReadBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the blob.
+        digest: Box<BlobDigest>,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Indexes are nested too deeply.
+    #[error("indexes of `{place}` are nested more than {limit} deep")]
+    TooDeep {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// The indexes of an image list too much.
+    #[error("`{place}` lists more than {limit} manifests")]
+    TooManyDocuments {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit.
+        limit: usize,
+    },
+    /// A platform that was asked for is not listed.
+    #[error("`{place}` does not list {wanted}; it lists {}", Names(listed))]
+    NoPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// What was asked for.
+        wanted: String,
+        /// The platforms that are listed.
+        listed: Vec<String>,
+    },
+    /// Everything that was asked for is listed, but not there: the image is sparse.
+    #[error("`{place}` lists {}, but does not have it; it also lists {}", Names(absent), Names(others))]
+    AbsentPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// What was asked for, with the digest under which it is listed.
+        absent: Vec<String>,
+        /// The other platforms that are listed, there or not.
+        others: Vec<String>,
+    },
+    /// A manifest and its configuration list different numbers of layers.
+    #[error("manifest {manifest} of `{place}` lists {layers} layers, its configuration {diff_ids}")]
+    LayerCount {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the manifest.
+        manifest: Box<BlobDigest>,
+        /// Layers of the manifest.
+        layers: usize,
+        /// Layers of the configuration.
+        diff_ids: usize,
+    },
+    /// A layer is not the one that the configuration promises.
+    #[error(
+        "layer {layer} of `{place}` holds a tar with the digest {found}, the configuration says {expected}"
+    )]
+    DiffId {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// DiffID in the configuration.
+        expected: Box<DiffId>,
+        /// Digest of the tar.
+        found: Box<DiffId>,
+    },
+    /// A layer could not be converted.
+    #[error("cannot convert layer {layer} of `{place}`")]
+    Layer {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of the layer's blob.
+        layer: Box<BlobDigest>,
+        /// The cause.
+        source: Box<chunked::Error>,
+    },
+    /// A manifest or index that was made cannot be written.
+    #[error("the new manifest or index for `{place}` is not valid")]
+    NewDocument {
+        /// Where it was to go.
+        place: Box<Reference>,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
+    /// A blob could not be written.
+    #[error("cannot write a blob of `{place}`")]
+    WriteBlob {
+        /// Which image.
+        place: Box<Reference>,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Says what the failure means to the caller.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
+            Self::LayoutVersion { .. } | Self::NameTooLong { .. } => Class::Unsupported,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
+            Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
+            Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
+            Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
+            Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
+            Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
+                Class::Missing
+            }
+            Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
+            Self::LayerCount { .. } | Self::DiffId { .. } => Class::Corrupt,
+            Self::NewDocument { .. } => Class::Unsupported,
+            Self::Layer { source, .. } => source.class(),
+            Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
+            Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
+            Self::ReadBlob { source, .. } if is_bad_data(source) => Class::Corrupt,
+            Self::ReadBlob { .. } => Class::Local,
+        }
+    }
+}
+
+/// Tells errors about the bytes (truncated, damaged) from errors of the machine.
+fn is_bad_data(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    // Decompressors say `InvalidInput` of bad bytes; the operating system says it of bad calls.
+    error.raw_os_error().is_none() && matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+}
+
+/// Lists names, the first ten if there are many.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 10;
+        let Some((first, rest)) = self.0.split_first() else { return f.write_str("none") };
+        f.write_str(first)?;
+        rest.iter().take(SHOWN - 1).try_for_each(|name| write!(f, ", {name}"))?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Makes an error of the operating system one that says what was tried on what.
+pub(crate) fn at_path<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source: source.into() }
+}
+
+fn show(path: &Path) -> String {
+    format!("`{}`", shorten(&path.to_string_lossy()))
+}
+
+/// Keeps hostile strings out of error messages: at most 100 characters, the rest cut, control characters replaced.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(100).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}

@@ -1,0 +1,53 @@
+//! OCI image layouts: a directory, or a tar of it, that holds images as blobs named by their digests.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `oci-layout` | the version of the layout |
+//! | `index.json` | the images, by name |
+//! | `blobs/ALGORITHM/HEX` | every manifest, index, configuration and layer |
+//!
+//! From the OCI image-spec, image-layout.md.
+
+mod read;
+mod tags;
+mod write;
+
+use std::io;
+use std::path::Path;
+
+use chunked::BlobDigest;
+
+use crate::error::{Error, at_path};
+use crate::image::Index;
+
+pub(crate) use read::{Files, Layout};
+pub(crate) use tags::set as set_tag;
+pub(crate) use write::LayoutWriter;
+
+/// Name of the file that marks a layout.
+pub(crate) const MARKER: &str = "oci-layout";
+/// What that file says.
+pub(crate) const MARKER_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+/// Name of the file that lists the images.
+pub(crate) const INDEX: &str = "index.json";
+/// Longest `index.json` in bytes: room for some 50 000 tags, and no more than fits in memory with ease.
+pub(crate) const INDEX_LEN_MAX: u64 = 16 << 20;
+
+/// Name of the directory of all blobs.
+pub(crate) const BLOBS: &str = "blobs";
+
+/// Returns the place of a blob below the layout.
+pub(crate) fn blob_name(digest: &BlobDigest) -> String {
+    format!("{BLOBS}/{}/{}", digest.0.algorithm(), digest.0.hex())
+}
+
+/// Writes the list of images of the layout at `path`.
+pub(crate) fn encode_index(index: &Index, path: &Path) -> Result<Vec<u8>, Error> {
+    let path = || path.join(INDEX);
+    let bytes =
+        serde_json::to_vec(index).map_err(|error| at_path("write", &path())(io::Error::from(error)))?;
+    match bytes.len() as u64 {
+        len if len > INDEX_LEN_MAX => Err(Error::FileTooLong { path: path(), limit: INDEX_LEN_MAX }),
+        _ => Ok(bytes),
+    }
+}

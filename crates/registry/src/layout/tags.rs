@@ -1,0 +1,101 @@
+//! The images of a layout, by name.
+
+use crate::descriptor::{Descriptor, REF_NAME};
+use crate::image::Index;
+
+/// Says why no image was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    /// There is no image of that name.
+    Tag,
+    /// No name was given, and there is more or less than one image; or one name stands for several.
+    Ambiguous,
+}
+
+/// Finds the image named `tag`, or without one the only image.
+pub(crate) fn find<'a>(index: &'a Index, tag: Option<&str>) -> Result<&'a Descriptor, NotFound> {
+    let named = |image: &&Descriptor| tag.is_none_or(|tag| name(image) == Some(tag));
+    let mut candidates = index.manifests.iter().filter(named);
+    let Some(first) = candidates.next() else { return Err(NotFound::Tag) };
+    match candidates.all(|other| other.digest == first.digest) {
+        true => Ok(first),
+        false => Err(NotFound::Ambiguous),
+    }
+}
+
+/// Gives `image` the name `tag`, which any other image loses; without one, adds it beside the others.
+pub(crate) fn set(index: &mut Index, mut image: Descriptor, tag: Option<&str>) {
+    match tag {
+        Some(tag) => image.annotations.insert(REF_NAME.to_owned(), tag.to_owned()),
+        None => image.annotations.remove(REF_NAME),
+    };
+    let replaced = |other: &Descriptor| match tag {
+        Some(tag) => name(other) == Some(tag),
+        None => name(other).is_none() && other.digest == image.digest,
+    };
+    let place = index.manifests.iter().position(replaced).unwrap_or(index.manifests.len());
+    index.manifests.retain(|other| !replaced(other));
+    index.manifests.insert(place.min(index.manifests.len()), image);
+}
+
+/// Lists the names of the images, as far as they have one.
+pub(crate) fn names(index: &Index) -> impl Iterator<Item = &str> {
+    index.manifests.iter().filter_map(name)
+}
+
+fn name(image: &Descriptor) -> Option<&str> {
+    image.annotations.get(REF_NAME).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use chunked::BlobDigest;
+
+    use super::*;
+    use crate::media_type::MediaType;
+
+    fn image(content: &str) -> Descriptor {
+        Descriptor::new(MediaType::OCI_MANIFEST, BlobDigest::of(content.as_bytes()), 1)
+    }
+
+    fn digest(index: &Index, tag: Option<&str>) -> Result<BlobDigest, NotFound> {
+        find(index, tag).map(|image| image.digest)
+    }
+
+    #[test]
+    fn images_are_found_by_name_or_by_being_alone() {
+        let mut index = Index::of(vec![]);
+        assert_eq!(digest(&index, None), Err(NotFound::Tag));
+        set(&mut index, image("a"), Some("1"));
+        assert_eq!(digest(&index, None), Ok(image("a").digest));
+        set(&mut index, image("a"), Some("2"));
+        assert_eq!(digest(&index, None), Ok(image("a").digest));
+        set(&mut index, image("b"), Some("3"));
+        assert_eq!(digest(&index, None), Err(NotFound::Ambiguous));
+        assert_eq!(digest(&index, Some("3")), Ok(image("b").digest));
+        assert_eq!(digest(&index, Some("4")), Err(NotFound::Tag));
+    }
+
+    #[test]
+    fn a_name_moves_and_keeps_its_place() {
+        let mut index = Index::of(vec![]);
+        set(&mut index, image("a"), Some("1"));
+        set(&mut index, image("b"), Some("2"));
+        set(&mut index, image("c"), Some("1"));
+        set(&mut index, image("d"), None);
+        set(&mut index, image("d"), None);
+        assert_eq!(names(&index).collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(index.manifests.len(), 3);
+        assert_eq!(digest(&index, Some("1")), Ok(image("c").digest));
+    }
+
+    #[test]
+    fn one_name_for_two_images_is_ambiguous() {
+        let named = |content| {
+            let mut image = image(content);
+            image.annotations.insert(REF_NAME.to_owned(), "1".to_owned());
+            image
+        };
+        assert_eq!(digest(&Index::of(vec![named("a"), named("b")]), Some("1")), Err(NotFound::Ambiguous));
+    }
+}

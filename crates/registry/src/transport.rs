@@ -1,0 +1,46 @@
+//! From a reference to what reads or writes it.
+
+use std::path::Path;
+
+use crate::archive::{ArchiveWriter, DockerArchive, Members};
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::layout::{Layout, LayoutWriter};
+use crate::reference::Reference;
+use crate::sink::ImageSink;
+use crate::source::ImageSource;
+
+/// Opens an image for reading. An archive that is compressed is decompressed into a nameless file in `scratch`.
+///
+/// # Errors
+/// [`Error::NoSuchImage`] and others when it is not there, [`Error::Http`] for a registry.
+pub fn open(reference: &Reference, scratch: &Path) -> Result<Box<dyn ImageSource>, Error> {
+    let own = reference.clone();
+    Ok(match reference {
+        Reference::Registry(_) => return Err(Error::Http(Box::new(own))),
+        Reference::OciLayout { dir, tag } => {
+            Box::new(Layout::open(Directory::open(dir)?, own, tag.as_deref())?)
+        }
+        Reference::OciArchive { file, tag } => {
+            Box::new(Layout::open(Members::open(file, scratch)?, own, tag.as_deref())?)
+        }
+        Reference::DockerArchive { file, image } => {
+            Box::new(DockerArchive::open(&Members::open(file, scratch)?, own, image.as_ref())?)
+        }
+    })
+}
+
+/// Starts an image that is to be written. A layout may be there already and keeps its other images; an archive is
+/// replaced.
+///
+/// # Errors
+/// [`Error::ReadOnly`] and [`Error::Http`] for transports that cannot be written, and those of the file system.
+pub fn create(reference: &Reference) -> Result<Box<dyn ImageSink>, Error> {
+    let own = reference.clone();
+    Ok(match reference {
+        Reference::Registry(_) => return Err(Error::Http(Box::new(own))),
+        Reference::OciLayout { dir, tag } => Box::new(LayoutWriter::create(dir, own, tag.as_deref())?),
+        Reference::OciArchive { file, tag } => Box::new(ArchiveWriter::create(file, own, tag.as_deref())?),
+        Reference::DockerArchive { .. } => return Err(Error::ReadOnly(Box::new(own))),
+    })
+}

@@ -1,0 +1,11 @@
+//! Images on disk, end to end.
+//!
+//! Tests named `tool_*` need skopeo and umoci.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
+
+mod archive;
+mod convert;
+mod layout;
+mod made;
+mod tool;
