@@ -1,2 +1,27 @@
-//! The `morsel` command.
-fn main() {}
+//! The `morsel` command: turns words into calls of the other crates, and what they answer into words.
+
+mod args;
+mod commands;
+mod descriptor_file;
+mod exit;
+mod instances;
+mod interrupt;
+mod layer_file;
+mod output;
+mod request;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Args;
+use request::Request;
+
+fn main() -> ExitCode {
+    let done = Request::try_from(Args::parse()).map_err(Into::into).and_then(commands::run);
+    match done {
+        Ok(code) => code,
+        Err(error) => exit::fail(&error),
+    }
+}

@@ -29,9 +29,9 @@ pub fn read_verified<'a>(
     Ok(Verifying::new(blob.read_range(whole)?, descriptor.digest.0, descriptor.len))
 }
 
-/// A stretch of a file.
+/// A file, or a stretch of one.
 #[derive(Debug, Clone)]
-pub(crate) struct FileBlob {
+pub struct FileBlob {
     file: Arc<File>,
     start: u64,
     len: u64,
@@ -39,7 +39,7 @@ pub(crate) struct FileBlob {
 
 impl FileBlob {
     /// Takes the whole of `file`, which is `len` bytes long.
-    pub(crate) fn whole(file: File, len: u64) -> Self {
+    pub fn whole(file: File, len: u64) -> Self {
         Self { file: Arc::new(file), start: 0, len }
     }
 

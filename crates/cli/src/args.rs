@@ -1,0 +1,195 @@
+//! The command line, word for word. What the words mean together is for [`crate::request`].
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use chunked::DiffId;
+use chunked::convert::Level;
+use chunked::digest::InvalidDigest;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use registry::platform::{self, Selector};
+
+/// What every `--help` ends with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  this machine failed: disk, memory, permissions, a defect
+  2  the command line is wrong
+  3  the input is damaged: truncated, corrupt, or lying
+  4  something that was asked for does not exist
+  5  valid, but not supported
+  6  refused by the other side
+  7  may work when tried again
+  8  verify only: consistent, but not proven";
+
+/// Turn container image layers into zstd:chunked, look into them, and prove them.
+#[derive(Debug, Parser)]
+#[command(name = "morsel", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(disable_help_subcommand = true, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Convert(Convert),
+    Verify(Verify),
+}
+
+/// Convert a layer to zstd:chunked.
+///
+/// The tar inside stays the same, byte for byte, so the diff ID, the image config and the image ID do not change. The
+/// blob is the same whatever the input was compressed with and however many jobs there are. A layer that zstd:chunked
+/// cannot express becomes plain zstd, with the reason reported.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Convert {
+    /// The layer: a file that holds a tar, plain or compressed with gzip or zstd, or `-`
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+
+    /// Where it goes: a file, which appears only when it is complete, or `-`
+    #[arg(value_name = "DST")]
+    pub(crate) destination: String,
+
+    /// How hard to compress, 1 to 22
+    #[arg(long, value_name = "N", default_value_t, value_parser = parse_level)]
+    pub(crate) level: Level,
+
+    /// Threads that compress [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Bytes of tar to hold at once, at least 24M
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_memory)]
+    pub(crate) memory: usize,
+
+    /// Do not decode and compare what is written
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+
+    /// Write the descriptor, as JSON, to FILE instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Prove that a layer, or every layer of an image, is what it says it is.
+///
+/// Everything is decompressed and hashed: frames, chunk and file digests, TOC against tar against tar-split, and the
+/// tar against its diff ID. Any layer will do, of any dialect or none.
+///
+/// Exit code 0 means proven, 3 damaged, and 8 that nothing is wrong but no diff ID was there to compare the tar with.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) what: What,
+
+    /// The digest that the tar of the layer should have
+    #[arg(long, value_name = "DIGEST", value_parser = parse_diff_id)]
+    pub(crate) diff_id: Option<DiffId>,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// What to look at.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct What {
+    /// A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "BLOB|IMAGE")]
+    pub(crate) place: String,
+
+    /// The layer's descriptor: what `convert` printed, or an OCI descriptor
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+
+    /// Only images for this platform, `os/arch[/variant]`; can be repeated
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Vec<Selector>,
+}
+
+/// How to speak.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct Form {
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print no progress and no report
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+fn parse_level(text: &str) -> Result<Level, &'static str> {
+    text.parse().ok().and_then(Level::new).ok_or("expected a number from 1 to 22")
+}
+
+fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
+    text.parse()
+}
+
+fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
+    text.parse()
+}
+
+fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {
+    /// More threads than any machine of today has processors.
+    const MOST_JOBS: usize = 1024;
+    let jobs: Option<NonZeroUsize> = text.parse().ok();
+    jobs.filter(|jobs| jobs.get() <= MOST_JOBS).ok_or("expected a number from 1 to 1024")
+}
+
+fn parse_memory(text: &str) -> Result<usize, &'static str> {
+    const LEAST: usize = 24 << 20;
+    let memory = parse_size(text).ok_or("expected a number of bytes such as `64M` or `1G`")?;
+    if memory < LEAST { Err("expected at least 24M") } else { Ok(memory) }
+}
+
+/// Reads `64M`, `64MiB`, `1G`: units are powers of 1024.
+fn parse_size(text: &str) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..)? {
+        "" | "B" => 0,
+        "K" | "k" | "KiB" => 10,
+        "M" | "m" | "MiB" => 20,
+        "G" | "g" | "GiB" => 30,
+        "T" | "t" | "TiB" => 40,
+        _ => return None,
+    };
+    let number: usize = digits.parse().ok()?;
+    number.checked_mul(1_usize.checked_shl(shift)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        let cases =
+            [("64M", Some(64 << 20)), ("64MiB", Some(64 << 20)), ("1g", Some(1 << 30)), ("12", Some(12))];
+        for (text, size) in cases {
+            assert_eq!(parse_size(text), size, "{text}");
+        }
+        for text in ["", "M", "-1M", "1.5G", "64MB", "64 M", "99999999999999999999", "99999999T", "1Ł"] {
+            assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_bounds() {
+        assert!(parse_memory("24M").is_ok() && parse_memory("23M").is_err());
+        assert!(parse_jobs("1").is_ok() && parse_jobs("0").is_err() && parse_jobs("9999").is_err());
+        assert!(parse_level("22").is_ok() && parse_level("23").is_err());
+    }
+}

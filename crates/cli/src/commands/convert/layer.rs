@@ -1,0 +1,78 @@
+//! Converts one layer.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use chunked::convert::convert;
+
+use super::report::LayerReport;
+use crate::interrupt::Interrupt;
+use crate::layer_file::LayerFile;
+use crate::output::{Output, is_same_file, print};
+use crate::request::{ConvertLayer, Invalid, LayerPlace};
+use crate::ui;
+use crate::ui::json::to_json;
+use crate::ui::progress::Progress;
+
+/// Converts the layer, and puts the blob and its descriptor in their places.
+pub(crate) fn run(request: &ConvertLayer) -> anyhow::Result<ExitCode> {
+    check_places(request)?;
+    let source = LayerFile::open(&request.source)?;
+    let mut blob = Output::create(&request.destination)?;
+    let descriptor = request.descriptor.as_deref().map(Output::at).transpose()?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+
+    let progress = Progress::start(&request.source, source.blob_len, request.form);
+    let start = Instant::now();
+    let converted = convert(interrupt.guard(source.file), &mut blob, &request.options, &progress);
+    progress.finish();
+    let converted = match converted {
+        Err(error) => {
+            drop((blob, descriptor));
+            interrupt.die_if_asked();
+            return Err(error).with_context(|| format!("cannot convert `{}`", request.source));
+        }
+        Ok(converted) => converted,
+    };
+    blob.commit().with_context(|| format!("cannot write `{}`", request.destination))?;
+    let report = LayerReport::new(request, converted, start.elapsed());
+    publish(request, &report, descriptor)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_places(request: &ConvertLayer) -> Result<(), Invalid> {
+    let LayerPlace::File(destination) = &request.destination else { return Ok(()) };
+    let name = || destination.display().to_string();
+    let is_destination = |path: &Path| path == destination || is_same_file(path, destination);
+    match (&request.source, &request.descriptor) {
+        (LayerPlace::File(source), _) if is_destination(source) => Err(Invalid::SameFile(name())),
+        (_, Some(descriptor)) if is_destination(descriptor) => Err(Invalid::DescriptorIsDestination(name())),
+        _ => Ok(()),
+    }
+}
+
+/// Hands out the descriptor and the report. Standard output is for programs; when the blob has it, they get standard error.
+fn publish(request: &ConvertLayer, report: &LayerReport, descriptor: Option<Output>) -> anyhow::Result<()> {
+    if !request.form.quiet && !request.form.json {
+        ui::say(&report.to_text(&request.source, &request.destination));
+    }
+    let product = to_json(&report.product())?;
+    if let (Some(mut file), Some(path)) = (descriptor, &request.descriptor) {
+        let written = file.write_all(product.as_bytes()).and_then(|()| file.commit());
+        written.with_context(|| format!("cannot write `{}`", path.display()))?;
+        if !request.form.json {
+            return Ok(());
+        }
+    }
+    let document = if request.form.json { to_json(report)? } else { product };
+    match request.destination {
+        LayerPlace::File(_) => print(&document),
+        LayerPlace::Stream => {
+            ui::say(&document);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! `morsel convert`.
+
+pub(super) mod layer;
+mod report;

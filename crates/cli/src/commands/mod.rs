@@ -1,0 +1,17 @@
+//! The verbs. Each opens what its request names, calls the other crates, and reports.
+
+mod convert;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::request::Request;
+
+/// Does what was asked, and returns how it ended.
+pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
+    match request {
+        Request::ConvertLayer(request) => convert::layer::run(&request),
+        Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
+        Request::VerifyImage(image, form) => verify::image::run(&image, form),
+    }
+}

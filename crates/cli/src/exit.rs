@@ -1,0 +1,118 @@
+//! How a command ends: exit codes, and what is said of a failure.
+
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use chunked::{Class, annotations};
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::instances::NoSuchPlatform;
+use crate::request::{Invalid, NotAFile};
+use crate::ui;
+
+/// The exit codes. `args` and `docs/exit-codes.md` tell people.
+pub(crate) mod code {
+    pub(crate) const LOCAL: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const CORRUPT: u8 = 3;
+    pub(crate) const MISSING: u8 = 4;
+    pub(crate) const UNSUPPORTED: u8 = 5;
+    pub(crate) const DENIED: u8 = 6;
+    pub(crate) const TRANSIENT: u8 = 7;
+    /// Only of `verify`.
+    pub(crate) const UNPROVEN: u8 = 8;
+}
+
+/// Says what went wrong, and returns the exit code that tells it to programs.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Nobody reads what we write; ending by SIGPIPE, silently, is what a pipeline expects. It only fails to return.
+        let _ = emulate_default_handler(SIGPIPE);
+    }
+    ui::say(&render(error));
+    ExitCode::from(code(error))
+}
+
+/// Writes a failure as one line, its causes, and a hint where there is one.
+fn render(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1).map(words) {
+        // Wrappers often repeat what they wrap.
+        if !last.ends_with(&cause) {
+            let _ = writeln!(text, "  cause: {cause}");
+        }
+        last = cause;
+    }
+    if let Some(hint) = hint(error) {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}
+
+/// Writes a cause as all messages are written; those of the operating system end in a number and start in upper case.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    let text = cause.to_string();
+    let Some((message, _)) = text.split_once(" (os error ") else { return text };
+    let mut chars = message.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+        return code::USAGE;
+    }
+    match class(error) {
+        Class::Local => code::LOCAL,
+        Class::Corrupt => code::CORRUPT,
+        Class::Missing => code::MISSING,
+        Class::Unsupported => code::UNSUPPORTED,
+        Class::Denied => code::DENIED,
+        Class::Transient => code::TRANSIENT,
+    }
+}
+
+/// Says what a failure means.
+pub(crate) fn class(error: &anyhow::Error) -> Class {
+    let layer = find::<chunked::Error>(error).map(chunked::Error::class);
+    let image = || find::<registry::Error>(error).map(registry::Error::class);
+    if find::<annotations::Invalid>(error).is_some() {
+        return Class::Corrupt;
+    }
+    let missing = || {
+        if find::<NoSuchPlatform>(error).is_some() {
+            return Some(Class::Missing);
+        }
+        let io: &io::Error = find(error)?;
+        (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
+    };
+    layer.or_else(image).or_else(missing).unwrap_or(Class::Local)
+}
+
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    if let Some(chunked::Error::SelfCheck { .. } | chunked::Error::WorkerLost) = find(error) {
+        return Some(
+            "nothing was written; this is a defect of morsel or of this machine's memory, please report it",
+        );
+    }
+    match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::StorageFull) => {
+            Some("the file is written beside its destination, free space there")
+        }
+        _ if class(error) == Class::Corrupt => {
+            Some("compare the digest of the input with the one it should have")
+        }
+        _ => None,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Finds the outermost error of a type.
+fn find<E: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}

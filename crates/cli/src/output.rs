@@ -1,0 +1,122 @@
+//! What a command writes: standard output, or a file that appears only when it is complete.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+use crate::request::{Invalid, LayerPlace, NotAFile};
+
+/// Start of the names of files that are not complete. A killed process, or a power loss, can leave one.
+const UNFINISHED: &str = ".morsel-";
+
+/// Something being written.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// A stream: standard output, a pipe, a device. What is written is gone.
+    Stream(File),
+    /// A file that takes its place with [`Output::commit`]; dropped before, it leaves nothing.
+    Staged {
+        /// Beside the destination.
+        file: NamedTempFile,
+        /// The destination, symbolic links resolved.
+        destination: PathBuf,
+    },
+}
+
+impl Output {
+    /// Opens what the command line names for a blob.
+    pub(crate) fn create(place: &LayerPlace) -> anyhow::Result<Self> {
+        match place {
+            LayerPlace::Stream => Self::stdout(),
+            LayerPlace::File(path) => Self::at(path),
+        }
+    }
+
+    /// Starts a file that appears at `path`, in place of the one that is there.
+    pub(crate) fn at(path: &Path) -> anyhow::Result<Self> {
+        Self::open(path).with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
+    fn stdout() -> anyhow::Result<Self> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(Invalid::TerminalOutput.into());
+        }
+        let file = stdout.as_fd().try_clone_to_owned().context("cannot open standard output")?;
+        Ok(Self::Stream(file.into()))
+    }
+
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        // A link keeps pointing where it points; the file it points at is replaced.
+        let destination = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match fs::metadata(&destination) {
+            Ok(there) if there.is_dir() => return Err(NotAFile::Directory.into()),
+            Ok(there) if !there.is_file() => {
+                return Ok(Self::Stream(File::options().write(true).open(&destination)?));
+            }
+            _ => {}
+        }
+        let file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder(&destination))
+            .map_err(without_path)?;
+        Ok(Self::Staged { file, destination })
+    }
+
+    /// Makes a staged file appear, once its bytes are safe from a power loss.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        let Self::Staged { file, destination } = self else { return Ok(()) };
+        file.as_file().sync_data()?;
+        file.persist(&destination)?;
+        File::open(folder(&destination))?.sync_all()
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(file) => file.write(bytes),
+            Self::Staged { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Takes the name of the unfinished file out of an error: it means nothing to who typed another one.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+}
+
+/// Tells whether two paths lead to one regular file.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path| {
+        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+/// Returns where temporary files go.
+pub(crate) fn scratch() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// Writes a document to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
+}

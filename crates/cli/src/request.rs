@@ -1,0 +1,189 @@
+//! What the words of a command line ask for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use chunked::DiffId;
+use chunked::convert::{Options, SelfCheck};
+use registry::platform::Selector;
+use registry::{Operand, Reference, reference};
+
+use crate::args::{self, Args, Form, Verb};
+
+/// A command line that is understood.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Convert one layer.
+    ConvertLayer(ConvertLayer),
+    /// Verify one layer.
+    VerifyLayer(LayerToSee, Option<DiffId>, Form),
+    /// Verify an image.
+    VerifyImage(ImageToSee, Form),
+}
+
+/// A layer to convert.
+#[derive(Debug)]
+pub(crate) struct ConvertLayer {
+    pub(crate) source: LayerPlace,
+    pub(crate) destination: LayerPlace,
+    pub(crate) options: Options,
+    /// Where the descriptor goes, if not to standard output.
+    pub(crate) descriptor: Option<PathBuf>,
+    pub(crate) form: Form,
+}
+
+/// A layer to look at.
+#[derive(Debug)]
+pub(crate) struct LayerToSee {
+    pub(crate) place: LayerPlace,
+    /// The file with the layer's descriptor.
+    pub(crate) descriptor: Option<PathBuf>,
+}
+
+/// An image to look at.
+#[derive(Debug)]
+pub(crate) struct ImageToSee {
+    pub(crate) reference: Reference,
+    /// The platforms that are wanted; none means all.
+    pub(crate) platforms: Vec<Selector>,
+}
+
+/// Where a single layer is. Shown as it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LayerPlace {
+    /// Standard input or output.
+    Stream,
+    /// A file.
+    File(PathBuf),
+}
+
+impl fmt::Display for LayerPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A command line that makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Invalid {
+    #[error(transparent)]
+    Reference(#[from] reference::Invalid),
+    #[error("`{0}` names an image in a registry, which is not supported yet; a file of that name is `./{0}`")]
+    BareName(String),
+    #[error("`{0}` is in a registry, which is not supported yet")]
+    Registry(String),
+    #[error("`{0}` is a layer and `{1}` an image: a layer is converted to a layer, an image to an image")]
+    LayerToImage(String, String),
+    #[error("`{0}` is an image and `{1}` a layer: an image is converted to an image, a layer to a layer")]
+    ImageToLayer(String, String),
+    #[error("`{0}` is both source and destination")]
+    SameFile(String),
+    #[error("the blob and its descriptor cannot both go to `{0}`")]
+    DescriptorIsDestination(String),
+    #[error("`{0}` is for a single layer, and `{1}` an image")]
+    LayerOption(&'static str, String),
+    #[error("`--platform` is for images, and `{0}` a single layer")]
+    PlatformOfLayer(String),
+    #[error("standard input is a terminal, expected a layer from a pipe or a file")]
+    TerminalInput,
+    #[error("standard output is a terminal, expected a pipe or a file for the blob")]
+    TerminalOutput,
+}
+
+/// Why a path does not hold a layer, and cannot.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotAFile {
+    #[error("it is an OCI layout, expected a file with one layer; an image is written `oci:{0}`")]
+    Layout(String),
+    #[error("it is a directory, expected a file with one layer")]
+    Directory,
+}
+
+impl TryFrom<Args> for Request {
+    type Error = Invalid;
+
+    fn try_from(args: Args) -> Result<Self, Invalid> {
+        match args.verb {
+            Verb::Convert(args) => convert(args),
+            Verb::Verify(args) => verify(args),
+        }
+    }
+}
+
+fn convert(args: args::Convert) -> Result<Request, Invalid> {
+    let options = options(&args);
+    match (place(&args.source)?, place(&args.destination)?) {
+        (Place::Layer(_), Place::Layer(LayerPlace::Stream))
+            if args.descriptor.as_deref() == Some(Path::new("-")) =>
+        {
+            Err(Invalid::DescriptorIsDestination("-".to_owned()))
+        }
+        (Place::Layer(source), Place::Layer(destination)) => Ok(Request::ConvertLayer(ConvertLayer {
+            source,
+            destination,
+            options,
+            descriptor: args.descriptor.filter(|path| path.as_os_str() != "-"),
+            form: args.form,
+        })),
+        (Place::Layer(_), Place::Image(_)) => Err(Invalid::LayerToImage(args.source, args.destination)),
+        (Place::Image(_), Place::Layer(_)) => Err(Invalid::ImageToLayer(args.source, args.destination)),
+        (Place::Image(_), Place::Image(_)) => Err(Invalid::Registry(args.source)),
+    }
+}
+
+fn options(args: &args::Convert) -> Options {
+    let defaults = Options::default();
+    Options {
+        level: args.level,
+        jobs: args.jobs.unwrap_or(defaults.jobs),
+        memory: args.memory,
+        self_check: if args.no_verify { SelfCheck::Off } else { SelfCheck::On },
+        ..defaults
+    }
+}
+
+fn verify(args: args::Verify) -> Result<Request, Invalid> {
+    Ok(match to_see(args.what)? {
+        ToSee::Layer(layer) => Request::VerifyLayer(layer, args.diff_id, args.form),
+        ToSee::Image(image) if args.diff_id.is_some() => {
+            return Err(Invalid::LayerOption("--diff-id", image.reference.to_string()));
+        }
+        ToSee::Image(image) => Request::VerifyImage(image, args.form),
+    })
+}
+
+enum ToSee {
+    Layer(LayerToSee),
+    Image(ImageToSee),
+}
+
+fn to_see(args: args::What) -> Result<ToSee, Invalid> {
+    match place(&args.place)? {
+        Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::PlatformOfLayer(args.place)),
+        Place::Image(_) if args.descriptor.is_some() => Err(Invalid::LayerOption("--descriptor", args.place)),
+        Place::Layer(place) => Ok(ToSee::Layer(LayerToSee { place, descriptor: args.descriptor })),
+        Place::Image(reference) => Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform })),
+    }
+}
+
+/// What a word on the command line points at.
+#[derive(Debug)]
+enum Place {
+    Layer(LayerPlace),
+    Image(Reference),
+}
+
+fn place(text: &str) -> Result<Place, Invalid> {
+    match text.parse()? {
+        Operand::Stream => Ok(Place::Layer(LayerPlace::Stream)),
+        Operand::File(path) => Ok(Place::Layer(LayerPlace::File(path))),
+        Operand::Image(Reference::Registry(_)) if text.starts_with("docker://") => {
+            Err(Invalid::Registry(text.to_owned()))
+        }
+        Operand::Image(Reference::Registry(_)) => Err(Invalid::BareName(text.to_owned())),
+        Operand::Image(image) => Ok(Place::Image(image)),
+    }
+}
