@@ -13,8 +13,6 @@ mod tree;
 
 use std::path::PathBuf;
 
-pub use memo::{ConvertedLayer, Format};
-pub use plan::{CarryReason, CopyReason};
 pub use progress::{NoProgress, Progress};
 pub use report::{Action, Content, LayerAction, LayerReport, ManifestReport, Origin, Report};
 

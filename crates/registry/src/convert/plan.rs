@@ -3,7 +3,6 @@
 use std::fmt;
 
 use chunked::digest::{BlobDigest, DiffId, Digest};
-use serde::{Serialize, Serializer};
 
 use super::tree::{self, Content, Node};
 use super::{Chunked, Options, Originals};
@@ -73,8 +72,7 @@ pub(super) enum LayerStep {
 
 /// Why a layer is carried unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CarryReason {
+pub(super) enum CarryReason {
     /// It must not be redistributed.
     Foreign,
     /// It is encrypted.
@@ -98,8 +96,7 @@ impl fmt::Display for CarryReason {
 
 /// Why a manifest is copied unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CopyReason {
+pub(super) enum CopyReason {
     /// No layer has to be converted.
     NothingToConvert,
     /// Its platform was not asked for, and originals stay.
@@ -121,12 +118,6 @@ impl fmt::Display for CopyReason {
             Self::IsAdded => "it is marked as the zstd form of another image",
             Self::Artifact => "it is not an image",
         })
-    }
-}
-
-impl Serialize for CopyReason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
