@@ -34,21 +34,23 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Convert(Convert),
+    Inspect(Inspect),
     Verify(Verify),
 }
 
-/// Convert a layer to zstd:chunked.
+/// Convert a layer, or every layer of an image, to zstd:chunked.
 ///
-/// The tar inside stays the same, byte for byte, so the diff ID, the image config and the image ID do not change. The
-/// blob is the same whatever the input was compressed with and however many jobs there are. A layer that zstd:chunked
-/// cannot express becomes plain zstd, with the reason reported.
+/// The tars inside stay the same, byte for byte, so diff IDs, image configs and image IDs do not change. A blob is the
+/// same whatever its input was compressed with and however many jobs there are. A layer that zstd:chunked cannot
+/// express becomes plain zstd, with the reason reported.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
-    /// The layer: a file that holds a tar, plain or compressed with gzip or zstd, or `-`
+    /// A layer, plain or compressed, in a file or `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a file, which appears only when it is complete, or `-`
+    /// Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 
@@ -68,12 +70,49 @@ pub(crate) struct Convert {
     #[arg(long)]
     pub(crate) no_verify: bool,
 
-    /// Write the descriptor, as JSON, to FILE instead of standard output
+    /// Convert only images for this platform, `os/arch[/variant]`; can be repeated
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Vec<Selector>,
+
+    /// Convert the images of every platform that is there, which is the default
+    #[arg(long, conflicts_with = "platform")]
+    pub(crate) all_platforms: bool,
+
+    /// Keep the original manifests, and list the converted ones after them
+    #[arg(long)]
+    pub(crate) add: bool,
+
+    /// Convert layers that are zstd:chunked already, too
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Remember converted layers in DIR, and do not convert them again
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Write the descriptor of the result, as JSON, to FILE instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) form: Form,
+}
+
+/// Say what a layer, or every layer of an image, is made of, and which clients can use it.
+///
+/// Only the TOC is read and checked, not the content: that is what `verify` does.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub(crate) what: What,
+
+    /// List the TOC instead
+    #[arg(long)]
+    pub(crate) toc: bool,
+
+    /// Write JSON, for programs; with `--toc`, the TOC as zstd:chunked has it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Prove that a layer, or every layer of an image, is what it says it is.

@@ -8,6 +8,7 @@ use chunked::{Class, annotations};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::commands::NoToc;
 use crate::instances::NoSuchPlatform;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
@@ -37,15 +38,16 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// Writes a failure as one line, its causes, and a hint where there is one.
 fn render(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}\n");
-    let mut last = error.to_string();
-    for cause in error.chain().skip(1).map(words) {
-        // Wrappers often repeat what they wrap.
-        if !last.ends_with(&cause) {
-            let _ = writeln!(text, "  cause: {cause}");
+    let mut messages: Vec<_> = error.chain().map(words).collect();
+    // Wrappers often repeat what they wrap: the longer one stays.
+    messages.dedup_by(|cause, last| {
+        let is_repeated = last.ends_with(cause.as_str());
+        if cause.starts_with(last.as_str()) {
+            last.clone_from(cause);
         }
-        last = cause;
-    }
+        is_repeated || last == cause
+    });
+    let mut text = format!("error: {}\n", messages.join("\n  cause: "));
     if let Some(hint) = hint(error) {
         let _ = writeln!(text, "hint: {hint}");
     }
@@ -78,17 +80,17 @@ fn code(error: &anyhow::Error) -> u8 {
 pub(crate) fn class(error: &anyhow::Error) -> Class {
     let layer = find::<chunked::Error>(error).map(chunked::Error::class);
     let image = || find::<registry::Error>(error).map(registry::Error::class);
-    if find::<annotations::Invalid>(error).is_some() {
-        return Class::Corrupt;
-    }
+    let own = || match () {
+        () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
+        () if find::<NoSuchPlatform>(error).is_some() => Some(Class::Missing),
+        () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () => None,
+    };
     let missing = || {
-        if find::<NoSuchPlatform>(error).is_some() {
-            return Some(Class::Missing);
-        }
         let io: &io::Error = find(error)?;
         (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
     };
-    layer.or_else(image).or_else(missing).unwrap_or(Class::Local)
+    layer.or_else(image).or_else(own).or_else(missing).unwrap_or(Class::Local)
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

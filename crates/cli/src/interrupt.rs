@@ -6,6 +6,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use chunked::{BlobRange, RangeSource};
+use registry::blob::Blob;
+use registry::{Descriptor, Document, ImageSource, Reference};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -52,6 +55,15 @@ impl Interrupt {
         Guarded { file, interrupt: self }
     }
 
+    /// Reads the blobs of `image` until the process is asked to stop.
+    pub(crate) fn guard_image<'a>(&'a self, image: &'a dyn ImageSource) -> GuardedImage<'a> {
+        GuardedImage { image, interrupt: self }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.was_asked() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+    }
+
     fn was_asked(&self) -> bool {
         self.signal.load(Ordering::Relaxed) != 0
     }
@@ -63,7 +75,7 @@ impl Interrupt {
             PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
         ];
         retry_on_intr(|| poll(&mut ready, None))?;
-        if self.was_asked() { Err(io::Error::other("interrupted")) } else { Ok(()) }
+        self.check()
     }
 }
 
@@ -78,5 +90,58 @@ impl Read for Guarded<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.interrupt.wait(&self.file)?;
         self.file.read(buffer)
+    }
+}
+
+/// An image whose blobs cannot be read any more once the process is asked to stop.
+pub(crate) struct GuardedImage<'a> {
+    image: &'a dyn ImageSource,
+    interrupt: &'a Interrupt,
+}
+
+impl ImageSource for GuardedImage<'_> {
+    fn reference(&self) -> &Reference {
+        self.image.reference()
+    }
+
+    fn root(&self) -> &Descriptor {
+        self.image.root()
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, registry::Error> {
+        self.image.document(descriptor)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, registry::Error> {
+        let blob = self.image.blob(descriptor)?;
+        Ok(blob.map(|blob| Box::new(GuardedBlob { blob, interrupt: self.interrupt }) as Box<dyn Blob>))
+    }
+}
+
+struct GuardedBlob<'a> {
+    blob: Box<dyn Blob + 'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl RangeSource for GuardedBlob<'_> {
+    fn blob_len(&self) -> u64 {
+        self.blob.blob_len()
+    }
+
+    fn read_range(&self, range: BlobRange) -> io::Result<Box<dyn Read + Send + '_>> {
+        let bytes = self.blob.read_range(range)?;
+        Ok(Box::new(GuardedRead { bytes, interrupt: self.interrupt }))
+    }
+}
+
+struct GuardedRead<'a> {
+    bytes: Box<dyn Read + Send + 'a>,
+    interrupt: &'a Interrupt,
+}
+
+impl Read for GuardedRead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.interrupt.check()?;
+        self.bytes.read(buffer)
     }
 }

@@ -1,7 +1,7 @@
 //! What a command writes: standard output, or a file that appears only when it is complete.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use anyhow::Context;
 use tempfile::NamedTempFile;
 
 use crate::request::{Invalid, LayerPlace, NotAFile};
+use crate::ui::harmless;
 
 /// Start of the names of files that are not complete. A killed process, or a power loss, can leave one.
 const UNFINISHED: &str = ".morsel-";
@@ -69,6 +70,12 @@ impl Output {
         Ok(Self::Staged { file, destination })
     }
 
+    /// Writes a whole document, and makes it appear.
+    pub(crate) fn finish(mut self, document: &str) -> io::Result<()> {
+        self.write_all(document.as_bytes())?;
+        self.commit()
+    }
+
     /// Makes a staged file appear, once its bytes are safe from a power loss.
     pub(crate) fn commit(self) -> io::Result<()> {
         let Self::Staged { file, destination } = self else { return Ok(()) };
@@ -115,8 +122,18 @@ pub(crate) fn scratch() -> PathBuf {
     std::env::temp_dir()
 }
 
+/// Writes text for people to standard output.
+pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
+    print(&harmless(text))
+}
+
 /// Writes a document to standard output.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")
+pub(crate) fn print(document: &str) -> anyhow::Result<()> {
+    stream(|out| out.write_all(document.as_bytes()))
+}
+
+/// Writes a long document to standard output, piece by piece.
+pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    write(&mut out).and_then(|()| out.flush()).context("cannot write to standard output")
 }

@@ -1,10 +1,11 @@
 //! What the words of a command line ask for.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
+use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Operand, Reference, reference};
 
@@ -15,6 +16,12 @@ use crate::args::{self, Args, Form, Verb};
 pub(crate) enum Request {
     /// Convert one layer.
     ConvertLayer(ConvertLayer),
+    /// Convert an image.
+    ConvertImage(ConvertImage),
+    /// Say what a layer is.
+    InspectLayer(LayerToSee, View),
+    /// Say what the layers of an image are.
+    InspectImage(ImageToSee, View),
     /// Verify one layer.
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
@@ -32,12 +39,40 @@ pub(crate) struct ConvertLayer {
     pub(crate) form: Form,
 }
 
+/// An image to convert.
+#[derive(Debug)]
+pub(crate) struct ConvertImage {
+    pub(crate) source: Reference,
+    pub(crate) destination: Reference,
+    pub(crate) options: registry::convert::Options,
+    /// Where the descriptor goes, if not to standard output.
+    pub(crate) descriptor: Option<PathBuf>,
+    pub(crate) form: Form,
+}
+
 /// A layer to look at.
 #[derive(Debug)]
 pub(crate) struct LayerToSee {
     pub(crate) place: LayerPlace,
     /// The file with the layer's descriptor.
     pub(crate) descriptor: Option<PathBuf>,
+}
+
+/// What is wanted to be seen of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) subject: Subject,
+    /// Whether programs want it.
+    pub(crate) json: bool,
+}
+
+/// What to see of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// What it is made of, and who can use it.
+    Summary,
+    /// The entries of its TOC.
+    Toc,
 }
 
 /// An image to look at.
@@ -85,8 +120,8 @@ pub(crate) enum Invalid {
     DescriptorIsDestination(String),
     #[error("`{0}` is for a single layer, and `{1}` an image")]
     LayerOption(&'static str, String),
-    #[error("`--platform` is for images, and `{0}` a single layer")]
-    PlatformOfLayer(String),
+    #[error("`{0}` is for images, and `{1}` a single layer")]
+    ImageOption(&'static str, String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -108,30 +143,51 @@ impl TryFrom<Args> for Request {
     fn try_from(args: Args) -> Result<Self, Invalid> {
         match args.verb {
             Verb::Convert(args) => convert(args),
+            Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
         }
     }
 }
 
 fn convert(args: args::Convert) -> Result<Request, Invalid> {
-    let options = options(&args);
     match (place(&args.source)?, place(&args.destination)?) {
-        (Place::Layer(_), Place::Layer(LayerPlace::Stream))
-            if args.descriptor.as_deref() == Some(Path::new("-")) =>
-        {
-            Err(Invalid::DescriptorIsDestination("-".to_owned()))
-        }
-        (Place::Layer(source), Place::Layer(destination)) => Ok(Request::ConvertLayer(ConvertLayer {
-            source,
-            destination,
-            options,
-            descriptor: args.descriptor.filter(|path| path.as_os_str() != "-"),
-            form: args.form,
-        })),
+        (Place::Layer(source), Place::Layer(destination)) => convert_layer(args, source, destination),
+        (Place::Image(source), Place::Image(destination)) => Ok(convert_image(args, source, destination)),
         (Place::Layer(_), Place::Image(_)) => Err(Invalid::LayerToImage(args.source, args.destination)),
         (Place::Image(_), Place::Layer(_)) => Err(Invalid::ImageToLayer(args.source, args.destination)),
-        (Place::Image(_), Place::Image(_)) => Err(Invalid::Registry(args.source)),
     }
+}
+
+fn convert_layer(
+    args: args::Convert,
+    source: LayerPlace,
+    destination: LayerPlace,
+) -> Result<Request, Invalid> {
+    let for_images = [
+        ("--platform", !args.platform.is_empty()),
+        ("--all-platforms", args.all_platforms),
+        ("--add", args.add),
+        ("--force", args.force),
+        ("--cache", args.cache.is_some()),
+    ];
+    if let Some((option, _)) = for_images.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(Invalid::ImageOption(option, args.source));
+    }
+    let options = options(&args);
+    let descriptor = args.descriptor.filter(|path| path.as_os_str() != "-");
+    Ok(Request::ConvertLayer(ConvertLayer { source, destination, options, descriptor, form: args.form }))
+}
+
+fn convert_image(args: args::Convert, source: Reference, destination: Reference) -> Request {
+    let options = registry::convert::Options {
+        layer: options(&args),
+        platforms: args.platform,
+        originals: if args.add { Originals::Keep } else { Originals::Replace },
+        chunked: if args.force { Chunked::Redo } else { Chunked::Keep },
+        cache: args.cache,
+    };
+    let descriptor = args.descriptor.filter(|path| path.as_os_str() != "-");
+    Request::ConvertImage(ConvertImage { source, destination, options, descriptor, form: args.form })
 }
 
 fn options(args: &args::Convert) -> Options {
@@ -143,6 +199,15 @@ fn options(args: &args::Convert) -> Options {
         self_check: if args.no_verify { SelfCheck::Off } else { SelfCheck::On },
         ..defaults
     }
+}
+
+fn inspect(args: args::Inspect) -> Result<Request, Invalid> {
+    let subject = if args.toc { Subject::Toc } else { Subject::Summary };
+    let view = View { subject, json: args.json };
+    Ok(match to_see(args.what)? {
+        ToSee::Layer(layer) => Request::InspectLayer(layer, view),
+        ToSee::Image(image) => Request::InspectImage(image, view),
+    })
 }
 
 fn verify(args: args::Verify) -> Result<Request, Invalid> {
@@ -162,7 +227,7 @@ enum ToSee {
 
 fn to_see(args: args::What) -> Result<ToSee, Invalid> {
     match place(&args.place)? {
-        Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::PlatformOfLayer(args.place)),
+        Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::ImageOption("--platform", args.place)),
         Place::Image(_) if args.descriptor.is_some() => Err(Invalid::LayerOption("--descriptor", args.place)),
         Place::Layer(place) => Ok(ToSee::Layer(LayerToSee { place, descriptor: args.descriptor })),
         Place::Image(reference) => Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform })),

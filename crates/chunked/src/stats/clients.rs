@@ -2,6 +2,7 @@ use serde::Serialize;
 
 use crate::annotations::{Annotations, Prefix};
 use crate::dialect::Dialect;
+use crate::input::Compression;
 use crate::layer::ChunkedLayer;
 
 /// What a kind of client can do with a layer.
@@ -29,14 +30,40 @@ pub enum Use {
 
 /// Lists what is known of clients and the layer's dialect, as of 2026.
 pub(super) fn of(layer: &ChunkedLayer) -> Vec<Client> {
-    let client = |name, (can, reason)| Client { name, can, reason };
-    vec![
-        client("podman, CRI-O, buildah, skopeo", containers_storage(layer)),
-        client("stargz-snapshotter", stargz_snapshotter(layer)),
-        client("containerd, Docker 23 or newer, umoci", plain_decoder(layer.dialect)),
-        client("clients without zstd, Docker before 23", gzip_decoder(layer.dialect)),
-        client("decoders of a single frame, bootc's composefs backend", single_frame_decoder(layer)),
-    ]
+    list([
+        containers_storage(layer),
+        stargz_snapshotter(layer),
+        plain_decoder(layer.dialect),
+        gzip_decoder(layer.dialect.is_gzip()),
+        single_frame_decoder(layer),
+    ])
+}
+
+/// Lists the same clients for a layer without a TOC, which none of them uses in parts.
+pub fn of_plain(compression: Compression) -> Vec<Client> {
+    let is_zstd = compression == Compression::Zstd;
+    let single_frame = match is_zstd {
+        true => "only if it is a single frame, which was not checked",
+        false => "it is not zstd",
+    };
+    list([
+        (Use::Whole, "it has no TOC"),
+        (Use::Whole, "it has no TOC"),
+        (Use::Whole, if is_zstd { "it is a zstd layer to them" } else { "every client can" }),
+        gzip_decoder(!is_zstd),
+        (Use::Whole, single_frame),
+    ])
+}
+
+fn list(what: [(Use, &'static str); 5]) -> Vec<Client> {
+    const NAMES: [&str; 5] = [
+        "podman, CRI-O, buildah, skopeo",
+        "stargz-snapshotter",
+        "containerd, Docker 23 or newer, umoci",
+        "clients without zstd, Docker before 23",
+        "decoders of a single frame, bootc's composefs backend",
+    ];
+    NAMES.into_iter().zip(what).map(|(name, (can, reason))| Client { name, can, reason }).collect()
 }
 
 fn containers_storage(layer: &ChunkedLayer) -> (Use, &'static str) {
@@ -83,12 +110,8 @@ fn plain_decoder(dialect: Dialect) -> (Use, &'static str) {
     }
 }
 
-fn gzip_decoder(dialect: Dialect) -> (Use, &'static str) {
-    if dialect.is_gzip() {
-        (Use::Whole, "it is a gzip layer to them")
-    } else {
-        (Use::Fails, "the layer is zstd")
-    }
+fn gzip_decoder(is_gzip: bool) -> (Use, &'static str) {
+    if is_gzip { (Use::Whole, "the layer is not zstd") } else { (Use::Fails, "the layer is zstd") }
 }
 
 fn single_frame_decoder(layer: &ChunkedLayer) -> (Use, &'static str) {

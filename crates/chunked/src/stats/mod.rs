@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use clients::{Client, Use};
+pub use clients::{Client, Use, of_plain as clients_of_plain};
 
 use crate::dialect::Dialect;
 use crate::entry::{Chunk, ChunkKind};

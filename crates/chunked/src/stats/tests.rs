@@ -138,16 +138,29 @@ fn clients_depend_on_the_dialect() {
     podman, CRI-O, buildah, skopeo: Whole, they take it for eStargz, whose tar they cannot verify in parts
     stargz-snapshotter: Partial, once the descriptor has the annotations
     containerd, Docker 23 or newer, umoci: Whole, it is a gzip layer to them
-    clients without zstd, Docker before 23: Whole, it is a gzip layer to them
+    clients without zstd, Docker before 23: Whole, the layer is not zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::LegacyStargz), @"
     podman, CRI-O, buildah, skopeo: Whole, they do not know the dialect
     stargz-snapshotter: Partial, where verification is off, as the dialect has no digest of its TOC
     containerd, Docker 23 or newer, umoci: Whole, it is a gzip layer to them
-    clients without zstd, Docker before 23: Whole, it is a gzip layer to them
+    clients without zstd, Docker before 23: Whole, the layer is not zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
+}
+
+#[test]
+fn plain_layers_have_the_same_clients() {
+    use crate::input::Compression;
+    let names = |clients: &[Client]| clients.iter().map(|client| client.name).collect::<Vec<_>>();
+    let chunked = Stats::of(&layer(Dialect::Current, Vec::new())).clients;
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let plain = clients_of_plain(compression);
+        assert_eq!(names(&plain), names(&chunked));
+        assert!(plain.iter().all(|client| client.can != Use::Partial));
+        assert_eq!(plain.iter().any(|client| client.can == Use::Fails), compression == Compression::Zstd);
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod inspect;
 mod verify;
 
 use std::process::ExitCode;
+
+pub(crate) use inspect::layer::NoToc;
 
 use crate::request::Request;
 
@@ -11,6 +14,9 @@ use crate::request::Request;
 pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
     match request {
         Request::ConvertLayer(request) => convert::layer::run(&request),
+        Request::ConvertImage(request) => convert::image::run(&request),
+        Request::InspectLayer(layer, view) => inspect::layer::run(&layer, view),
+        Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
     }

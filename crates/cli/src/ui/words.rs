@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use chunked::BlobDigest;
+
 /// A number of bytes: `731 B`, `4.0 KiB`, `276.4 MiB`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bytes(pub(crate) u64);
@@ -57,6 +59,11 @@ impl fmt::Display for Elapsed {
 /// Returns how many bytes went by in a second.
 pub(crate) fn per_second(bytes: u64, elapsed: Duration) -> Bytes {
     Bytes((bytes as f64 / elapsed.as_secs_f64().max(1e-9)) as u64)
+}
+
+/// Returns enough of a digest to find it among others, as container tools show it.
+pub(crate) fn short(digest: &BlobDigest) -> String {
+    digest.0.hex().chars().take(12).collect()
 }
 
 /// Counts things: `1 file`, `2 files`.

@@ -1,6 +1,5 @@
 //! Converts one layer.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -60,9 +59,8 @@ fn publish(request: &ConvertLayer, report: &LayerReport, descriptor: Option<Outp
         ui::say(&report.to_text(&request.source, &request.destination));
     }
     let product = to_json(&report.product())?;
-    if let (Some(mut file), Some(path)) = (descriptor, &request.descriptor) {
-        let written = file.write_all(product.as_bytes()).and_then(|()| file.commit());
-        written.with_context(|| format!("cannot write `{}`", path.display()))?;
+    if let (Some(file), Some(path)) = (descriptor, &request.descriptor) {
+        file.finish(&product).with_context(|| format!("cannot write `{}`", path.display()))?;
         if !request.form.json {
             return Ok(());
         }

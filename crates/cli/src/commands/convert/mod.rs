@@ -1,4 +1,6 @@
 //! `morsel convert`.
 
+pub(super) mod image;
+mod image_text;
 pub(super) mod layer;
 mod report;

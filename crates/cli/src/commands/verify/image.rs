@@ -14,7 +14,7 @@ use super::{exit_code, text};
 use crate::args::Form;
 use crate::exit;
 use crate::instances::{Instance, Instances};
-use crate::output::{print, scratch};
+use crate::output::{print, print_text, scratch};
 use crate::request::ImageToSee;
 use crate::ui::json::to_json;
 use crate::ui::progress::{Metered, Progress};
@@ -67,7 +67,7 @@ pub(crate) fn run(image: &ImageToSee, form: Form) -> anyhow::Result<ExitCode> {
     match form {
         Form { json: true, .. } => print(&to_json(&report)?)?,
         Form { quiet: true, .. } => {}
-        _ => print(&text::of_image(&image.reference.to_string(), &report))?,
+        _ => print_text(&text::of_image(&image.reference.to_string(), &report))?,
     }
     Ok(exit_code(report.verdict))
 }

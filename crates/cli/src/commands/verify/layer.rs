@@ -10,7 +10,7 @@ use super::{exit_code, text};
 use crate::args::Form;
 use crate::descriptor_file::Known;
 use crate::layer_file::LayerFile;
-use crate::output::print;
+use crate::output::{print, print_text};
 use crate::request::LayerToSee;
 use crate::ui::json::to_json;
 use crate::ui::progress::{Metered, Progress};
@@ -33,7 +33,7 @@ pub(crate) fn run(layer: &LayerToSee, diff_id: Option<DiffId>, form: Form) -> an
     match form {
         Form { json: true, .. } => print(&to_json(&report)?)?,
         Form { quiet: true, .. } => {}
-        _ => print(&text::of_layer(&layer.place.to_string(), &report))?,
+        _ => print_text(&text::of_layer(&layer.place.to_string(), &report))?,
     }
     Ok(exit_code(report.verdict))
 }
