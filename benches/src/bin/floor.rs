@@ -40,12 +40,16 @@ fn main() -> Result<()> {
     passes.run("SHA-256 of the input", || sha256([layer.as_slice()]));
     passes.run("SHA-256 of the tar", || sha256([tar.as_slice()]));
     let parts = passes.run("tar walk", || Parts::of(&tar));
-    let cuts = passes.run("chunk boundaries", || parts.files.iter().map(|file| cut(file)).collect::<Vec<_>>());
-    passes.run("CRC-64 of files", || parts.files.iter().map(|file| crc_fast::checksum(Crc64GoIso, file)).max());
+    let cuts =
+        passes.run("chunk boundaries", || parts.files.iter().map(|file| cut(file)).collect::<Vec<_>>());
+    passes
+        .run("CRC-64 of files", || parts.files.iter().map(|file| crc_fast::checksum(Crc64GoIso, file)).max());
     let chunked = || parts.files.iter().zip(&cuts).filter(|(_, cuts)| cuts.len() > 1);
     passes.run("SHA-256 of files of several chunks", || sha256(chunked().map(|(file, _)| *file)));
     passes.run("SHA-256 of chunks", || sha256(cuts.iter().flatten().copied()));
-    passes.run("zstd", || compress(level, parts.headers.iter().map(Vec::as_slice).chain(cuts.iter().flatten().copied())));
+    passes.run("zstd", || {
+        compress(level, parts.headers.iter().map(Vec::as_slice).chain(cuts.iter().flatten().copied()))
+    });
     passes.run("SHA-256 of the output", || sha256([blob.as_slice()]));
     passes.run("TOC and tar-split", || metadata(&parts));
     println!("sum,{:.3}", passes.sum);
@@ -93,7 +97,9 @@ impl<'a> Parts<'a> {
         let (mut walk, mut rest) = (Walk::new(&Limits::default()), tar);
         while let Ok(Some(event)) = walk.step(&mut rest) {
             match event {
-                Event::Raw(bytes) => parts.headers.last_mut().map(|last| last.extend_from_slice(bytes)).unwrap_or(()),
+                Event::Raw(bytes) => {
+                    parts.headers.last_mut().map(|last| last.extend_from_slice(bytes)).unwrap_or(())
+                }
                 Event::Member(member) => parts.entries.extend(member.to_entry()),
                 Event::Content(bytes) => {
                     parts.files.push(bytes);
