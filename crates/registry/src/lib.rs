@@ -1,4 +1,20 @@
 //! Container images by reference: OCI layouts and archives, and converting what they hold.
+//!
+//! A [`Reference`] names an image, [`transport`] opens it as an [`ImageSource`] or starts it as an [`ImageSink`], and what
+//! lies between them is bytes under digests: [`Document`]s kept exactly as they came, and blobs.
+//!
+//! ```no_run
+//! use morsel_registry::convert::{self, NoProgress, Options};
+//! use morsel_registry::transport;
+//!
+//! # fn main() -> Result<(), morsel_registry::Error> {
+//! let source = transport::open(&"docker-archive:app.tar".parse()?, "/var/tmp".as_ref())?;
+//! let sink = transport::create(&"oci:images:app".parse()?)?;
+//! let report = convert::convert(&*source, sink, &Options::default(), &NoProgress)?;
+//! assert_eq!(report.manifests.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod archive;
 pub mod blob;

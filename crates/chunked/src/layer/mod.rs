@@ -6,6 +6,7 @@ mod zstd;
 
 use document::FOOTER;
 use serde::{Serialize, Serializer};
+pub(crate) use zstd::dialect;
 
 use crate::annotations::{self, Annotations};
 use crate::dialect::Dialect;

@@ -93,7 +93,12 @@ fn tar_split(
 }
 
 /// Tells the writers apart by what only some of them leave behind.
-fn dialect(location: &Location, trailer: &Trailer, has_json_digest: bool, footer: Option<Kind>) -> Dialect {
+pub(crate) fn dialect(
+    location: &Location,
+    trailer: &Trailer,
+    has_json_digest: bool,
+    footer: Option<Kind>,
+) -> Dialect {
     if has_json_digest || !trailer.has_end_offsets {
         Dialect::StargzZstd
     } else if trailer.tar_split.is_some() {

@@ -103,6 +103,14 @@ pub enum Problem {
     /// The stream ends before the tar does.
     #[error("is missing, the tar goes on")]
     Missing,
+    /// The stream does not have the length that was announced.
+    #[error("ends the stream after {found} bytes, expected {expected}")]
+    StreamLen {
+        /// The length announced.
+        expected: u64,
+        /// The length found.
+        found: u64,
+    },
     /// The stream goes on beyond the end of the tar.
     #[error("goes on, the tar has ended")]
     Surplus,

@@ -92,7 +92,12 @@ impl<R: BufRead> Reader<R> {
         self.records
     }
 
-    /// Reads the next line that is not empty into `line`; tells whether there was one.
+    /// Counts the bytes of the records read.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads the next line into `line`; tells whether there was one.
     fn read_line(&mut self) -> Result<bool, Error> {
         let limit = self.limits.tar_split_record_len;
         self.line.clear();

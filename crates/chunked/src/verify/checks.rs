@@ -41,7 +41,7 @@ pub(super) fn of_metadata<S: ?Sized>(metadata: &Metadata<'_, S>, found: &Found) 
         Name::TarSplit,
     ];
     match metadata {
-        Metadata::None(why) => NAMES.map(|name| not_applicable(name, *why)).into(),
+        Metadata::None(why) => NAMES.map(|name| not_applicable(name, why.clone())).into(),
         Metadata::Broken(why) => {
             let rest = NAMES.into_iter().skip(1).map(|name| not_applicable(name, "the TOC cannot be read"));
             std::iter::once(failed(Name::Toc, why.clone())).chain(rest).collect()

@@ -13,14 +13,11 @@ use crate::limits::Limits;
 use crate::range::BlobRange;
 use crate::source::RangeSource;
 use crate::tar::{BLOCK_LEN, Event, Walk};
-use crate::toc::{Trailer, visit};
+use crate::toc::{TOC_NAME, Trailer, visit};
 use crate::zstd_read::ZstdReader;
 
 /// Entries that travel from the parser of the TOC to the walk over the tar at once.
 const BATCH_LEN: usize = 256;
-
-/// The member of an eStargz tar that holds the TOC.
-pub(super) const STARGZ_TOC: &str = "stargz.index.json";
 
 /// Part of a blob, hashed as it is read.
 pub(super) type Part<'a> = Tap<Box<dyn Read + Send + 'a>>;
@@ -122,11 +119,11 @@ fn stargz_member<R: Read>(mut tar: R, limits: &Limits) -> io::Result<io::Take<R>
         let mut bytes = block.as_slice();
         while let Some(event) = walk.step(&mut bytes).map_err(|error| invalid(error.to_string()))? {
             match event {
-                Event::Member(member) if member.name == STARGZ_TOC.as_bytes() => {
+                Event::Member(member) if member.name == TOC_NAME.as_bytes() => {
                     return Ok(tar.take(member.payload_len()));
                 }
                 Event::Raw(_) => {}
-                _ => return Err(invalid(format!("no tar member `{STARGZ_TOC}` where it should be"))),
+                _ => return Err(invalid(format!("no tar member `{TOC_NAME}` where it should be"))),
             }
         }
     }

@@ -2,11 +2,12 @@ use std::io::BufReader;
 
 use super::documents::{Part, TocFound, TocSource, part};
 use super::pass::words;
-use super::place::{Found, Place};
+use super::place::{Found, Place, TocPlace};
+use super::split::Split;
 use crate::annotations::Annotations;
 use crate::dialect::Dialect;
 use crate::digest::{Digest, TarSplitDigest};
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::limits::Limits;
 use crate::location::Located;
 use crate::source::RangeSource;
@@ -18,8 +19,8 @@ use crate::zstd_read::ZstdReader;
 pub(super) enum Metadata<'a, S: ?Sized> {
     /// All of it.
     Read(Box<Toc<'a, S>>),
-    /// The layer has none; why.
-    None(&'static str),
+    /// The layer has none that this program handles; why.
+    None(String),
     /// It cannot be found or read; why.
     Broken(String),
 }
@@ -50,15 +51,24 @@ impl<'a, S: RangeSource + ?Sized> Metadata<'a, S> {
     ) -> Result<Self, Error> {
         let place = match Found::find(blob, annotations)? {
             Found::Toc(place) => *place,
-            Found::None(why) => return Ok(Self::None(why)),
+            Found::None(why) => return Ok(Self::None(why.into())),
             Found::Broken(why) => return Ok(Self::Broken(why)),
         };
+        if let Err(why) = place.limited(limits) {
+            return Ok(Self::None(why));
+        }
         let source = TocSource { blob, place: place.toc, limits };
         let like = place.toc_digest.map_or(Digest::of(b""), |digest| digest.0);
         let found = match source.check(&like) {
             Ok(found) => found,
+            Err(error) if error.class() == Class::Unsupported => return Ok(Self::None(error.to_string())),
             Err(error) => return words(error).map(Self::Broken),
         };
+        if let TocPlace::Zstd(Located { len, .. }) = place.toc
+            && len != found.trailer.len
+        {
+            return Ok(Self::Broken(format!("the TOC is {} bytes long, expected {len}", found.trailer.len)));
+        }
         let mut toc =
             Toc { source, dialect: place.dialect(&found.trailer), place, found, tar_split_digest: None };
         toc.tar_split_digest = toc.hash_tar_split()?;
@@ -72,14 +82,14 @@ impl<'a, S: RangeSource + ?Sized> Toc<'a, S> {
         self.found.trailer.tar_split.or(self.place.tar_split_digest)
     }
 
-    /// Opens the tar-split, where there is one.
-    pub(super) fn open_tar_split(&self) -> Result<Option<Reader<SplitStream<'a>>>, Error> {
+    /// Opens the tar-split, where there is one, at its start.
+    pub(super) fn open_tar_split(&self) -> Result<Option<Split<SplitStream<'a>>>, Error> {
         let read = |source| Error::Read { what: "the tar-split", source };
-        let Some(Located { range, .. }) = self.place.tar_split else { return Ok(None) };
+        let Some(Located { range, len }) = self.place.tar_split else { return Ok(None) };
         let blob = part(self.source.blob, range, &Digest::of(b"")).map_err(read)?;
         let decoder = ZstdReader::new(blob).map_err(read)?;
         let stream = BufReader::with_capacity(64 << 10, decoder);
-        Ok(Some(Reader::new(stream, self.source.limits)))
+        Ok(Some(Split::new(Reader::new(stream, self.source.limits), len)))
     }
 
     fn hash_tar_split(&self) -> Result<Option<Digest>, Error> {

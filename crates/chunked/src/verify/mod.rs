@@ -27,11 +27,11 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::range::BlobRange;
 use crate::source::RangeSource;
+use crate::toc::TOC_NAME;
 use content::Contents;
-use documents::{Entries, STARGZ_TOC};
+use documents::Entries;
 use metadata::{Metadata, Toc};
 use pass::Plan;
-use split::Split;
 
 /// Batches of TOC entries between the parser and the walk over the tar.
 const BATCHES: usize = 4;
@@ -101,8 +101,8 @@ fn plan<'scope, 'env, S: RangeSource + Sync + ?Sized>(
     Ok(Plan {
         auditor,
         contents: Contents::new(toc.is_some_and(|toc| toc.dialect.frames_go_on())),
-        split: toc.map(Toc::open_tar_split).transpose()?.flatten().map(Split::new),
-        hidden: toc.filter(|toc| toc.dialect.is_gzip()).map(|_| STARGZ_TOC),
+        split: toc.map(Toc::open_tar_split).transpose()?.flatten(),
+        hidden: toc.filter(|toc| toc.dialect.is_gzip()).map(|_| TOC_NAME),
         like: expected.diff_id.map_or(Digest::of(b""), |digest| digest.0),
     })
 }

@@ -5,6 +5,8 @@ use crate::dialect::Dialect;
 use crate::digest::{TarSplitDigest, TocDigest};
 use crate::error::Error;
 use crate::footer::{self, Footer, Kind};
+use crate::layer;
+use crate::limits::Limits;
 use crate::location::{Located, Location};
 use crate::range::BlobRange;
 use crate::source::RangeSource;
@@ -129,15 +131,33 @@ impl Place {
 
     /// Names the dialect, which shows in the TOC where footers and annotations leave it open.
     pub(super) fn dialect(&self, trailer: &Trailer) -> Dialect {
-        match (self.toc, self.tar_split, self.footer) {
-            (TocPlace::Gzip(_), _, Some(Kind::LegacyStargz)) => Dialect::LegacyStargz,
-            (TocPlace::Gzip(_), ..) => Dialect::Estargz,
-            (TocPlace::Zstd(_), ..) if self.json_digest.is_some() => Dialect::StargzZstd,
-            (TocPlace::Zstd(_), ..) if trailer.tar_split.is_some() => Dialect::Current,
-            (TocPlace::Zstd(_), _, Some(Kind::Zstd56)) => Dialect::ShortFooter,
-            (TocPlace::Zstd(_), Some(_), _) => Dialect::UnverifiedTarSplit,
-            (TocPlace::Zstd(_), None, _) if trailer.has_end_offsets => Dialect::WithoutTarSplit,
-            (TocPlace::Zstd(_), None, _) => Dialect::StargzZstd,
+        match self.toc {
+            TocPlace::Gzip(_) if self.footer == Some(Kind::LegacyStargz) => Dialect::LegacyStargz,
+            TocPlace::Gzip(_) => Dialect::Estargz,
+            TocPlace::Zstd(toc) => {
+                let location = Location { toc, tar_split: self.tar_split };
+                layer::dialect(&location, trailer, self.json_digest.is_some(), self.footer)
+            }
+        }
+    }
+
+    /// Checks claimed lengths; says which is too large.
+    pub(super) fn limited(&self, limits: &Limits) -> Result<(), String> {
+        let toc = match self.toc {
+            TocPlace::Zstd(toc) => {
+                [("TOC", toc.range.len(), limits.toc_blob_len), ("TOC", toc.len, limits.toc_len)]
+            }
+            TocPlace::Gzip(range) => [("TOC", range.len(), limits.toc_blob_len), ("TOC", 0, 0)],
+        };
+        let tar_split = self.tar_split.map(|Located { range, len }| {
+            [("tar-split", range.len(), limits.tar_split_blob_len), ("tar-split", len, limits.tar_split_len)]
+        });
+        let mut claims = toc.into_iter().chain(tar_split.into_iter().flatten());
+        match claims.find(|(_, found, limit)| found > limit) {
+            Some((what, found, limit)) => {
+                Err(format!("the {what} takes {found} bytes, the limit is {limit}"))
+            }
+            None => Ok(()),
         }
     }
 }

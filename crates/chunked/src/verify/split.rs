@@ -9,6 +9,8 @@ use crate::tar_split::{Crc64, Invalid, Problem, Reader, Record, shorten};
 #[derive(Debug)]
 pub(super) struct Split<R> {
     reader: Reader<R>,
+    /// Bytes the stream should have.
+    len: u64,
     /// The record that was read last.
     record: u64,
     /// What of its segment has not been met in the tar.
@@ -31,9 +33,9 @@ enum Next {
 }
 
 impl<R: BufRead> Split<R> {
-    /// Starts at the first record and the first byte of the tar.
-    pub(super) fn new(reader: Reader<R>) -> Self {
-        Self { reader, record: 0, segment: Vec::new(), at: 0, file: None }
+    /// Starts at the first record of a stream of `len` bytes, and the first byte of the tar.
+    pub(super) fn new(reader: Reader<R>, len: u64) -> Self {
+        Self { reader, len, record: 0, segment: Vec::new(), at: 0, file: None }
     }
 
     /// Compares the next bytes that are not content.
@@ -85,7 +87,10 @@ impl<R: BufRead> Split<R> {
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         self.end_file()?;
         match self.next_after_segment()? {
-            Next::End => Ok(()),
+            Next::End if self.reader.bytes() == self.len => Ok(()),
+            Next::End => {
+                Err(self.invalid(Problem::StreamLen { expected: self.len, found: self.reader.bytes() }))
+            }
             _ => Err(self.invalid(Problem::Surplus)),
         }
     }

@@ -1,3 +1,5 @@
+mod golden;
+
 use std::io::Write as _;
 
 use flate2::write::GzEncoder;
@@ -20,6 +22,8 @@ struct Parts {
     frames: Vec<u8>,
     entries: Vec<Entry>,
     tar_split: Vec<u8>,
+    /// Added to the announced lengths of TOC and tar-split.
+    lens: [u64; 2],
     /// The digest of the tar-split in the TOC, if not the right one.
     tar_split_digest: Option<TarSplitDigest>,
 }
@@ -42,6 +46,7 @@ impl Parts {
             frames: Vec::new(),
             entries: members(&tar).iter().map(|member| member.to_entry().unwrap()).collect(),
             tar_split: split_of(&pieces),
+            lens: [0, 0],
             tar_split_digest: None,
             pieces,
         };
@@ -67,14 +72,14 @@ impl Parts {
         let json = json.finish(Some(&digest)).unwrap();
         let toc = zstd_frame(&json);
         let mut blob = self.frames.clone();
-        let mut place = |document: &[u8], len: usize| {
+        let mut place = |document: &[u8], len: u64| {
             let start = blob.len() as u64 + 8;
             blob.extend(skippable_frame(document));
-            Located { range: BlobRange::saturating(start, document.len() as u64), len: len as u64 }
+            Located { range: BlobRange::saturating(start, document.len() as u64), len }
         };
         let location = Location {
-            toc: place(&toc, json.len()),
-            tar_split: Some(place(&tar_split, self.tar_split.len())),
+            toc: place(&toc, json.len() as u64 + self.lens[0]),
+            tar_split: Some(place(&tar_split, self.tar_split.len() as u64 + self.lens[1])),
         };
         blob.extend(footer::encode(&location));
         Layer { blob, tar: tar_of(&self.pieces), location, toc_digest: TocDigest::of(&toc) }
@@ -248,6 +253,30 @@ fn wrong_metadata_is_found() {
     TOC and tar: mode of `dir/` is 0777 in the TOC, 0644 in the tar
     TOC and tar: entry of `null` is absent in the TOC, present in the tar
     TOC and tar: entry of `pipe` is present in the TOC, absent in the tar
+    ");
+}
+
+#[test]
+fn wrong_lengths_are_found() {
+    let found = [failures(|parts| parts.lens = [1, 0]), failures(|parts| parts.lens = [0, 1])];
+    insta::assert_snapshot!(found.join("\n"), @"
+    TOC: the TOC is 1265 bytes long, expected 1266
+    tar-split: record 9 of the tar-split ends the stream after 6667 bytes, expected 6668
+    ");
+}
+
+#[test]
+fn metadata_beyond_the_limits_is_not_checked() {
+    let unchecked = |lens: [u64; 2]| {
+        let mut parts = Parts::new(sample());
+        parts.lens = lens;
+        let report = parts.assemble().verify();
+        assert_eq!((report.verdict, report.dialect), (Verdict::Proven, None));
+        report.check(Name::Toc).unwrap().detail.clone()
+    };
+    insta::assert_snapshot!([unchecked([1 << 40, 0]), unchecked([0, 1 << 40])].join("\n"), @"
+    the TOC takes 1099511629041 bytes, the limit is 1073741824
+    the tar-split takes 1099511634443 bytes, the limit is 4294967296
     ");
 }
 

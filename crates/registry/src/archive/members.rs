@@ -192,30 +192,9 @@ fn inside(name: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use testkit::tar::Tar;
+
     use super::*;
-
-    fn tar(build: impl FnOnce(&mut ::tar::Builder<Vec<u8>>)) -> Vec<u8> {
-        let mut builder = ::tar::Builder::new(Vec::new());
-        build(&mut builder);
-        builder.into_inner().unwrap()
-    }
-
-    /// Adds a member under a name that well-behaved writers refuse.
-    fn add(
-        builder: &mut ::tar::Builder<Vec<u8>>,
-        kind: ::tar::EntryType,
-        name: &str,
-        link: &str,
-        data: &[u8],
-    ) {
-        let mut header = ::tar::Header::new_ustar();
-        header.set_entry_type(kind);
-        header.set_size(data.len() as u64);
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
-        header.set_cksum();
-        builder.append(&header, data).unwrap();
-    }
 
     fn open(bytes: &[u8]) -> Result<Members, Error> {
         let dir = tempfile::tempdir().unwrap();
@@ -234,19 +213,17 @@ mod tests {
 
     #[test]
     fn names_and_links_are_resolved_within_the_tar() {
-        use ::tar::EntryType::{Directory, Link, Regular, Symlink};
-        let members = open(&tar(|builder| {
-            add(builder, Directory, "dir/", "", b"");
-            add(builder, Regular, "./dir/file", "", b"first");
-            add(builder, Regular, "dir//file", "", b"second");
-            add(builder, Link, "hard", "dir/file", b"");
-            add(builder, Symlink, "dir/soft", "../hard", b"");
-            add(builder, Symlink, "dir/out", "../../hard", b"");
-            add(builder, Symlink, "loop", "loop", b"");
-            add(builder, Regular, "../escape", "", b"x");
-            add(builder, Regular, "/absolute", "", b"x");
-        }))
-        .unwrap();
+        let tar = Tar::new()
+            .dir("dir/")
+            .file("./dir/file", "first")
+            .file("dir//file", "second")
+            .hardlink("hard", "dir/file")
+            .symlink("dir/soft", "../hard")
+            .symlink("dir/out", "../../hard")
+            .symlink("loop", "loop")
+            .file("../escape", "x")
+            .file("/absolute", "x");
+        let members = open(&tar.finish()).unwrap();
         for name in ["dir/file", "hard", "dir/soft"] {
             assert_eq!(members.read(name, 10).unwrap().unwrap(), b"second", "{name}");
         }
@@ -258,7 +235,7 @@ mod tests {
 
     #[test]
     fn damaged_tars_are_refused() {
-        let whole = tar(|builder| add(builder, ::tar::EntryType::Regular, "a", "", &[1; 600]));
+        let whole = Tar::new().file("a", [1; 600]).finish();
         assert!(open(&whole).is_ok());
         assert!(open(&whole[..1536]).is_ok(), "the end of the file is an end");
         assert!(open(&whole[..1536 + 512]).is_ok(), "so is half of the mark of the end");
@@ -280,12 +257,25 @@ mod tests {
         insta::assert_snapshot!(why(&header.as_bytes().repeat(10_000)), @"tar has more than 8 extension headers before one member");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_damage_ends_in_an_answer(at in 0..2048usize, damage in proptest::collection::vec(0..=255u8, 1..40)) {
+            let mut bytes = Tar::new().file("a", [1; 600]).symlink("b", "a").finish();
+            let end = bytes.len().min(at + damage.len());
+            bytes.splice(at..end, damage);
+            if let Ok(members) = open(&bytes) {
+                for name in ["a", "b"] {
+                    let content = members.read(name, 4096).unwrap();
+                    assert!(content.is_none_or(|content| content.len() <= bytes.len()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn compressed_tars_are_decompressed() {
-        let whole = tar(|builder| add(builder, ::tar::EntryType::Regular, "a", "", b"content"));
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gzip, &whole).unwrap();
-        let members = open(&gzip.finish().unwrap()).unwrap();
+        let whole = Tar::new().file("a", "content").finish();
+        let members = open(&testkit::oci::gzip(&whole)).unwrap();
         assert_eq!(members.read("a", 10).unwrap().unwrap(), b"content");
     }
 }

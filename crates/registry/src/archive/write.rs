@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -65,7 +64,7 @@ impl ArchiveWriter {
     }
 
     fn append(&mut self, name: &str, kind: EntryType, content: &[u8]) -> io::Result<()> {
-        let file = self.staged.file();
+        let file = &mut self.staged;
         let len = content.len() as u64;
         file.seek(SeekFrom::Start(self.end))?;
         file.write_all(header(name, kind, len)?.as_bytes())?;
@@ -77,11 +76,11 @@ impl ArchiveWriter {
 
     fn finish(&mut self, index: &[u8]) -> io::Result<()> {
         self.append(INDEX, EntryType::Regular, index)?;
-        let file = self.staged.file();
+        let file = &mut self.staged;
         file.write_all(&[0; 2 * BLOCK_LEN])?;
         // A blob that was given up may have reached further.
         let len = file.stream_position()?;
-        file.set_len(len)
+        file.file().set_len(len)
     }
 }
 
@@ -96,7 +95,7 @@ impl ImageSink for ArchiveWriter {
 
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
         let content = self.end.saturating_add(BLOCK_LEN as u64);
-        let file = self.staged.file();
+        let file = &mut self.staged;
         file.seek(SeekFrom::Start(content)).map_err(at_path("write", &self.path))?;
         Ok(Box::new(ArchiveBlob {
             file: BufWriter::with_capacity(BUFFER_LEN, file),
@@ -120,7 +119,7 @@ impl ImageSink for ArchiveWriter {
 
 /// A blob on its way into a tar.
 struct ArchiveBlob<'a> {
-    file: BufWriter<&'a mut File>,
+    file: BufWriter<&'a mut Staged>,
     len: u64,
     end: &'a mut u64,
     blobs: &'a mut HashMap<BlobDigest, u64>,

@@ -26,39 +26,42 @@ use crate::image::parse_json;
 use crate::media_type::MediaType;
 use crate::staged::{BUFFER_LEN, Staged};
 
-/// Raised whenever the converter gives other bytes for the same layer and level, or a record changes its form.
+/// Raised whenever a record changes its form, or between releases the converter gives other bytes for the same layer.
 const VERSION: u32 = 1;
+
+/// Another release may compress otherwise.
+const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest record in bytes; one has about a thousand.
 const RECORD_LEN_MAX: u64 = 64 << 10;
 
 /// What a layer became.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConvertedLayer {
+pub(super) struct ConvertedLayer {
     /// The digest of the blob.
-    pub digest: BlobDigest,
+    pub(super) digest: BlobDigest,
     /// Its length in bytes.
-    pub blob_len: u64,
+    pub(super) blob_len: u64,
     /// What its descriptor has to say about the TOC; nothing for a plain layer.
-    pub annotations: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
     /// Whether it is chunked, and if not, why.
-    pub format: Format,
+    pub(super) format: Format,
     /// The digest of the tar.
-    pub diff_id: DiffId,
+    pub(super) diff_id: DiffId,
     /// The length of the tar in bytes.
-    pub tar_len: u64,
+    pub(super) tar_len: u64,
     /// How the source was compressed.
-    pub compression: Compression,
+    pub(super) compression: Compression,
     /// What it holds.
-    pub counts: Counts,
+    pub(super) counts: Counts,
     /// Whether it was decoded again and compared when it was converted.
-    pub self_check: SelfCheck,
+    pub(super) self_check: SelfCheck,
 }
 
 /// Whether a layer is chunked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub(super) enum Format {
     /// It is zstd:chunked.
     Chunked,
     /// It is plain zstd, for this reason.
@@ -95,6 +98,7 @@ impl ConvertedLayer {
 #[derive(Debug, Serialize)]
 struct Key {
     version: u32,
+    release: &'static str,
     source: BlobDigest,
     level: i32,
 }
@@ -175,8 +179,8 @@ impl Memo {
     }
 
     fn record_name(&self, source: &BlobDigest) -> String {
-        let key = Key { version: VERSION, source: *source, level: self.level.get() };
-        // A struct of numbers and a string can always be written.
+        let key = Key { version: VERSION, release: RELEASE, source: *source, level: self.level.get() };
+        // A struct of numbers and strings can always be written.
         let bytes = serde_json::to_vec(&key).unwrap_or_default();
         format!("{}.json", BlobDigest::of(&bytes).0.hex())
     }

@@ -1,6 +1,6 @@
 //! Converts images: every layer to zstd:chunked, everything else as it was.
 //!
-//! [`tree`] reads the documents of an image, [`plan`] decides what becomes of each of them, [`run`] does it and reports.
+//! `tree` reads the documents of an image, `plan` decides what becomes of each of them, `run` does it and reports.
 //! Configurations are copied byte for byte, so DiffIDs and image ID stay; only manifests and indexes are new.
 
 mod layer;
@@ -13,8 +13,6 @@ mod tree;
 
 use std::path::PathBuf;
 
-pub use memo::{ConvertedLayer, Format};
-pub use plan::{CarryReason, CopyReason};
 pub use progress::{NoProgress, Progress};
 pub use report::{Action, Content, LayerAction, LayerReport, ManifestReport, Origin, Report};
 

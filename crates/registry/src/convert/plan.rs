@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use chunked::annotations::{Annotations as Toc, Prefix};
 use chunked::digest::{BlobDigest, DiffId, Digest};
-use serde::{Serialize, Serializer};
 
 use super::tree::{self, Content, Node};
 use super::{Chunked, Options, Originals};
@@ -74,8 +72,7 @@ pub(super) enum LayerStep {
 
 /// Why a layer is carried unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CarryReason {
+pub(super) enum CarryReason {
     /// It must not be redistributed.
     Foreign,
     /// It is encrypted.
@@ -99,8 +96,7 @@ impl fmt::Display for CarryReason {
 
 /// Why a manifest is copied unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CopyReason {
+pub(super) enum CopyReason {
     /// No layer has to be converted.
     NothingToConvert,
     /// Its platform was not asked for, and originals stay.
@@ -122,12 +118,6 @@ impl fmt::Display for CopyReason {
             Self::IsAdded => "it is marked as the zstd form of another image",
             Self::Artifact => "it is not an image",
         })
-    }
-}
-
-impl Serialize for CopyReason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -159,7 +149,7 @@ impl Siblings {
             let manifest = image.manifest.value();
             if !child.listed.is_marked_zstd() && image.selected {
                 siblings.originals.push(manifest.config.digest);
-            } else if is_converted(manifest) {
+            } else if is_converted(image) {
                 siblings.twins.push(manifest.config.digest);
             }
         }
@@ -194,7 +184,7 @@ impl Planner<'_> {
     }
 
     fn image(&self, listed: &Descriptor, image: tree::Image, siblings: &Siblings) -> Result<Step, Error> {
-        let tree::Image { manifest, config, platform, selected } = image;
+        let tree::Image { manifest, config, platform, selected, chunked } = image;
         let keeps = self.options.originals == Originals::Keep;
         let Some(config) = config.filter(|_| selected) else {
             return Ok(match keeps {
@@ -205,7 +195,7 @@ impl Planner<'_> {
         if keeps && let Some(step) = self.beside(listed, &manifest, platform.as_ref(), siblings) {
             return Ok(step);
         }
-        let layers = self.layers(&manifest, &config.rootfs.diff_ids)?;
+        let layers = self.layers(&manifest, &config.rootfs.diff_ids, &chunked)?;
         if layers.iter().all(|layer| layer.step != LayerStep::Convert) {
             return Ok(copy(manifest, platform, CopyReason::NothingToConvert));
         }
@@ -231,7 +221,12 @@ impl Planner<'_> {
         Some(copy(manifest.clone(), platform.cloned(), why))
     }
 
-    fn layers(&self, manifest: &Exact<Manifest>, diff_ids: &[DiffId]) -> Result<Vec<Layer>, Error> {
+    fn layers(
+        &self,
+        manifest: &Exact<Manifest>,
+        diff_ids: &[DiffId],
+        chunked: &[BlobDigest],
+    ) -> Result<Vec<Layer>, Error> {
         let layers = &manifest.value().layers;
         if layers.len() != diff_ids.len() {
             return Err(Error::LayerCount {
@@ -244,7 +239,7 @@ impl Planner<'_> {
         let layer = |(descriptor, diff_id): (&Descriptor, &DiffId)| Layer {
             descriptor: descriptor.clone(),
             diff_id: *diff_id,
-            step: layer_step(descriptor, diff_id, self.options.chunked),
+            step: layer_step(descriptor, diff_id, chunked.contains(&descriptor.digest)),
         };
         Ok(layers.iter().zip(diff_ids).map(layer).collect())
     }
@@ -254,8 +249,8 @@ fn copy(manifest: Exact<Manifest>, platform: Option<Platform>, why: CopyReason) 
     Step::Copy { manifest: Box::new(manifest), platform, why }
 }
 
-/// Decides what becomes of a layer, from its descriptor.
-fn layer_step(descriptor: &Descriptor, diff_id: &DiffId, chunked: Chunked) -> LayerStep {
+/// Decides what becomes of a layer.
+fn layer_step(descriptor: &Descriptor, diff_id: &DiffId, is_chunked: bool) -> LayerStep {
     match descriptor.media_type.layer() {
         LayerKind::Foreign => LayerStep::Carry(CarryReason::Foreign),
         LayerKind::Encrypted => LayerStep::Carry(CarryReason::Encrypted),
@@ -263,27 +258,16 @@ fn layer_step(descriptor: &Descriptor, diff_id: &DiffId, chunked: Chunked) -> La
         _ if !matches!(diff_id.0, Digest::Sha256(_)) => {
             LayerStep::Carry(CarryReason::DiffIdAlgorithm(diff_id.0.algorithm()))
         }
-        LayerKind::TarZstd if chunked == Chunked::Keep && is_chunked(descriptor) => LayerStep::Keep,
+        LayerKind::TarZstd if is_chunked => LayerStep::Keep,
         LayerKind::TarZstd | LayerKind::TarGzip | LayerKind::Tar => LayerStep::Convert,
     }
 }
 
-/// Tells whether the annotations are those of a zstd:chunked layer of the current dialect, which holds the digest of the
-/// tar-split in its TOC and nowhere else.
-fn is_chunked(descriptor: &Descriptor) -> bool {
-    let toc = Toc::parse(|key| descriptor.annotations.get(key).map(String::as_str));
-    matches!(
-        toc,
-        Ok(Some(Toc::ZstdChunked { prefix: Prefix::Current, location, tar_split_digest: None, json_digest: None, .. }))
-            if location.tar_split.is_some()
-    )
-}
-
 /// Tells whether an image is what a conversion leaves: all zstd, and some of it chunked.
-fn is_converted(manifest: &Manifest) -> bool {
+fn is_converted(image: &tree::Image) -> bool {
     let unconverted =
         |layer: &Descriptor| matches!(layer.media_type.layer(), LayerKind::Tar | LayerKind::TarGzip);
-    !manifest.layers.iter().any(unconverted) && manifest.layers.iter().any(is_chunked)
+    !image.manifest.value().layers.iter().any(unconverted) && !image.chunked.is_empty()
 }
 
 /// What the selectors chose.
@@ -339,5 +323,38 @@ impl<'a> Found<'a> {
             }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_decided_by_media_type_diff_id_and_toc() {
+        let step = |media_type: &str, diff_id: Digest, is_chunked| {
+            let blob = BlobDigest::of(b"");
+            let descriptor = Descriptor::new(MediaType::from(media_type.to_owned()), blob, 0);
+            layer_step(&descriptor, &DiffId(diff_id), is_chunked)
+        };
+        let usual = Digest::of(b"");
+        let zstd = MediaType::OCI_LAYER_ZSTD;
+        assert_eq!(step(zstd.as_str(), usual, true), LayerStep::Keep);
+        assert_eq!(step(zstd.as_str(), usual, false), LayerStep::Convert);
+        for plain in [MediaType::OCI_LAYER, MediaType::OCI_LAYER_GZIP, MediaType::DOCKER_LAYER_GZIP] {
+            assert_eq!(
+                step(plain.as_str(), usual, true),
+                LayerStep::Convert,
+                "annotations of gzip layers are stale"
+            );
+        }
+        let carried = |media_type: &str, diff_id| match step(media_type, diff_id, false) {
+            LayerStep::Carry(why) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.nondistributable.v1.tar", usual), @"it is foreign: it must not be redistributed");
+        insta::assert_snapshot!(carried("application/vnd.oci.image.layer.v1.tar+encrypted", usual), @"it is encrypted");
+        insta::assert_snapshot!(carried("application/vnd.in-toto+json", usual), @"its media type `application/vnd.in-toto+json` is not that of a layer");
+        insta::assert_snapshot!(carried(zstd.as_str(), Digest::Sha512([0; 64])), @"its DiffID is a sha512, expected sha256");
     }
 }

@@ -1,8 +1,12 @@
 //! The documents of an image, as far as they are there.
 
+use std::io;
 use std::num::NonZeroUsize;
 
-use super::{Options, Originals};
+use chunked::annotations::{Annotations as Toc, Prefix};
+use chunked::digest::{BlobDigest, Verifying};
+
+use super::{Chunked, Options, Originals};
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::image::{Config, Document, Exact, Index, Manifest};
@@ -52,6 +56,8 @@ pub(super) struct Image {
     pub(super) platform: Option<Platform>,
     /// Whether it is to be converted.
     pub(super) selected: bool,
+    /// The layers that are zstd:chunked of the current dialect; none if those are to be converted again.
+    pub(super) chunked: Vec<BlobDigest>,
 }
 
 /// Reads the documents of the image.
@@ -119,20 +125,50 @@ impl Loader<'_> {
         if listed.attests().is_some() || !manifest.value().is_image() {
             return Ok(Content::Artifact(manifest));
         }
+        let chunked = self.chunked_layers(manifest.value())?;
         let manifest = *manifest;
-        if listed.platform.as_ref().is_some_and(|platform| !self.selects(platform)) {
-            let platform = listed.platform.clone();
-            return Ok(Content::Image(Box::new(Image { manifest, config: None, platform, selected: false })));
+        let image = match listed.platform.clone() {
+            Some(platform) if !self.selects(&platform) => {
+                Image { manifest, config: None, platform: Some(platform), selected: false, chunked }
+            }
+            platform => {
+                let config = self.config(&manifest.value().config)?;
+                let platform = platform.unwrap_or_else(|| config.platform.clone());
+                let selected = self.selects(&platform);
+                Image { manifest, config: Some(config), platform: Some(platform), selected, chunked }
+            }
+        };
+        Ok(Content::Image(Box::new(image)))
+    }
+
+    fn chunked_layers(&self, manifest: &Manifest) -> Result<Vec<BlobDigest>, Error> {
+        let mut chunked = Vec::new();
+        for layer in manifest.layers.iter().filter(|_| self.options.chunked == Chunked::Keep) {
+            if self.is_chunked(layer)? {
+                chunked.push(layer.digest);
+            }
         }
-        let config = self.config(&manifest.value().config)?;
-        let platform = listed.platform.clone().unwrap_or_else(|| config.platform.clone());
-        let selected = self.selects(&platform);
-        Ok(Content::Image(Box::new(Image {
-            manifest,
-            config: Some(config),
-            platform: Some(platform),
-            selected,
-        })))
+        Ok(chunked)
+    }
+
+    /// Tells whether a layer is zstd:chunked of the current dialect, which holds the digest of its tar-split in the TOC
+    /// and nowhere else. Annotations are known to outlive the blob they were made for, so the TOC is looked at.
+    fn is_chunked(&self, layer: &Descriptor) -> Result<bool, Error> {
+        let toc = Toc::parse(|key| layer.annotations.get(key).map(String::as_str));
+        let Ok(Some(Toc::ZstdChunked { prefix: Prefix::Current, toc_digest, location, .. })) = &toc else {
+            return Ok(false);
+        };
+        let is_current =
+            matches!(&toc, Ok(Some(Toc::ZstdChunked { tar_split_digest: None, json_digest: None, .. })));
+        if !is_current || location.tar_split.is_none() {
+            return Ok(false);
+        }
+        let Some(blob) = self.source.blob(layer)? else { return Ok(false) };
+        let range = location.toc.range;
+        match blob.read_range(range).map(|toc| Verifying::new(toc, toc_digest.0, range.len())) {
+            Ok(mut toc) => Ok(io::copy(&mut toc, &mut io::sink()).is_ok()),
+            Err(_) => Ok(false),
+        }
     }
 
     fn selects(&self, platform: &Platform) -> bool {

@@ -7,7 +7,12 @@ use chunked::digest::DiffId;
 use morsel_registry::media_type::MediaType;
 use morsel_registry::transport;
 
-use crate::made::{blob_of, config, failure, gzip, manifest_of, open, put_image, reference, tar};
+use testkit::oci::gzip;
+use testkit::process::run;
+use testkit::tar::Tar;
+use testkit::tools::{self, Tier};
+
+use crate::made::{blob_of, config, failure, manifest_of, open, put_image, reference, tar};
 
 fn hide(text: String, dir: &Path) -> String {
     text.replace(dir.to_str().unwrap(), "DIR")
@@ -44,12 +49,18 @@ fn the_same_image_gives_the_same_tar() {
     let paths = [dir.path().join("a.tar"), dir.path().join("b.tar")];
     paths.iter().for_each(|path| write_archive(path));
     assert!(fs::read(&paths[0]).unwrap() == fs::read(&paths[1]).unwrap());
-    let names: Vec<String> = tar::Archive::new(fs::File::open(&paths[0]).unwrap())
-        .entries()
-        .unwrap()
-        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
-        .collect();
-    assert_eq!((names[0].as_str(), names.last().unwrap().as_str()), ("oci-layout", "index.json"));
+}
+
+#[test]
+fn tool_tar_lists_what_we_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.tar");
+    write_archive(&path);
+    let Some(mut tar) = tools::host(Tier::Tool, "tar") else { return };
+    let listing = run(tar.arg("-tvf").arg(&path));
+    let names: Vec<&str> = listing.text().lines().filter_map(|line| line.split(' ').next_back()).collect();
+    assert_eq!(names[..3], ["oci-layout", "blobs/", "blobs/sha256/"]);
+    assert_eq!((names.len(), names.last()), (8, Some(&"index.json")));
 }
 
 #[test]
@@ -87,21 +98,13 @@ fn docker_archive(path: &Path) -> Vec<Vec<u8>> {
         {"Config": "c.json", "RepoTags": null, "Layers": ["1/layer.tar"]},
         {"Config": "missing.json", "RepoTags": ["broken:1"], "Layers": null},
     ]);
-    let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
-    let mut add = |name: &str, content: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        builder.append_data(&mut header, name, content).unwrap();
-    };
-    add("manifest.json", &serde_json::to_vec(&list).unwrap());
-    add("c.json", &config);
-    add("1/layer.tar", &layers[0]);
-    add("3/layer.tar", &gzip(&layers[2]));
-    let mut link = tar::Header::new_gnu();
-    link.set_entry_type(tar::EntryType::Symlink);
-    link.set_size(0);
-    builder.append_link(&mut link, "2/layer.tar", "../1/layer.tar").unwrap();
-    builder.finish().unwrap();
+    let tar = Tar::new()
+        .file("manifest.json", serde_json::to_vec(&list).unwrap())
+        .file("c.json", config)
+        .file("1/layer.tar", &layers[0])
+        .file("3/layer.tar", gzip(&layers[2]))
+        .symlink("2/layer.tar", "../1/layer.tar");
+    fs::write(path, tar.finish()).unwrap();
     layers
 }
 

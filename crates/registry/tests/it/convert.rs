@@ -11,9 +11,11 @@ use morsel_registry::image::{Index, Manifest};
 use morsel_registry::media_type::MediaType;
 use morsel_registry::{Error, ImageSink, ImageSource, transport};
 
+use testkit::oci::gzip;
+
 use crate::made::{
-    blob_of, config, failure, gzip, index_of, manifest, manifest_of, open, put_blob, put_image, put_index,
-    put_manifest, reference, tar,
+    blob_of, config, failure, index_of, manifest, manifest_of, mask_digests, open, put_blob, put_image,
+    put_index, put_manifest, reference, tar,
 };
 
 const CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
@@ -128,6 +130,25 @@ fn the_result_does_not_depend_on_how_layers_were_compressed() {
         bench.convert("in", "out", &Options::default()).unwrap().after
     });
     assert_eq!(results[0], results[1]);
+}
+
+#[test]
+fn annotations_that_outlived_their_blob_do_not_keep_a_layer() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    bench.convert("in", "once", &Options::default()).unwrap();
+    let once = bench.open("once");
+    let mut stale = manifest_of(&*once, once.root());
+    let other = stale.layers[1].annotations.clone();
+    stale.layers[0].annotations = other;
+    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":stale")).unwrap();
+    let root = put_manifest(&mut *sink, stale);
+    sink.commit(&root).unwrap();
+    let source = open(&reference("oci", &bench.path("once"), ":stale")).unwrap();
+    let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+    let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
+    let actions: Vec<_> = report.manifests[0].layers.iter().map(|layer| layer.action).collect();
+    assert_eq!(actions, [LayerAction::Chunked, LayerAction::Kept]);
+    assert_eq!(report.after.digest, once.root().digest);
 }
 
 #[test]
@@ -261,9 +282,9 @@ fn absent_children_are_reported_and_not_fatal() {
     assert_eq!(added[..5], children[..]);
     assert!(out.document(&children[0]).unwrap().is_none());
 
-    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"`oci:DIR/in` lists linux/amd64 as sha256:a64831860183547393c952f84244afb799885e274c7a5cb773593073b4ffb4d9, but does not have it; it also lists linux/arm64");
+    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"`oci:DIR/in` lists linux/amd64 as sha256:..., but does not have it; it also lists linux/arm64");
     bench.remove("in", &children[1]);
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"`oci:DIR/in` lists linux/amd64 as sha256:a64831860183547393c952f84244afb799885e274c7a5cb773593073b4ffb4d9, linux/arm64 as sha256:2705758bbc031db96a06a55b4a248989fce558533c36f2d455bba0739594d00b, but does not have it; it also lists none");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"`oci:DIR/in` lists linux/amd64 as sha256:..., linux/arm64 as sha256:..., but does not have it; it also lists none");
 }
 
 #[test]
@@ -335,14 +356,14 @@ fn a_layer_that_is_not_what_the_config_says_is_an_error() {
         let config = put_blob(sink, MediaType::OCI_CONFIG, &config("linux/amd64", &layers()[1..]));
         put_manifest(sink, manifest(config, vec![layer]))
     });
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"layer sha256:9e5f0527e03b9b8e99a5911ac6d968329765cd9a625aa847078947cd4f2e0159 of `oci:DIR/in` holds a tar with the digest sha256:2931ef776ac46b1fbd0bbaa57ea7e48e433d8db553bdd6061c6bcf4a7a79d21a, the configuration says sha256:c2e54d11adc65a56b9142b5cedf5d7993b20ea9818545554c49825743531675e");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"layer sha256:... of `oci:DIR/in` holds a tar with the digest sha256:..., the configuration says sha256:...");
     assert!(open(&reference("oci", &bench.path("out"), "")).is_err());
 
     let bench = Bench::with(|sink| {
         let config = put_blob(sink, MediaType::OCI_CONFIG, &config("linux/amd64", &layers()));
         put_manifest(sink, manifest(config, vec![]))
     });
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"manifest sha256:5c87bc973567f643f39b4ae0398c1ccc3f4529e979975738e9ca7ad049dae3e6 of `oci:DIR/in` lists 0 layers, its configuration 2");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"manifest sha256:... of `oci:DIR/in` lists 0 layers, its configuration 2");
 }
 
 #[test]
@@ -356,12 +377,11 @@ fn damaged_layers_are_errors() {
     let mut other = gzip(&tar(&[("app", &[8; 100_000])]));
     other.resize(whole.len(), 0);
     fs::write(&path, &other).unwrap();
-    let message = bench.fails(&Options::default());
-    assert!(message.contains(&layer.digest.to_string()), "{message}");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"cannot read blob sha256:... of `oci:DIR/in`: digest of the body is sha256:..., expected sha256:...");
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"blob sha256:0bd75d7e5d74f7f50ed4e224a27cdcf08de211ecc8f32713d3b3d8506efe1305 of `oci:DIR/in` is 90 bytes long, its descriptor says 180");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"blob sha256:... of `oci:DIR/in` is 97 bytes long, its descriptor says 195");
     fs::remove_file(&path).unwrap();
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"blob sha256:0bd75d7e5d74f7f50ed4e224a27cdcf08de211ecc8f32713d3b3d8506efe1305 of `oci:DIR/in` is missing");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"blob sha256:... of `oci:DIR/in` is missing");
 }
 
 #[test]
@@ -457,18 +477,18 @@ fn reports_are_json() {
     let report = bench.convert("in", "out", &Options::default()).unwrap();
     let text =
         serde_json::to_string_pretty(&report).unwrap().replace(bench.0.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(mask_digests(&text), @r#"
+    insta::assert_snapshot!(mask_lengths(&mask_digests(&text)), @r#"
     {
       "source": "oci:DIR/in",
       "destination": "oci:DIR/out:out",
       "before": {
         "media_type": "application/vnd.oci.image.manifest.v1+json",
-        "digest": "sha256:...
+        "digest": "sha256:...",
         "len": ...
       },
       "after": {
         "media_type": "application/vnd.oci.image.manifest.v1+json",
-        "digest": "sha256:...
+        "digest": "sha256:...",
         "len": ...
       },
       "self_check": "on",
@@ -476,32 +496,32 @@ fn reports_are_json() {
         {
           "source": {
             "media_type": "application/vnd.oci.image.manifest.v1+json",
-            "digest": "sha256:...
+            "digest": "sha256:...",
             "len": ...
           },
           "platform": "linux/amd64",
           "action": "converted",
           "result": {
             "media_type": "application/vnd.oci.image.manifest.v1+json",
-            "digest": "sha256:...
+            "digest": "sha256:...",
             "len": ...
           },
-          "image_id": "sha256:...
+          "image_id": "sha256:...",
           "layers": [
             {
               "source": {
                 "media_type": "application/vnd.oci.image.layer.v1.tar+gzip",
-                "digest": "sha256:...
+                "digest": "sha256:...",
                 "len": ...
               },
               "compression": "gzip",
               "action": "chunked",
               "result": {
                 "media_type": "application/vnd.oci.image.layer.v1.tar+zstd",
-                "digest": "sha256:...
+                "digest": "sha256:...",
                 "len": ...
               },
-              "diff_id": "sha256:...
+              "diff_id": "sha256:...",
               "tar_len": 2048,
               "counts": {
                 "entries": 1,
@@ -521,13 +541,11 @@ fn reports_are_json() {
     "#);
 }
 
-/// Digests and lengths of compressed bytes change with the compressor.
-fn mask_digests(text: &str) -> String {
+/// Lengths of compressed bytes change with the compressor.
+fn mask_lengths(text: &str) -> String {
     let mut masked: Vec<String> = Vec::new();
     for line in text.lines() {
-        let cut = ["sha256:", "\"len\": ", "blob_len\": "]
-            .iter()
-            .find_map(|mark| Some(line.find(mark)? + mark.len()));
+        let cut = ["\"len\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
         masked.push(cut.map_or(line.to_owned(), |cut| format!("{}...", &line[..cut])));
     }
     masked.join("\n")

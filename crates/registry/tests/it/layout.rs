@@ -101,10 +101,10 @@ fn damage_is_found_when_read() {
     bytes[5] ^= 1;
     fs::write(blob_path(dir.path(), &image), &bytes).unwrap();
     let message = failure(source.document(&image)).replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(message, @"cannot read blob sha256:ab84181710d1ce0b6f6f2ce4bac2bb9050840aeb7e64110e598218f6d977a2e7 of `oci:DIR`: digest of the body is sha256:2a9f445f150e7c09c540e3a764f1a204bb824da9d10fc2e86886740ec4cc99b8, expected sha256:ab84181710d1ce0b6f6f2ce4bac2bb9050840aeb7e64110e598218f6d977a2e7");
+    insta::assert_snapshot!(message, @"cannot read blob sha256:... of `oci:DIR`: digest of the body is sha256:..., expected sha256:...");
     let lying = Descriptor { len: image.len + 1, ..image.clone() };
     let message = failure(source.blob(&lying).map(drop)).replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(message, @"blob sha256:ab84181710d1ce0b6f6f2ce4bac2bb9050840aeb7e64110e598218f6d977a2e7 of `oci:DIR` is 400 bytes long, its descriptor says 401");
+    insta::assert_snapshot!(message, @"blob sha256:... of `oci:DIR` is 400 bytes long, its descriptor says 401");
     fs::remove_file(blob_path(dir.path(), &image)).unwrap();
     assert!(source.document(&image).unwrap().is_none());
     assert!(source.blob(&image).unwrap().is_none());
@@ -149,7 +149,7 @@ fn malformed_layouts_are_refused() {
     };
     let index = dir.path().join("index.json");
     fs::write(&index, r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:../../x"}]}"#).unwrap();
-    insta::assert_snapshot!(message(), @"`DIR/index.json` is malformed: digest `sha256:../../x` does not have the lower-case hexadecimal digits its algorithm asks for at line 1 column 59");
+    insta::assert_snapshot!(message(), @"`DIR/index.json` is malformed: digest `sha256:...../../x` does not have the lower-case hexadecimal digits its algorithm asks for at line 1 column 59");
     let entry = Descriptor::new(MediaType::OCI_MANIFEST, chunked::BlobDigest::of(b""), 1);
     let entry = serde_json::to_string(&entry).unwrap();
     let million = vec![entry; 1_000_000].join(",");

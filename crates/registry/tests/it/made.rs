@@ -1,6 +1,6 @@
 //! Images made for tests.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 
 use chunked::BlobDigest;
@@ -10,6 +10,8 @@ use morsel_registry::image::{Document, Exact, Index, Manifest};
 use morsel_registry::media_type::MediaType;
 use morsel_registry::platform::Platform;
 use morsel_registry::{Error, ImageSink, ImageSource, Reference, transport};
+use testkit::oci::gzip;
+use testkit::tar::Tar;
 
 pub(crate) fn reference(transport: &str, path: &Path, image: &str) -> Reference {
     format!("{transport}:{}{image}", path.display()).parse().unwrap()
@@ -19,7 +21,8 @@ pub(crate) fn open(reference: &Reference) -> Result<Box<dyn ImageSource>, Error>
     transport::open(reference, &std::env::temp_dir())
 }
 
-/// Returns the error of something that has to fail, with its causes.
+/// Returns the error of something that has to fail, with its causes. Digits of digests, which change with the
+/// compressor, are left out.
 pub(crate) fn failure<T>(result: Result<T, Error>) -> String {
     let Err(error) = result else { panic!("it worked") };
     let mut text = error.to_string();
@@ -28,25 +31,20 @@ pub(crate) fn failure<T>(result: Result<T, Error>) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    text
+    mask_digests(&text)
+}
+
+pub(crate) fn mask_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |masked, part| {
+        masked + "sha256:..." + part.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+    })
 }
 
 /// A tar of files with the given contents.
 pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, content) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        builder.append_data(&mut header, name, *content).unwrap();
-    }
-    builder.into_inner().unwrap()
-}
-
-pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    files.iter().fold(Tar::new(), |tar, (name, content)| tar.file(name, content)).finish()
 }
 
 pub(crate) fn put_blob(sink: &mut dyn ImageSink, media_type: MediaType, bytes: &[u8]) -> Descriptor {

@@ -8,3 +8,4 @@ mod archive;
 mod convert;
 mod layout;
 mod made;
+mod tool;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use morsel_testkit::engine::Podman;
 use morsel_testkit::oci::{Compression, Layout};
 use morsel_testkit::process::run;
 use morsel_testkit::registry::Registry;
@@ -64,4 +65,22 @@ fn root_the_rows_of_a_toc_are_read_without_morsel() {
     let chunked: Vec<_> = rows.iter().filter(|row| row["name"] == "./data/chunked").collect();
     assert_eq!(chunked.len(), 4, "three cuts give four chunks: {chunked:?}");
     toc::assert_same_rows(rows.clone(), rows);
+}
+
+#[test]
+fn engine_podman_does_not_call_a_plain_layer_partial() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(podman) = Podman::start("trixie", dir.path()) else { return };
+    let Some(mut skopeo) = tools::host(Tier::Engine, "skopeo") else { return };
+    let Some(registry) = Registry::start(Tier::Engine, dir.path()) else { return };
+    let layout = Layout::create(dir.path().join("image"));
+    let id = layout.add_image("latest", Compression::Gzip, &[&sample::rich_tar()]);
+    let name = format!("{}/image:latest", registry.host());
+    skopeo.args(["copy", "--insecure-policy", "--dest-tls-verify=false", &layout.reference("latest")]);
+    run(skopeo.arg(format!("docker://{name}")));
+
+    let pull = podman.pull(&name);
+
+    assert_eq!(pull.image_id, id);
+    assert!(!pull.was_partial(layout.layers("latest")[0]["digest"].as_str().unwrap()));
 }
