@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use chunked::DiffId;
 use chunked::annotations::{self, Annotations};
 use registry::Descriptor;
 use serde::{Deserialize, Serialize};
 
-/// Longest descriptor that is read, in bytes: some 100 times what one takes.
+/// Longest descriptor that is read, in bytes: some 100 times what one takes. A longer one does not parse.
 const LEN_MAX: u64 = 64 << 10;
 
 /// A layer's descriptor, and the digest of its tar.
@@ -39,13 +39,15 @@ impl Known {
     }
 }
 
+/// The file does not hold a descriptor.
+#[derive(Debug, thiserror::Error)]
+#[error("it is neither what `morsel convert` prints nor an OCI descriptor")]
+pub(crate) struct NotADescriptor;
+
 fn read(path: &Path) -> anyhow::Result<Known> {
-    let mut text = String::new();
-    File::open(path)?.take(LEN_MAX + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= LEN_MAX, "it is longer than {LEN_MAX} bytes");
-    let known: Known = serde_json::from_str(&text)?;
-    if known.descriptor.is_some() {
-        return Ok(known);
-    }
-    Ok(Known { descriptor: Some(serde_json::from_str(&text)?), diff_id: None })
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LEN_MAX).read_to_end(&mut bytes)?;
+    let known = serde_json::from_slice(&bytes).ok().filter(|known: &Known| known.descriptor.is_some());
+    let bare = || Some(Known { descriptor: Some(serde_json::from_slice(&bytes).ok()?), diff_id: None });
+    Ok(known.or_else(bare).ok_or(NotADescriptor)?)
 }

@@ -1,7 +1,7 @@
 //! What the words of a command line ask for.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
@@ -17,7 +17,7 @@ pub(crate) enum Request {
     /// Convert one layer.
     ConvertLayer(ConvertLayer),
     /// Convert an image.
-    ConvertImage(ConvertImage),
+    ConvertImage(Box<ConvertImage>),
     /// Say what a layer is.
     InspectLayer(LayerToSee, View),
     /// Say what the layers of an image are.
@@ -173,6 +173,9 @@ fn convert_layer(
     if let Some((option, _)) = for_images.into_iter().find(|(_, is_given)| *is_given) {
         return Err(Invalid::ImageOption(option, args.source));
     }
+    if destination == LayerPlace::Stream && args.descriptor.as_deref() == Some(Path::new("-")) {
+        return Err(Invalid::DescriptorIsDestination("-".to_owned()));
+    }
     let options = options(&args);
     let descriptor = args.descriptor.filter(|path| path.as_os_str() != "-");
     Ok(Request::ConvertLayer(ConvertLayer { source, destination, options, descriptor, form: args.form }))
@@ -187,7 +190,13 @@ fn convert_image(args: args::Convert, source: Reference, destination: Reference)
         cache: args.cache,
     };
     let descriptor = args.descriptor.filter(|path| path.as_os_str() != "-");
-    Request::ConvertImage(ConvertImage { source, destination, options, descriptor, form: args.form })
+    Request::ConvertImage(Box::new(ConvertImage {
+        source,
+        destination,
+        options,
+        descriptor,
+        form: args.form,
+    }))
 }
 
 fn options(args: &args::Convert) -> Options {

@@ -1,5 +1,15 @@
-//! The binary `morsel`, run as a person runs it and judged by other tools.
+//! The command, run as a person runs it, and judged by other tools.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
+
+mod bad_input;
+mod convert_image;
+mod convert_layer;
 mod engines;
 mod harness;
+mod help;
+mod inspect;
+mod output;
 mod peers;
+mod sandbox;
+mod verify;

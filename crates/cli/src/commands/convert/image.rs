@@ -32,10 +32,10 @@ struct ImageReport<'a> {
 pub(crate) fn run(request: &ConvertImage) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot convert `{}`", request.source);
     let source = transport::open(&request.source, &scratch()).with_context(cannot)?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
     let descriptor = request.descriptor.as_deref().map(Output::at).transpose()?;
     let sink = transport::create(&request.destination)
         .with_context(|| format!("cannot write `{}`", request.destination))?;
-    let interrupt = Interrupt::install().context("cannot handle signals")?;
 
     let progress = ImageProgress::start(&request.source, request.form);
     let start = Instant::now();

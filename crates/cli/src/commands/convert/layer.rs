@@ -20,9 +20,9 @@ use crate::ui::progress::Progress;
 pub(crate) fn run(request: &ConvertLayer) -> anyhow::Result<ExitCode> {
     check_places(request)?;
     let source = LayerFile::open(&request.source)?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
     let mut blob = Output::create(&request.destination)?;
     let descriptor = request.descriptor.as_deref().map(Output::at).transpose()?;
-    let interrupt = Interrupt::install().context("cannot handle signals")?;
 
     let progress = Progress::start(&request.source, source.blob_len, request.form);
     let start = Instant::now();

@@ -1,6 +1,5 @@
 //! Says what one layer is.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
