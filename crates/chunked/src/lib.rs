@@ -27,6 +27,7 @@ pub mod tar_split;
 pub mod testing;
 pub mod toc;
 pub mod verify;
+pub mod verifying;
 mod zstd_read;
 
 pub use dialect::Dialect;

@@ -1,19 +1,16 @@
 //! What a command writes: standard output, or a file that appears only when it is complete.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tempfile::NamedTempFile;
+use registry::Replacement;
 
 use crate::request::{Invalid, LayerPlace, NotAFile};
 use crate::ui::harmless;
-
-/// Start of the names of files that are not complete. A killed process, or a power loss, can leave one.
-const UNFINISHED: &str = ".morsel-";
 
 /// Something being written.
 #[derive(Debug)]
@@ -21,12 +18,7 @@ pub(crate) enum Output {
     /// A stream: standard output, a pipe, a device. What is written is gone.
     Stream(File),
     /// A file that takes its place with [`Output::commit`]; dropped before, it leaves nothing.
-    Staged {
-        /// Beside the destination.
-        file: NamedTempFile,
-        /// The destination, symbolic links resolved.
-        destination: PathBuf,
-    },
+    Staged(Replacement),
 }
 
 impl Output {
@@ -62,26 +54,21 @@ impl Output {
             }
             _ => {}
         }
-        let file = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder(&destination))
-            .map_err(without_path)?;
-        Ok(Self::Staged { file, destination })
+        Ok(Self::Staged(Replacement::start(&destination)?))
     }
 
     /// Writes a whole document, and makes it appear.
-    pub(crate) fn finish(mut self, document: &str) -> io::Result<()> {
+    pub(crate) fn finish(mut self, document: &str) -> anyhow::Result<()> {
         self.write_all(document.as_bytes())?;
         self.commit()
     }
 
     /// Makes a staged file appear, once its bytes are safe from a power loss.
-    pub(crate) fn commit(self) -> io::Result<()> {
-        let Self::Staged { file, destination } = self else { return Ok(()) };
-        file.as_file().sync_data()?;
-        file.persist(&destination)?;
-        File::open(folder(&destination))?.sync_all()
+    pub(crate) fn commit(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stream(_) => Ok(()),
+            Self::Staged(file) => Ok(file.commit()?),
+        }
     }
 }
 
@@ -89,23 +76,16 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stream(file) => file.write(bytes),
-            Self::Staged { file, .. } => file.write(bytes),
+            Self::Staged(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Stream(file) => file.flush(),
+            Self::Staged(file) => file.flush(),
+        }
     }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Takes the name of the unfinished file out of an error: it means nothing to who typed another one.
-fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()?.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Tells whether two paths lead to one regular file.

@@ -311,6 +311,7 @@ fn places_that_are_not_there() {
     $ morsel convert layer.tar missing/layer.zst
     --- stderr
     error: cannot write `missing/layer.zst`
+      cause: cannot open `missing`
       cause: no such file or directory
     --- exit 4
 
@@ -323,6 +324,7 @@ fn places_that_are_not_there() {
     $ morsel convert layer.tar layer.zst --descriptor missing/layer.json
     --- stderr
     error: cannot write `missing/layer.json`
+      cause: cannot open `missing`
       cause: no such file or directory
     --- exit 4
 

@@ -1,7 +1,6 @@
 //! Writing a layout as a tar.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,13 +9,13 @@ use chunked::tar::BLOCK_LEN;
 use tar::{EntryType, Header};
 
 use crate::descriptor::Descriptor;
-use crate::directory::Directory;
 use crate::error::{Error, at_path};
 use crate::image::Index;
 use crate::layout::{self, BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name};
 use crate::reference::Reference;
+use crate::replacement::Replacement;
 use crate::sink::{ImageSink, StagedBlob};
-use crate::staged::{BUFFER_LEN, Staged};
+use crate::staged::BUFFER_LEN;
 
 /// An image being written to a tar of its own.
 ///
@@ -24,10 +23,7 @@ use crate::staged::{BUFFER_LEN, Staged};
 /// known. Members carry no time and no owner, so the same image gives the same tar.
 #[derive(Debug)]
 pub(crate) struct ArchiveWriter {
-    directory: Directory,
-    file_name: String,
-    path: PathBuf,
-    staged: Staged,
+    tar: Replacement,
     /// Where the next header goes.
     end: u64,
     blobs: HashMap<BlobDigest, u64>,
@@ -38,16 +34,8 @@ pub(crate) struct ArchiveWriter {
 impl ArchiveWriter {
     /// Starts the tar that is to be at `path`, in place of the file there.
     pub(crate) fn create(path: &Path, reference: Reference, tag: Option<&str>) -> Result<Self, Error> {
-        let no_file = || Error::NotAFile { path: path.to_owned() };
-        let file_name = path.file_name().and_then(OsStr::to_str).ok_or_else(no_file)?.to_owned();
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let directory = Directory::open(parent)?;
-        let staged = directory.stage()?;
         let mut writer = Self {
-            directory,
-            file_name,
-            path: path.to_owned(),
-            staged,
+            tar: Replacement::start(path)?,
             end: 0,
             blobs: HashMap::new(),
             reference,
@@ -64,7 +52,7 @@ impl ArchiveWriter {
     }
 
     fn append(&mut self, name: &str, kind: EntryType, content: &[u8]) -> io::Result<()> {
-        let file = &mut self.staged;
+        let file = &mut self.tar;
         let len = content.len() as u64;
         file.seek(SeekFrom::Start(self.end))?;
         file.write_all(header(name, kind, len)?.as_bytes())?;
@@ -76,7 +64,7 @@ impl ArchiveWriter {
 
     fn finish(&mut self, index: &[u8]) -> io::Result<()> {
         self.append(INDEX, EntryType::Regular, index)?;
-        let file = &mut self.staged;
+        let file = &mut self.tar;
         file.write_all(&[0; 2 * BLOCK_LEN])?;
         // A blob that was given up may have reached further.
         let len = file.stream_position()?;
@@ -95,35 +83,34 @@ impl ImageSink for ArchiveWriter {
 
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
         let content = self.end.saturating_add(BLOCK_LEN as u64);
-        let file = &mut self.staged;
-        file.seek(SeekFrom::Start(content)).map_err(at_path("write", &self.path))?;
+        let file = &mut self.tar;
+        let path = file.path().to_owned();
+        file.seek(SeekFrom::Start(content)).map_err(at_path("write", &path))?;
         Ok(Box::new(ArchiveBlob {
             file: BufWriter::with_capacity(BUFFER_LEN, file),
             len: 0,
             end: &mut self.end,
             blobs: &mut self.blobs,
-            path: &self.path,
+            path,
         }))
     }
 
     fn commit(mut self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
         let mut index = Index::of(vec![]);
         layout::set_tag(&mut index, image.clone(), self.tag.as_deref());
-        let index = layout::encode_index(&index, &self.path)?;
-        self.finish(&index).map_err(at_path("write", &self.path))?;
-        let Self { directory, file_name, path, staged, .. } = *self;
-        staged.publish(&directory, &file_name).map_err(at_path("write", &path))?;
-        directory.sync()
+        let index = layout::encode_index(&index, self.tar.path())?;
+        self.finish(&index).map_err(at_path("write", self.tar.path()))?;
+        self.tar.commit()
     }
 }
 
 /// A blob on its way into a tar.
 struct ArchiveBlob<'a> {
-    file: BufWriter<&'a mut Staged>,
+    file: BufWriter<&'a mut Replacement>,
     len: u64,
     end: &'a mut u64,
     blobs: &'a mut HashMap<BlobDigest, u64>,
-    path: &'a Path,
+    path: PathBuf,
 }
 
 impl Write for ArchiveBlob<'_> {
@@ -154,9 +141,9 @@ impl StagedBlob for ArchiveBlob<'_> {
             return Ok(self.len);
         }
         if !matches!(digest.0, Digest::Sha256(_)) {
-            return Err(Error::NameTooLong { path: self.path.to_owned(), digest: Box::new(digest) });
+            return Err(Error::NameTooLong { path: self.path.clone(), digest: Box::new(digest) });
         }
-        self.finish(&digest).map_err(at_path("write", self.path))?;
+        self.finish(&digest).map_err(at_path("write", &self.path))?;
         *self.end = next_header(*self.end, self.len);
         self.blobs.insert(digest, self.len);
         Ok(self.len)
