@@ -10,7 +10,6 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::commands::NoToc;
 use crate::descriptor_file::NotADescriptor;
-use crate::instances::NoSuchPlatform;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
 
@@ -84,7 +83,6 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     let own = || match () {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
-        () if find::<NoSuchPlatform>(error).is_some() => Some(Class::Missing),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
         () => None,
     };

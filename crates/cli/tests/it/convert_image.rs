@@ -172,7 +172,7 @@ fn platforms_that_are_not_there() {
     $ morsel verify oci:tzdata --platform linux/s390x
     --- stderr
     error: cannot verify `oci:tzdata`
-      cause: `oci:tzdata` has no image for the platforms asked for; there are: linux/amd64
+      cause: `oci:tzdata` does not list linux/s390x; it lists linux/amd64
     --- exit 4
     ");
 }

@@ -12,5 +12,6 @@ mod inspect;
 mod memory;
 mod output;
 mod peers;
+mod places;
 mod sandbox;
 mod verify;

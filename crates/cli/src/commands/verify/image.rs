@@ -1,5 +1,6 @@
 //! Verifies every layer of an image.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -31,7 +32,7 @@ pub(super) struct ImageReport {
 }
 
 /// What was found about one manifest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct ManifestReport {
     pub(super) platform: String,
     pub(super) digest: BlobDigest,
@@ -40,7 +41,7 @@ pub(super) struct ManifestReport {
 }
 
 /// What was found about one layer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct LayerReport {
     pub(super) descriptor: Descriptor,
     pub(super) verdict: Verdict,
@@ -55,14 +56,16 @@ pub(super) struct LayerReport {
 pub(crate) fn run(image: &ImageToSee, form: Form) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot verify `{}`", image.reference);
     let source = transport::open(&image.reference, &scratch()).with_context(cannot)?;
-    let Instances { present, absent, other } =
-        Instances::find(&*source, &image.platforms).with_context(cannot)?;
-    let manifests: Vec<_> = present
-        .iter()
-        .map(|instance| of_manifest(&*source, instance, form))
-        .collect::<anyhow::Result<_>>()
-        .with_context(cannot)?;
-    let verdict = worst(manifests.iter().map(|manifest| manifest.verdict));
+    let instances = Instances::find(&*source, &image.platforms).with_context(cannot)?;
+    if let Some(absence) = instances.absence(&*source) {
+        return Err(absence).with_context(cannot);
+    }
+    let Instances { present, absent, other } = instances;
+    let manifests = of_manifests(&*source, &present, form).with_context(cannot)?;
+    let verdict = match manifests.is_empty() {
+        true => Verdict::Consistent,
+        false => worst(manifests.iter().map(|manifest| manifest.verdict)),
+    };
     let report = ImageReport { verdict, manifests, absent, other };
     match form {
         Form { json: true, .. } => print(&to_json(&report)?)?,
@@ -70,6 +73,26 @@ pub(crate) fn run(image: &ImageToSee, form: Form) -> anyhow::Result<ExitCode> {
         _ => print_text(&text::of_image(&image.reference.to_string(), &report))?,
     }
     Ok(exit_code(report.verdict))
+}
+
+/// Looks at each manifest once, however many platforms it is listed for.
+fn of_manifests(
+    source: &dyn ImageSource,
+    instances: &[Instance],
+    form: Form,
+) -> anyhow::Result<Vec<ManifestReport>> {
+    let mut known: BTreeMap<BlobDigest, ManifestReport> = BTreeMap::new();
+    let of_instance = |instance: &Instance| {
+        let platform = instance.platform.to_string();
+        let digest = instance.manifest.digest();
+        if let Some(report) = known.get(&digest) {
+            return Ok(ManifestReport { platform, ..report.clone() });
+        }
+        let report = of_manifest(source, instance, form)?;
+        known.insert(digest, report.clone());
+        Ok(report)
+    };
+    instances.iter().map(of_instance).collect()
 }
 
 fn of_manifest(source: &dyn ImageSource, instance: &Instance, form: Form) -> anyhow::Result<ManifestReport> {
@@ -143,7 +166,7 @@ fn check(
     Ok(Some(report?))
 }
 
-/// Returns what all of them come to; nothing at all is proven by nothing.
+/// Returns what all of them come to. An image without layers holds what its configuration says: nothing.
 fn worst(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.fold(Verdict::Proven, |worst, verdict| match (worst, verdict) {
         (Verdict::Damaged, _) | (_, Verdict::Damaged) => Verdict::Damaged,

@@ -29,6 +29,9 @@ pub(super) fn of_image(name: &str, report: &ImageReport) -> String {
         let _ = writeln!(text, "{} {}: {}", manifest.platform, manifest.digest, manifest.verdict);
         manifest.layers.iter().for_each(|layer| text += &of_image_layer(layer));
     }
+    if report.manifests.is_empty() {
+        text += "there is no image, so nothing is proven\n";
+    }
     for absent in &report.absent {
         let platform = absent.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
         let _ = writeln!(text, "{platform}{}: not here, the index is sparse", absent.digest);

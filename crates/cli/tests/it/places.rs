@@ -1,0 +1,185 @@
+//! What is behind a reference, and where results go.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use testkit::oci::{Compression, Layout, digest};
+
+use crate::sandbox::{Sandbox, small_tar};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A layout with one image named `x`.
+fn with_image() -> (Sandbox, Layout) {
+    let sandbox = Sandbox::new();
+    let layout = Layout::create(sandbox.path("image"));
+    layout.add_image("x", Compression::Gzip, &[&small_tar()]);
+    (sandbox, layout)
+}
+
+/// Describes the manifest of the image named `x`, for a platform.
+fn listed(layout: &Layout, platform: &str) -> Value {
+    let mut descriptor = layout.index()["manifests"][0].clone();
+    descriptor.as_object_mut().unwrap().remove("annotations");
+    descriptor["platform"] = platform_of(platform);
+    descriptor
+}
+
+/// Describes a manifest that is not there.
+fn absent(platform: &str) -> Value {
+    let digest = digest(platform.as_bytes());
+    json!({"mediaType": MANIFEST, "digest": digest, "size": 7, "platform": platform_of(platform)})
+}
+
+fn platform_of(name: &str) -> Value {
+    let parts: Vec<_> = name.split('/').collect();
+    match parts[..] {
+        [os, architecture, variant] => json!({"os": os, "architecture": architecture, "variant": variant}),
+        [os, architecture] => json!({"os": os, "architecture": architecture}),
+        _ => panic!("{name}"),
+    }
+}
+
+fn index_of(layout: &Layout, children: &[Value]) -> Value {
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children});
+    layout.add_blob(INDEX, index.to_string().as_bytes())
+}
+
+/// Names an index of `children` `list`, and nothing else.
+fn add_index(layout: &Layout, children: &[Value]) {
+    set_root(layout, index_of(layout, children));
+}
+
+fn set_root(layout: &Layout, mut root: Value) {
+    root["annotations"] = json!({"org.opencontainers.image.ref.name": "list"});
+    let index = json!({"schemaVersion": 2, "manifests": [root]});
+    fs::write(layout.dir().join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_not_there_is_not_proven() {
+    let (sandbox, layout) = with_image();
+    add_index(&layout, &[absent("linux/amd64"), absent("linux/arm64")]);
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    --- stderr
+    error: cannot verify `oci:image:list`
+      cause: `oci:image:list` lists linux/amd64 as sha256:baf023.., linux/arm64 as sha256:b3e3ab.., but does not have it; it also lists none
+    --- exit 4
+    ");
+    add_index(&layout, &[]);
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    oci:image:list: consistent, but unproven
+    there is no image, so nothing is proven
+    --- exit 8
+    ");
+    set_root(&layout, absent("linux/amd64"));
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    --- stderr
+    error: cannot verify `oci:image:list`
+      cause: blob sha256:baf023.. of `oci:image:list` is missing
+    --- exit 4
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel inspect oci:image:list"), @"
+    $ morsel inspect oci:image:list
+    --- stderr
+    error: cannot inspect `oci:image:list`
+      cause: blob sha256:baf023.. of `oci:image:list` is missing
+    --- exit 4
+    ");
+}
+
+#[test]
+fn every_platform_that_was_asked_for_has_to_be_there() {
+    let (sandbox, layout) = with_image();
+    add_index(&layout, &[listed(&layout, "linux/amd64"), absent("linux/s390x")]);
+    let run = |platforms: &str| sandbox.run(&format!("morsel verify oci:image:list {platforms}"));
+    insta::assert_snapshot!(run("--platform linux/amd64 --platform linux/s390x"), @"
+    $ morsel verify oci:image:list --platform linux/amd64 --platform linux/s390x
+    --- stderr
+    error: cannot verify `oci:image:list`
+      cause: `oci:image:list` lists linux/s390x as sha256:f2bd2b.., but does not have it; it also lists linux/amd64
+    --- exit 4
+    ");
+    insta::assert_snapshot!(run("--platform linux/amd64 --platform linux/riscv64"), @"
+    $ morsel verify oci:image:list --platform linux/amd64 --platform linux/riscv64
+    --- stderr
+    error: cannot verify `oci:image:list`
+      cause: `oci:image:list` does not list linux/riscv64; it lists linux/amd64, linux/s390x
+    --- exit 4
+    ");
+    insta::assert_snapshot!(run("--platform linux/amd64"), @"
+    $ morsel verify oci:image:list --platform linux/amd64
+    oci:image:list: proven
+    linux/amd64 sha256:ba4b2e..: proven
+      sha256:f983fc..     1.6 KiB  proven
+    ");
+}
+
+#[test]
+fn an_image_for_several_platforms_is_listed_for_each() {
+    let (sandbox, layout) = with_image();
+    let both = ["linux/arm/v6", "linux/arm/v7"].map(|platform| listed(&layout, platform));
+    add_index(&layout, &both);
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    oci:image:list: proven
+    linux/arm/v6 sha256:ba4b2e..: proven
+      sha256:f983fc..     1.6 KiB  proven
+    linux/arm/v7 sha256:ba4b2e..: proven
+      sha256:f983fc..     1.6 KiB  proven
+    ");
+}
+
+#[test]
+fn attestations_are_no_images() {
+    let (sandbox, layout) = with_image();
+    let image = listed(&layout, "linux/amd64");
+    let mut attestation = listed(&layout, "unknown/unknown");
+    attestation["annotations"] = json!({
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": image["digest"],
+    });
+    add_index(&layout, &[image, attestation]);
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    oci:image:list: proven
+    linux/amd64 sha256:ba4b2e..: proven
+      sha256:f983fc..     1.6 KiB  proven
+    sha256:ba4b2e..: not an image, not looked at
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel inspect oci:image:list"), @"
+    $ morsel inspect oci:image:list
+    oci:image:list
+    linux/amd64 sha256:ba4b2e..
+      image ID sha256:5fdd15..
+      layer            blob  entries  chunks  metadata  format
+      f983fc20e246  1.6 KiB        -       -         -  gzip
+      used by
+        podman, CRI-O, buildah, skopeo                         whole  it has no TOC
+        stargz-snapshotter                                     whole  it has no TOC
+        containerd, Docker 23 or newer, umoci                  whole  every client can
+        clients without zstd, Docker before 23                 whole  the layer is not zstd
+        decoders of a single frame, bootc's composefs backend  whole  it is not zstd
+    sha256:ba4b2e..: not an image
+    ");
+}
+
+#[test]
+fn indexes_are_followed_to_a_depth() {
+    let (sandbox, layout) = with_image();
+    let mut root = listed(&layout, "linux/amd64");
+    for _ in 0..2000 {
+        root = index_of(&layout, &[root]);
+    }
+    set_root(&layout, root);
+    for verb in ["verify", "inspect"] {
+        let output = sandbox.output(&format!("morsel {verb} oci:image:list"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("nested more than 8 deep"), "{said}");
+    }
+}
