@@ -9,6 +9,7 @@ mod engines;
 mod harness;
 mod help;
 mod inspect;
+mod memory;
 mod output;
 mod peers;
 mod sandbox;
