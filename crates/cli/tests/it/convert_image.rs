@@ -154,7 +154,8 @@ fn a_report_for_programs() {
       "warnings": [],
       "level": 3,
       "jobs": 2,
-      "seconds": [time]
+      "seconds": [time],
+      "peak_memory": [memory]
     }
     "#);
 }
