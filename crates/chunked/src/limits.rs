@@ -18,7 +18,8 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of one name, link name, or extended attribute. Default 64 KiB, the kernel's bound on attribute values.
     pub string_len: u64,
-    /// Bytes of the pax headers or GNU long name before one tar member. Default 1 MiB, as Go's archive/tar.
+    /// Bytes of all pax headers and GNU long names before one tar member. Default 1 MiB, which Go's archive/tar allows each
+    /// of them; unbounded, a tar could be nothing but one endless header.
     pub tar_extension_len: u64,
 }
 

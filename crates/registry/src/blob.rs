@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use chunked::digest::Verifying;
+use chunked::verifying::Verifying;
 use chunked::{BlobRange, RangeSource};
 
 use crate::descriptor::Descriptor;

@@ -3,7 +3,8 @@
 use std::io;
 
 use chunked::Class;
-use chunked::digest::{BlobDigest, DiffId, Mismatch, Verifying};
+use chunked::digest::{BlobDigest, DiffId};
+use chunked::verifying::{Mismatch, Verifying};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

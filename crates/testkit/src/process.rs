@@ -1,8 +1,10 @@
 //! Running other programs and daemons.
 
 use std::fmt;
-use std::io::Write;
-use std::process::{Child, Command, Output, Stdio};
+use std::fs;
+use std::io::{self, Write};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,46 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Written {
         child.wait_with_output()
     });
     check(command, output.unwrap_or_else(|error| fail(command, &error)))
+}
+
+/// Runs a program whose standard input `feed` writes, and returns the most memory that it held, in bytes.
+///
+/// The kernel keeps the mark and it is read every few milliseconds, so only growth in the very last of them is missed.
+///
+/// # Panics
+///
+/// As [`run`], and when `feed` fails.
+pub fn peak_memory(
+    command: &mut Command,
+    feed: impl FnOnce(&mut ChildStdin) -> io::Result<()> + Send,
+) -> u64 {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| fail(command, &error));
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    let (status, running) = (format!("/proc/{}/status", child.id()), AtomicBool::new(true));
+    std::thread::scope(|scope| {
+        let fed = scope.spawn(move || feed(&mut stdin));
+        let peak = scope.spawn(|| {
+            let mut peak = 0;
+            while running.load(Ordering::Relaxed) {
+                peak = high_water_mark(&status).unwrap_or(peak);
+                sleep(Duration::from_millis(5));
+            }
+            peak
+        });
+        let output = child.wait_with_output();
+        running.store(false, Ordering::Relaxed);
+        check(command, output.unwrap_or_else(|error| fail(command, &error)));
+        fed.join().expect("feeding does not panic").unwrap_or_else(|error| fail(command, &error));
+        peak.join().expect("watching does not panic")
+    })
+}
+
+/// Reads `VmHWM`, which proc(5) gives in KiB; nothing once the process has ended.
+fn high_water_mark(status: &str) -> Option<u64> {
+    let text = fs::read_to_string(status).ok()?;
+    let (_, rest) = text.split_once("VmHWM:")?;
+    rest.split_whitespace().next()?.parse().ok().map(|kib: u64| kib << 10)
 }
 
 fn check(command: &Command, output: Output) -> Written {

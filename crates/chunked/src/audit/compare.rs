@@ -2,6 +2,7 @@ use super::findings::{Field, Findings};
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::tar::Member;
 use crate::tar_split::shorten;
+use crate::toc::{instant, type_name};
 
 /// How a TOC records what the tar says; depends on who wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,10 +82,11 @@ fn rounded(time: Timestamp) -> Option<Timestamp> {
 }
 
 fn time(time: &Option<Timestamp>) -> String {
-    match time {
-        None => "not set".into(),
-        Some(Timestamp { seconds, nanoseconds: 0 }) => format!("{seconds} s"),
-        Some(Timestamp { seconds, nanoseconds }) => format!("{seconds} s + {nanoseconds} ns"),
+    let Some(time) = time else { return "not set".into() };
+    let mut text = Vec::new();
+    match instant::write(&mut text, *time) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(_) => format!("{} seconds after 1970", time.seconds),
     }
 }
 
@@ -94,13 +96,7 @@ fn quote(bytes: &[u8]) -> String {
 
 fn word(kind: Option<EntryKind>, member: &Member) -> String {
     match kind {
-        Some(EntryKind::Regular) => "reg".into(),
-        Some(EntryKind::Hardlink) => "hardlink".into(),
-        Some(EntryKind::Symlink) => "symlink".into(),
-        Some(EntryKind::CharDevice) => "char".into(),
-        Some(EntryKind::BlockDevice) => "block".into(),
-        Some(EntryKind::Directory) => "dir".into(),
-        Some(EntryKind::Fifo) => "fifo".into(),
+        Some(kind) => type_name(kind).into(),
         None if member.sparse => "a sparse file".into(),
         None => format!("`{}`", member.typeflag.escape_ascii()),
     }

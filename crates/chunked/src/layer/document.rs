@@ -1,12 +1,13 @@
 use std::io::{self, Read};
 
 use super::PlainReason;
-use crate::digest::{Digest, Mismatch, TocDigest, Verifying};
+use crate::digest::{Digest, TocDigest};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::range::BlobRange;
 use crate::source::RangeSource;
 use crate::toc::{Invalid, Toc};
+use crate::verifying::{Mismatch, Verifying};
 
 /// A part of a blob that is read whole, by the words that errors use for it.
 #[derive(Debug, Clone, Copy)]

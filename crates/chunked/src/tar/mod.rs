@@ -35,8 +35,8 @@ pub enum Invalid {
     /// A pax record is malformed.
     #[error("pax header has a malformed record{}", .0.map(|key| format!(" `{key}`")).unwrap_or_default())]
     Pax(Option<&'static str>),
-    /// A pax header or GNU long name is larger than the limit.
-    #[error("tar extension header is {len} bytes long, the limit is {limit}")]
+    /// A pax header or GNU long name is larger than the limit, by itself or with those before it.
+    #[error("tar extension header of {len} bytes goes beyond the limit of {limit} for a member")]
     ExtensionTooLong {
         /// Bytes claimed.
         len: u64,
@@ -97,7 +97,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
             let member = Box::new(Member::new(header, extensions)?);
             return Ok(Step::Member { header_len: at, member });
         }
-        let len = extension_len(&header, limits)?;
+        let len = extension_len(&header, at, limits)?;
         extensions.count = extensions.count.saturating_add(1);
         if extensions.count > MOST_EXTENSIONS {
             return Err(Invalid::TooManyExtensions);
@@ -132,11 +132,12 @@ impl Extensions {
     }
 }
 
-fn extension_len(header: &Header, limits: &Limits) -> Result<usize, Invalid> {
+/// Returns the length of an extension after `before` bytes of headers; all of them together must stay within the limit.
+fn extension_len(header: &Header, before: usize, limits: &Limits) -> Result<usize, Invalid> {
     let len = u64::try_from(header.size).map_err(|_| Invalid::Number("size"))?;
     let limit = limits.tar_extension_len;
     match usize::try_from(len) {
-        Ok(fits) if len <= limit => Ok(fits),
+        Ok(fits) if len.saturating_add(before as u64) <= limit => Ok(fits),
         _ => Err(Invalid::ExtensionTooLong { len, limit }),
     }
 }

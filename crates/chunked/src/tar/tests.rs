@@ -90,6 +90,16 @@ fn pax_records_override_the_header_and_a_gnu_name_overrides_both() {
 }
 
 #[test]
+fn extensions_are_bounded_together() {
+    let limits = Limits { tar_extension_len: 4096, ..Limits::default() };
+    let extension = pax(&[(b"comment", &[b'c'; 600])]);
+    let endless: Vec<u8> = extension.iter().copied().cycle().take(extension.len() * 10).collect();
+    assert!(matches!(parse(&endless, &limits), Err(Invalid::ExtensionTooLong { .. })));
+    let few = [&extension[..], &extension, &block(b"a", b'0', "", |_| {})].concat();
+    assert!(matches!(parse(&few, &limits), Ok(Step::Member { .. })));
+}
+
+#[test]
 fn every_cut_of_a_header_asks_for_more() {
     let mut bytes = pax(&[(b"path", &[b'p'; 700])]);
     bytes.extend(block(b"short", b'0', "", |_| {}));
@@ -147,7 +157,7 @@ fn ends_and_errors_are_told_apart() {
     tar has a single zero block that is not at its end
     tar header has checksum 1406, its bytes sum to 1407
     tar header has no valid number in its field `size`
-    tar extension header is 8589934591 bytes long, the limit is 1048576
+    tar extension header of 8589934591 bytes goes beyond the limit of 1048576 for a member
     pax header has a malformed record
     pax header has a malformed record `mtime`
     ");

@@ -24,9 +24,6 @@ pub enum Problem {
         /// The limit.
         limit: u64,
     },
-    /// The line does not begin with `{`.
-    #[error("is not a JSON object")]
-    NotAnObject,
     /// The line is not a JSON object with the fields of a record.
     #[error("is malformed: {0}")]
     Json(String),

@@ -8,6 +8,7 @@ mod invalid;
 mod paths;
 mod read;
 mod rebuild;
+mod row;
 mod write;
 
 pub use crc64::Crc64;

@@ -1,10 +1,7 @@
 use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-
+use super::row::Row;
 use super::{Invalid, Problem};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -39,21 +36,6 @@ pub struct Reader<R> {
     bytes: u64,
 }
 
-/// The fields of a record as JSON has them.
-#[derive(Deserialize)]
-struct Row<'a> {
-    r#type: u64,
-    #[serde(default, borrow)]
-    name: Cow<'a, str>,
-    #[serde(default)]
-    name_raw: Option<&'a str>,
-    #[serde(default)]
-    size: u64,
-    #[serde(default)]
-    payload: Option<&'a str>,
-    position: u64,
-}
-
 impl<R: BufRead> Reader<R> {
     /// Starts at the first record of the decompressed stream `input`.
     pub fn new(input: R, limits: &Limits) -> Self {
@@ -69,9 +51,6 @@ impl<R: BufRead> Reader<R> {
         let invalid = |problem| Error::TarSplit(Invalid { record, problem });
         if !self.read_line()? {
             return Ok(None);
-        }
-        if !self.line.starts_with(b"{") {
-            return Err(invalid(Problem::NotAnObject));
         }
         let row: Row<'_> = serde_json::from_slice(&self.line).map_err(|error| invalid(malformed(&error)))?;
         if row.position != record {
@@ -114,48 +93,6 @@ impl<R: BufRead> Reader<R> {
         }
         Ok(len > 0)
     }
-}
-
-impl<'a> Row<'a> {
-    fn decode<'p>(self, buffer: &'p mut Vec<u8>) -> Result<Record<'p>, Problem>
-    where
-        'a: 'p,
-    {
-        match self.r#type {
-            1 => self.file(buffer),
-            2 => Ok(Record::Segment(base64("payload", self.payload.unwrap_or_default(), buffer)?)),
-            other => Err(Problem::Type(other)),
-        }
-    }
-
-    fn file<'p>(self, buffer: &'p mut Vec<u8>) -> Result<Record<'p>, Problem>
-    where
-        'a: 'p,
-    {
-        let crc64 = match self.size {
-            0 => None,
-            _ => Some(checksum(self.payload.unwrap_or_default(), buffer)?),
-        };
-        let name = match (self.name, self.name_raw.unwrap_or_default()) {
-            (Cow::Borrowed(text), "") => Cow::Borrowed(text.as_bytes()),
-            (Cow::Owned(text), "") => Cow::Owned(text.into_bytes()),
-            (text, raw) if text.is_empty() => Cow::Borrowed(base64("name_raw", raw, buffer)?),
-            _ => return Err(Problem::TwoNames),
-        };
-        Ok(Record::File { name, len: self.size, crc64 })
-    }
-}
-
-fn checksum(payload: &str, buffer: &mut Vec<u8>) -> Result<u64, Problem> {
-    let bytes = base64("payload", payload, buffer)?;
-    let bytes = bytes.try_into().map_err(|_| Problem::ChecksumLen(bytes.len()))?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-fn base64<'b>(field: &'static str, text: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Problem> {
-    buffer.resize(base64::decoded_len_estimate(text.len()), 0);
-    let len = STANDARD.decode_slice(text, buffer).map_err(|source| Problem::Base64 { field, source })?;
-    Ok(buffer.get(..len).unwrap_or_default())
 }
 
 /// Words an error of the JSON parser, which may quote the input at length.
@@ -262,6 +199,7 @@ mod tests {
             r#"{"type":3,"payload":"aGVh","position":0}"#,
             r#"{"type":-2,"payload":"aGVh","position":0}"#,
             r#"{"type":2,"type":1,"payload":"aGVh","position":0}"#,
+            r#"{"type":2,"payload":"aGVh","Payload":"aGVi","position":0}"#,
             r#"{"type":2,"payload":"aGVh","position":1}"#,
             r#"{"type":2,"payload":"aGV","position":0}"#,
             r#"{"type":2,"payload":"a\u0047Vh","position":0}"#,
@@ -273,8 +211,8 @@ mod tests {
             r#"{"type":1,"name_raw":"?","payload":null,"position":0}"#,
         ];
         insta::assert_snapshot!(refusals.map(refusal).join("\n"), @r#"
-        record 0 of the tar-split is not a JSON object
-        record 0 of the tar-split is not a JSON object
+        record 0 of the tar-split is malformed: EOF while parsing a value at line 2 column 0
+        record 0 of the tar-split is malformed: invalid type: sequence, expected a JSON object at line 1 column 0
         record 0 of the tar-split is malformed: EOF while parsing an object at line 1 column 1
         record 0 of the tar-split is malformed: EOF while parsing a string at line 1 column 25
         record 0 of the tar-split is malformed: trailing characters at line 1 column 41
@@ -283,6 +221,7 @@ mod tests {
         record 0 of the tar-split has type 3, expected 1 for a file or 2 for a segment
         record 0 of the tar-split is malformed: invalid value: integer `-2`, expected u64 at line 1 column 10
         record 0 of the tar-split is malformed: duplicate field `type` at line 1 column 16
+        record 0 of the tar-split is malformed: key `Payload` is not spelled `payload` at line 1 column 36
         record 0 of the tar-split has position 1
         record 0 of the tar-split has a `payload` that is not base64: DecodeError: Invalid padding
         record 0 of the tar-split is malformed: invalid type: string "aGVh", expected a borrowed string at line 1 column 31

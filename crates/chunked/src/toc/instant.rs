@@ -14,7 +14,7 @@ const GO_ZERO: i64 = -62_135_596_800;
 ///
 /// # Errors
 /// `InvalidInput` when the year is not one of 0 to 9999, which RFC 3339 cannot write.
-pub(super) fn write(out: &mut Vec<u8>, timestamp: Timestamp) -> io::Result<()> {
+pub(crate) fn write(out: &mut Vec<u8>, timestamp: Timestamp) -> io::Result<()> {
     let instant = OffsetDateTime::from_unix_timestamp(timestamp.seconds)
         .and_then(|second| second.replace_nanosecond(timestamp.nanoseconds))
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;

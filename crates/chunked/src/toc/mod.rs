@@ -5,9 +5,8 @@
 
 mod fold;
 mod guard;
-mod instant;
+pub(crate) mod instant;
 mod invalid;
-mod keys;
 mod parse;
 mod row;
 mod write;

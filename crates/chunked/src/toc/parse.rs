@@ -6,11 +6,11 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use super::Invalid;
 use super::fold::Folder;
 use super::guard::Guard;
-use super::keys::{KeyReader, Keys};
 use super::row::{Row, Text};
 use crate::digest::TarSplitDigest;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::json::{KeyReader, Keys};
 use crate::limits::Limits;
 
 /// Bytes of JSON that are read at once.

@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use super::instant;
-use super::keys::{KeyReader, Keys};
 use crate::digest::{ContentDigest, InvalidDigest};
 use crate::entry::{ChunkKind, Entry, EntryKind};
+use crate::json::{KeyReader, Keys};
 
 /// One row of a TOC as JSON has it: an entry with its first chunk, or a further chunk of the entry before it.
 ///

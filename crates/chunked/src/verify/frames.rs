@@ -103,8 +103,9 @@ impl<R: Read> Frames<R> {
         let start = match self.tap.peek(8)? {
             [] => Start::End,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Start::Frame(State::Zstd),
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, ..] => {
-                let len = u32::from_le_bytes([*a, *b, *c, *d]);
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, len @ ..] => {
+                let len = len.first_chunk().map(|len| u32::from_le_bytes(*len));
+                let len = len.ok_or_else(|| truncated("skippable frame"))?;
                 return self.skippable(len.into()).map(Start::Skippable);
             }
             [0x1f, 0x8b, ..] => Start::Frame(State::Gzip),

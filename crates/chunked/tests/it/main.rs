@@ -5,3 +5,4 @@
 mod convert;
 mod convert_laws;
 mod convert_plain;
+mod fuzz;

@@ -1,4 +1,4 @@
-//! The binary `morsel`, run as a person runs it and judged by other tools.
+//! The command, run as a person runs it, and judged by other tools.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
@@ -10,6 +10,7 @@ mod engines;
 mod harness;
 mod help;
 mod inspect;
+mod memory;
 mod output;
 mod peers;
 mod sandbox;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use chunked::convert::Source;
-use chunked::digest::{BlobDigest, Digest, Mismatch};
+use chunked::digest::{BlobDigest, Digest};
+use chunked::verifying::Mismatch;
 
 use super::memo::{ConvertedLayer, Memo, MemoBlob};
 use super::plan::Layer;

@@ -4,7 +4,8 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use chunked::annotations::{Annotations as Toc, Prefix};
-use chunked::digest::{BlobDigest, Verifying};
+use chunked::digest::BlobDigest;
+use chunked::verifying::Verifying;
 
 use super::{Chunked, Options, Originals};
 use crate::descriptor::Descriptor;

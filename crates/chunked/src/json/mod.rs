@@ -1,4 +1,9 @@
-//! JSON text exactly as Go's `encoding/json` writes it, which every other writer of these documents uses.
+//! JSON text exactly as Go's `encoding/json` writes it, which every other writer of these documents uses, and keys as
+//! strictly as it takes to read what Go would read.
+
+mod keys;
+
+pub(crate) use keys::{KeyReader, Keys};
 
 /// Appends `text` as a JSON string, with the HTML escaping that is Go's default: `<`, `>`, `&`, U+2028 and U+2029 are
 /// written as `\u` escapes.

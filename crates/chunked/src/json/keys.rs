@@ -4,26 +4,26 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 /// The keys of one kind of JSON object.
-pub(super) trait Keys: Copy + 'static {
+pub(crate) trait Keys: Copy + 'static {
     /// Every key with its name, no more than 32.
     const ALL: &'static [(&'static str, Self)];
 }
 
 /// Reads the keys of one object, and lets none come twice.
 #[derive(Debug)]
-pub(super) struct KeyReader<K> {
+pub(crate) struct KeyReader<K> {
     /// A bit for each key of [`Keys::ALL`] that was there.
     seen: u32,
     keys: PhantomData<K>,
 }
 
 impl<K: Keys> KeyReader<K> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { seen: 0, keys: PhantomData }
     }
 
     /// Reads up to the next key that is known; skips others with their values.
-    pub(super) fn next<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<Option<K>, A::Error> {
+    pub(crate) fn next<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<Option<K>, A::Error> {
         while let Some(Key(found)) = map.next_key::<Key<K>>()? {
             let Some((index, name, key)) = found else {
                 map.next_value::<IgnoredAny>()?;
