@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod bad_input;
-mod big;
 mod convert_image;
 mod convert_layer;
 mod engines;
