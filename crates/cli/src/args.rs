@@ -25,7 +25,7 @@ Exit codes:
 /// Turn container image layers into zstd:chunked, look into them, and prove them.
 #[derive(Debug, Parser)]
 #[command(name = "morsel", version, max_term_width = 100, after_help = EXIT_CODES)]
-#[command(disable_help_subcommand = true, propagate_version = true)]
+#[command(propagate_version = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,

@@ -7,6 +7,7 @@ mod exit;
 mod instances;
 mod interrupt;
 mod layer_file;
+mod machine;
 mod output;
 mod request;
 mod ui;

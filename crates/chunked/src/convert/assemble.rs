@@ -12,7 +12,7 @@ use crate::digest::{BlobDigest, Hasher};
 use crate::entry::{Chunk, ChunkKind, Content, Entry};
 use crate::error::Error;
 use crate::footer;
-use crate::frame::skippable_header;
+use crate::frame::{Encoder, skippable_header};
 use crate::location::{Located, Location};
 use crate::range::{BlobRange, FileRange};
 
@@ -176,6 +176,14 @@ impl<W: Write> Assembler<'_, W> {
     }
 
     fn finish(mut self) -> Result<Assembled, Error> {
+        if self.blob.len == 0 {
+            // Decoders take no frame at all for a truncated one.
+            let mut frame = Vec::new();
+            let mut encoder = Encoder::new(self.options.level);
+            encoder.frame(&[], &mut frame).map_err(|source| Error::Compress { source })?;
+            self.counts.frames = 1;
+            self.blob.write(&frame)?;
+        }
         let payload_len = self.blob.len;
         let outcome = match self.listing {
             Listing::Plain(why) => Outcome::Plain { why },

@@ -130,6 +130,11 @@ fn nothing_at_all() {
 }
 
 #[test]
+fn nothing_at_all_still_is_zstd() {
+    assert_eq!(zstd(b""), [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0], "one frame that holds nothing");
+}
+
+#[test]
 fn an_empty_tar() {
     insta::assert_snapshot!(convert(&Tar::new().finish()), @"
     exit 0

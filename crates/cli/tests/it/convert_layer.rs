@@ -38,7 +38,7 @@ fn a_file_to_a_file() {
       metadata    913 B, 33.0 % of the blob
       self-check  passed, every frame decodes to what was read
       time        [time]
-      effort      level 3, 2 jobs
+      effort     level 3, 2 jobs, [memory]
       digest      sha256:16e0db..
       diff ID     sha256:223cf5..
     "#);
@@ -103,7 +103,8 @@ fn a_report_for_programs() {
       "self_check": "on",
       "level": 19,
       "jobs": 1,
-      "seconds": [time]
+      "seconds": [time],
+      "peak_memory": [memory]
     }
     "#);
 }

@@ -14,6 +14,7 @@ fn the_command() {
       convert  Convert a layer, or every layer of an image, to zstd:chunked
       inspect  Say what a layer, or every layer of an image, is made of, and which clients can use it
       verify   Prove that a layer, or every layer of an image, is what it says it is
+      help     Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help

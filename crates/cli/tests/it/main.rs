@@ -13,5 +13,6 @@ mod memory;
 mod output;
 mod peers;
 mod places;
+mod real;
 mod sandbox;
 mod verify;

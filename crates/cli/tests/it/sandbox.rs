@@ -102,7 +102,12 @@ fn mask(line: &str) -> String {
     }
     let masked = match start.split_once(char::is_whitespace) {
         Some(("time", _)) => "time        [time]".to_owned(),
-        Some(("\"seconds\":", _)) => "\"seconds\": [time]".to_owned(),
+        Some(("effort", effort)) => {
+            let effort = effort.rsplit_once(", ").map_or(effort, |(effort, _)| effort);
+            format!("effort{effort}, [memory]")
+        }
+        Some(("\"seconds\":", _)) => "\"seconds\": [time],".to_owned(),
+        Some(("\"peak_memory\":", _)) => "\"peak_memory\": [memory]".to_owned(),
         _ => mask_digests(start),
     };
     format!("{indent}{masked}\n")

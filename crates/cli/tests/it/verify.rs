@@ -250,15 +250,15 @@ fn a_report_for_programs() {
 #[test]
 fn an_image_is_proven_by_its_config() {
     let sandbox = Sandbox::new();
-    std::os::unix::fs::symlink(testdata("tzdata"), sandbox.path("tzdata")).unwrap();
-    sandbox.stdout("morsel convert oci:tzdata oci:both:x --add");
+    std::os::unix::fs::symlink(testdata("image"), sandbox.path("image")).unwrap();
+    sandbox.stdout("morsel convert oci:image oci:both:x --add");
     insta::assert_snapshot!(sandbox.run("morsel verify oci:both:x"), @"
     $ morsel verify oci:both:x
     oci:both:x: proven
-    linux/amd64 sha256:428f49..: proven
-      sha256:e7c13c..   415.3 KiB  proven
-    linux/amd64 sha256:68bd93..: proven
-      sha256:8f935f..   955.0 KiB  proven
+    linux/amd64 sha256:071cdd..: proven
+      sha256:b8c063..   552.7 KiB  proven
+    linux/amd64 sha256:7f1bd5..: proven
+      sha256:bfc7ee..   551.5 KiB  proven
     ");
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::image_text;
 use crate::descriptor_file::Known;
 use crate::interrupt::Interrupt;
+use crate::machine::peak_memory;
 use crate::output::{Output, print, scratch};
 use crate::request::ConvertImage;
 use crate::ui;
@@ -26,6 +27,8 @@ struct ImageReport<'a> {
     level: i32,
     jobs: usize,
     seconds: f64,
+    /// Bytes resident at once, at most.
+    peak_memory: Option<u64>,
 }
 
 /// Converts the image, and hands out the descriptor of what it became.
@@ -73,7 +76,15 @@ fn publish(
     if request.form.json {
         let layer = &request.options.layer;
         let (level, jobs) = (layer.level.get(), layer.jobs.get());
-        return print(&to_json(&ImageReport { descriptor: &root, report, level, jobs, seconds })?);
+        let peak_memory = peak_memory();
+        return print(&to_json(&ImageReport {
+            descriptor: &root,
+            report,
+            level,
+            jobs,
+            seconds,
+            peak_memory,
+        })?);
     }
     if is_written { Ok(()) } else { print(&product) }
 }

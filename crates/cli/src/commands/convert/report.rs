@@ -8,6 +8,7 @@ use chunked::convert::{Converted, Outcome, SelfCheck};
 use registry::{Descriptor, MediaType};
 use serde::Serialize;
 
+use crate::machine::peak_memory;
 use crate::request::{ConvertLayer, LayerPlace};
 use crate::ui::words::{Bytes, Elapsed, Percent, count, per_second};
 
@@ -20,6 +21,8 @@ pub(super) struct LayerReport {
     level: i32,
     jobs: usize,
     seconds: f64,
+    /// Bytes resident at once, at most.
+    peak_memory: Option<u64>,
 }
 
 /// What a manifest and a config have to say about the layer.
@@ -35,7 +38,8 @@ impl LayerReport {
             Descriptor::new(MediaType::OCI_LAYER_ZSTD, converted.blob_digest, converted.blob_len);
         descriptor.annotations = converted.annotations();
         let (level, jobs) = (request.options.level.get(), request.options.jobs.get());
-        Self { descriptor, converted, level, jobs, seconds: elapsed.as_secs_f64() }
+        let (seconds, peak_memory) = (elapsed.as_secs_f64(), peak_memory());
+        Self { descriptor, converted, level, jobs, seconds, peak_memory }
     }
 
     /// Returns what goes to whoever puts the layer into an image.
@@ -87,11 +91,16 @@ impl LayerReport {
         rows.extend([
             ("self-check", self_check.to_owned()),
             ("time", format!("{}, {}/s of tar", Elapsed(elapsed), per_second(*tar_len, elapsed))),
-            ("effort", format!("level {}, {}", self.level, count(self.jobs as u64, "job", "jobs"))),
+            ("effort", self.effort()),
             ("digest", self.converted.blob_digest.to_string()),
             ("diff ID", self.converted.diff_id.to_string()),
         ]);
         rows
+    }
+
+    fn effort(&self) -> String {
+        let peak = self.peak_memory.map(|peak| format!(", {} of memory", Bytes(peak))).unwrap_or_default();
+        format!("level {}, {}{peak}", self.level, count(self.jobs as u64, "job", "jobs"))
     }
 }
 
