@@ -105,10 +105,7 @@ impl<'a> Mover<'a> {
         let place = source.reference();
         let descriptor = &layer.descriptor;
         let unreadable = |error| source.read_error(descriptor, error);
-        let blob = source.blob(descriptor)?.ok_or_else(|| Error::NoBlob {
-            place: Box::new(place.clone()),
-            digest: Box::new(descriptor.digest),
-        })?;
+        let blob = source.blob(descriptor)?.ok_or_else(|| source.no_blob(descriptor))?;
         let input = open_input(&*blob, descriptor).map_err(unreadable)?;
         let memory = memo.as_ref().map(Memo::start).transpose();
         let memory = memory.unwrap_or_else(|error| {

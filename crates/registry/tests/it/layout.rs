@@ -154,7 +154,7 @@ fn malformed_layouts_are_refused() {
     let entry = serde_json::to_string(&entry).unwrap();
     let million = vec![entry; 1_000_000].join(",");
     fs::write(&index, format!(r#"{{"schemaVersion":2,"manifests":[{million}]}}"#)).unwrap();
-    insta::assert_snapshot!(message(), @"`DIR/index.json` is longer than 16777216 bytes");
+    insta::assert_snapshot!(message(), @"`DIR/index.json` is longer than 4194304 bytes");
     fs::write(dir.path().join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     insta::assert_snapshot!(message(), @"`DIR` is an OCI image layout of version `2.0.0`, expected `1.0.0`");
 }
