@@ -140,13 +140,14 @@ pub(super) fn plan(
     Planner { reference, chunked, options }.node(root, &Siblings::default())
 }
 
-/// What the index that lists an image lists besides. Images are told by their configurations, which a conversion keeps.
+/// What the index that lists an image lists besides. Images are told by their configurations, which a conversion keeps,
+/// and by their platforms: images for two of them may share a configuration.
 #[derive(Debug, Default)]
 struct Siblings {
     /// Images that are to be converted, as originals.
-    originals: Vec<BlobDigest>,
+    originals: Vec<(BlobDigest, String)>,
     /// Images that are there as zstd:chunked, beside their originals.
-    twins: Vec<BlobDigest>,
+    twins: Vec<(BlobDigest, String)>,
 }
 
 impl Siblings {
@@ -154,15 +155,18 @@ impl Siblings {
         let mut siblings = Self::default();
         for child in children {
             let Content::Image(image) = &child.content else { continue };
-            let manifest = image.manifest.value();
             if !child.listed.is_marked_zstd() && image.selected {
-                siblings.originals.push(manifest.config.digest);
+                siblings.originals.push(identity(&image.manifest, &image.platform));
             } else if is_converted(image, chunked) {
-                siblings.twins.push(manifest.config.digest);
+                siblings.twins.push(identity(&image.manifest, &image.platform));
             }
         }
         siblings
     }
+}
+
+fn identity(manifest: &Exact<Manifest>, platform: &Platform) -> (BlobDigest, String) {
+    (manifest.value().config.digest, platform.to_string())
 }
 
 struct Planner<'a> {
@@ -219,12 +223,12 @@ impl Planner<'_> {
         platform: &Platform,
         siblings: &Siblings,
     ) -> Option<Step> {
-        let config = &manifest.value().config.digest;
+        let identity = identity(manifest, platform);
         let redo = self.options.chunked == Chunked::Redo;
         let why = match listed.is_marked_zstd() {
-            true if redo && siblings.originals.contains(config) => return Some(Step::Supersede),
+            true if redo && siblings.originals.contains(&identity) => return Some(Step::Supersede),
             true => CopyReason::IsAdded,
-            false if !redo && siblings.twins.contains(config) => CopyReason::HasTwin,
+            false if !redo && siblings.twins.contains(&identity) => CopyReason::HasTwin,
             false => return None,
         };
         Some(copy(manifest.clone(), Some(platform.clone()), why))

@@ -93,7 +93,9 @@ impl Run<'_> {
                 let original = Descriptor { platform: added.platform.clone(), ..original };
                 self.put_index(Index::of(vec![original, added]))?
             }
-            (here, added) => here.or(added).unwrap_or_else(|| plan.listed.clone()),
+            (here, added) => here
+                .or(added)
+                .ok_or_else(|| Error::NoImages { place: Box::new(self.mover.source.reference().clone()) })?,
         };
         Ok(root.bare())
     }
@@ -114,7 +116,10 @@ impl Run<'_> {
                 self.reports.push(report(listed, Action::Kept, None));
                 Ok(Listing::here(listed.clone()))
             }
-            Step::Index(index, children) => self.index(listed, index, children).map(Listing::here),
+            Step::Index(index, children) => {
+                let here = self.index(listed, index, children)?;
+                Ok(Listing { here, added: None })
+            }
             Step::CopyBlob => {
                 let there = self.mover.copy(listed, |_| {})?;
                 self.reports.push(report(listed, if there { Action::Kept } else { Action::Absent }, None));
@@ -151,12 +156,13 @@ impl Run<'_> {
         Listing { here: self.keeps_originals().then(|| listed.clone()), added: None }
     }
 
+    /// Writes the index anew where something in it changed; one that would list nothing is left out.
     fn index(
         &mut self,
         listed: &Descriptor,
         index: &Arc<Exact<Index>>,
         children: &[Plan],
-    ) -> Result<Descriptor, Error> {
+    ) -> Result<Option<Descriptor>, Error> {
         let mut listings = Vec::new();
         for child in children {
             let listing = match &child.step {
@@ -169,19 +175,39 @@ impl Run<'_> {
         if !self.keeps_originals() {
             self.follow(children, &mut listings)?;
         }
-        let (here, added): (Vec<_>, Vec<_>) =
-            listings.into_iter().map(|listing| (listing.here, listing.added)).unzip();
-        let mut manifests: Vec<Descriptor> = here.into_iter().chain(added).flatten().collect();
-        if manifests != index.value().manifests {
-            manifests = distinct(manifests);
-        }
+        let manifests = self.merge(listings);
         if manifests == index.value().manifests {
             self.mover.sink.put_document(&Document::Index(index.clone()))?;
-            return Ok(listed.clone());
+            return Ok(Some(listed.clone()));
+        }
+        if manifests.is_empty() {
+            return Ok(None);
         }
         let value = Index { media_type: Some(MediaType::OCI_INDEX), manifests, ..index.value().clone() };
         let new = self.put_index(value)?;
-        Ok(listed.redirected(new.media_type, new.digest, new.len))
+        Ok(Some(listed.redirected(new.media_type, new.digest, new.len)))
+    }
+
+    /// Lists what is left, then what was added. Two forms of one image may have become the same, which is listed once;
+    /// originals that stay are all listed.
+    fn merge(&self, listings: Vec<Listing>) -> Vec<Descriptor> {
+        let (here, added): (Vec<_>, Vec<_>) =
+            listings.into_iter().map(|listing| (listing.here, listing.added)).unzip();
+        let mut manifests: Vec<Descriptor> = Vec::new();
+        for descriptor in here.into_iter().flatten() {
+            let same = |other: &Descriptor| {
+                is_same_image(other, &descriptor) && other.annotations == descriptor.annotations
+            };
+            if self.keeps_originals() || !manifests.iter().any(same) {
+                manifests.push(descriptor);
+            }
+        }
+        for descriptor in added.into_iter().flatten() {
+            if !manifests.iter().any(|other| is_same_image(other, &descriptor)) {
+                manifests.push(descriptor);
+            }
+        }
+        manifests
     }
 
     /// Decides about attestations, once it is known which manifests stay.
@@ -238,13 +264,19 @@ impl Run<'_> {
         let descriptor = describe(listed, &manifest, image.platform.as_ref());
         self.mover.sink.put_document(&Document::Manifest(Arc::new(manifest)))?;
 
-        let action = if self.keeps_originals() { Action::Added } else { Action::Converted };
+        let unchanged = descriptor.digest == listed.digest;
+        let action = match self.originals {
+            Originals::Keep if unchanged => Action::Kept,
+            Originals::Keep => Action::Added,
+            Originals::Replace => Action::Converted,
+        };
         let mut report = report(listed, action, image.platform.as_ref());
         report.result = Some((&descriptor).into());
         report.image_id = Some(original.config.digest);
         report.layers = reports;
         self.reports.push(report);
         Ok(match self.originals {
+            Originals::Keep if unchanged => Listing::here(listed.clone()),
             Originals::Replace => Listing::here(descriptor),
             Originals::Keep => Listing { here: Some(listed.clone()), added: Some(descriptor) },
         })
@@ -294,17 +326,8 @@ impl Run<'_> {
     }
 }
 
-/// Leaves out what is listed before for the same platform: two forms of one image may have become the same.
-fn distinct(manifests: Vec<Descriptor>) -> Vec<Descriptor> {
-    let mut distinct: Vec<Descriptor> = Vec::new();
-    for descriptor in manifests {
-        let same =
-            |other: &Descriptor| other.digest == descriptor.digest && other.platform == descriptor.platform;
-        if !distinct.iter().any(same) {
-            distinct.push(descriptor);
-        }
-    }
-    distinct
+fn is_same_image(one: &Descriptor, other: &Descriptor) -> bool {
+    one.digest == other.digest && one.platform == other.platform
 }
 
 /// Describes a converted manifest in the place of the one that is listed.
