@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod descriptor_file;
 mod exit;
-mod instances;
 mod interrupt;
 mod layer_file;
 mod machine;

@@ -71,9 +71,10 @@ fn what_is_not_there_is_not_proven() {
     add_index(&layout, &[]);
     insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
     $ morsel verify oci:image:list
-    oci:image:list: consistent, but unproven
-    there is no image, so nothing is proven
-    --- exit 8
+    --- stderr
+    error: cannot verify `oci:image:list`
+      cause: `oci:image:list` lists no images
+    --- exit 4
     ");
     set_root(&layout, absent("linux/amd64"));
     insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
@@ -143,6 +144,14 @@ fn attestations_are_no_images() {
         "vnd.docker.reference.type": "attestation-manifest",
         "vnd.docker.reference.digest": image["digest"],
     });
+    add_index(&layout, std::slice::from_ref(&attestation));
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
+    $ morsel verify oci:image:list
+    oci:image:list: consistent, but unproven
+    there is no image, so nothing is proven
+    sha256:ba4b2e..: not an image, not looked at
+    --- exit 8
+    ");
     add_index(&layout, &[image, attestation]);
     insta::assert_snapshot!(sandbox.run("morsel verify oci:image:list"), @"
     $ morsel verify oci:image:list

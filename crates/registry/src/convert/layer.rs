@@ -1,6 +1,6 @@
 //! Moves the blobs of an image: converted, each source blob once, or as they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 
 use chunked::convert::Source;
@@ -30,6 +30,8 @@ pub(super) struct Mover<'a> {
     progress: &'a dyn Progress,
     /// What was converted in this run.
     done: HashMap<BlobDigest, ConvertedLayer>,
+    /// What was copied in this run, or found intact.
+    copied: HashSet<(BlobDigest, u64)>,
     /// Failures of the memo, which cost nothing but time.
     pub(super) warnings: Vec<String>,
 }
@@ -43,7 +45,16 @@ impl<'a> Mover<'a> {
     ) -> Result<Self, Error> {
         let memo = options.cache.as_deref().map(|path| Memo::open(path, &options.layer)).transpose()?;
         let options = &options.layer;
-        Ok(Self { source, sink, options, memo, progress, done: HashMap::new(), warnings: Vec::new() })
+        Ok(Self {
+            source,
+            sink,
+            options,
+            memo,
+            progress,
+            done: HashMap::new(),
+            copied: HashSet::new(),
+            warnings: Vec::new(),
+        })
     }
 
     /// Converts a layer, or takes what became of its blob before.
@@ -64,12 +75,15 @@ impl<'a> Mover<'a> {
 
     /// Copies a blob as it is; `false` when the source does not have it.
     pub(super) fn copy(&mut self, descriptor: &Descriptor, progress: impl Fn(u64)) -> Result<bool, Error> {
-        if self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+        let key = (descriptor.digest, descriptor.len);
+        if self.copied.contains(&key) || self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+            self.copied.insert(key);
             progress(descriptor.len);
             return Ok(true);
         }
         let Some(blob) = self.source.blob(descriptor)? else { return Ok(false) };
         copy_blob(&*blob, descriptor, self.source.reference(), &mut *self.sink, progress)?;
+        self.copied.insert(key);
         Ok(true)
     }
 
@@ -105,10 +119,7 @@ impl<'a> Mover<'a> {
         let place = source.reference();
         let descriptor = &layer.descriptor;
         let unreadable = |error| source.read_error(descriptor, error);
-        let blob = source.blob(descriptor)?.ok_or_else(|| Error::NoBlob {
-            place: Box::new(place.clone()),
-            digest: Box::new(descriptor.digest),
-        })?;
+        let blob = source.blob(descriptor)?.ok_or_else(|| source.no_blob(descriptor))?;
         let input = open_input(&*blob, descriptor).map_err(unreadable)?;
         let memory = memo.as_ref().map(Memo::start).transpose();
         let memory = memory.unwrap_or_else(|error| {

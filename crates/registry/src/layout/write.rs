@@ -7,10 +7,12 @@ use chunked::BlobDigest;
 
 use super::read::{check_marker, read_index};
 use super::{BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name, encode_index, tags};
+use crate::blob::{FileBlob, read_verified};
 use crate::descriptor::Descriptor;
 use crate::directory::Directory;
 use crate::error::{Error, at_path};
 use crate::image::Index;
+use crate::media_type::MediaType;
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
 use crate::staged::{BUFFER_LEN, Staged};
@@ -47,7 +49,10 @@ impl ImageSink for LayoutWriter {
     fn has_blob(&self, digest: &BlobDigest, len: u64) -> Result<bool, Error> {
         let Some(file) = self.root.open_file(&blob_name(digest))? else { return Ok(false) };
         let path = self.root.path().join(blob_name(digest));
-        Ok(file.metadata().map_err(at_path("examine", &path))?.len() == len)
+        let there = file.metadata().map_err(at_path("examine", &path))?.len();
+        let descriptor = Descriptor::new(MediaType::OCI_LAYER, *digest, len);
+        let intact = |blob: FileBlob| io::copy(&mut read_verified(&blob, &descriptor)?, &mut io::sink());
+        Ok(there == len && intact(FileBlob::whole(file, len)).is_ok())
     }
 
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
@@ -88,11 +93,10 @@ impl StagedBlob for LayoutBlob<'_> {
         let Self { layout, file, len } = *self;
         let path = layout.root.path().join(blob_name(&digest));
         let staged = file.into_inner().map_err(|error| at_path("write", &path)(error.into_error()))?;
-        if !layout.has_blob(&digest, len)? {
-            let directory = layout.root.subdirectory(BLOBS)?.subdirectory(digest.0.algorithm())?;
-            staged.publish(&directory, &digest.0.hex()).map_err(at_path("write", &path))?;
-            directory.sync()?;
-        }
+        // A blob of that name may be there, but it may be damaged, and these bytes are not.
+        let directory = layout.root.subdirectory(BLOBS)?.subdirectory(digest.0.algorithm())?;
+        staged.publish(&directory, &digest.0.hex()).map_err(at_path("write", &path))?;
+        directory.sync()?;
         Ok(len)
     }
 }

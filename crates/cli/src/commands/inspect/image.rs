@@ -9,12 +9,11 @@ use chunked::BlobDigest;
 use chunked::layer::Layer;
 use chunked::stats::Use;
 use registry::media_type::LayerKind;
-use registry::{Descriptor, ImageSource, transport};
+use registry::{Descriptor, ImageSource, Instance, Instances, transport};
 use serde::Serialize;
 
 use super::summary::{Summary, how, limits, used_by};
 use super::toc_text;
-use crate::instances::{Instance, Instances};
 use crate::output::{print, print_text, scratch, stream};
 use crate::request::{ImageToSee, Subject, View};
 use crate::ui::json::to_json;

@@ -8,13 +8,12 @@ use chunked::annotations::Annotations;
 use chunked::verify::{Expected, Report, Verdict, verify};
 use chunked::{BlobDigest, Class, DiffId, Limits};
 use registry::media_type::LayerKind;
-use registry::{Descriptor, ImageSource, transport};
+use registry::{Descriptor, ImageSource, Instance, Instances, transport};
 use serde::Serialize;
 
 use super::{exit_code, text};
 use crate::args::Form;
 use crate::exit;
-use crate::instances::{Instance, Instances};
 use crate::output::{print, print_text, scratch};
 use crate::request::ImageToSee;
 use crate::ui::json::to_json;
@@ -56,11 +55,8 @@ pub(super) struct LayerReport {
 pub(crate) fn run(image: &ImageToSee, form: Form) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot verify `{}`", image.reference);
     let source = transport::open(&image.reference, &scratch()).with_context(cannot)?;
-    let instances = Instances::find(&*source, &image.platforms).with_context(cannot)?;
-    if let Some(absence) = instances.absence(&*source) {
-        return Err(absence).with_context(cannot);
-    }
-    let Instances { present, absent, other } = instances;
+    let Instances { present, absent, other } =
+        Instances::find(&*source, &image.platforms).with_context(cannot)?;
     let manifests = of_manifests(&*source, &present, form).with_context(cannot)?;
     let verdict = match manifests.is_empty() {
         true => Verdict::Consistent,
