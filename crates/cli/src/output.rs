@@ -88,13 +88,24 @@ impl Write for Output {
     }
 }
 
-/// Tells whether two paths lead to one regular file.
+/// Tells whether two paths lead to one regular file, or would once it is written.
 pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path| {
         let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some((metadata.dev(), metadata.ino()))
     };
-    identity(one).is_some_and(|one| identity(other) == Some(one))
+    match (identity(one), identity(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => one == other || future_path(one).is_some_and(|one| future_path(other) == Some(one)),
+        _ => false,
+    }
+}
+
+/// Returns where a file that is not there yet will be.
+fn future_path(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_free = !fs::exists(path).ok()?;
+    is_free.then_some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
 }
 
 /// Returns where temporary files go.

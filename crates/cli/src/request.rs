@@ -116,8 +116,10 @@ pub(crate) enum Invalid {
     ImageToLayer(String, String),
     #[error("`{0}` is both source and destination")]
     SameFile(String),
-    #[error("the blob and its descriptor cannot both go to `{0}`")]
+    #[error("the result and its descriptor cannot both go to `{0}`")]
     DescriptorIsDestination(String),
+    #[error("`{0}` is the source, the descriptor cannot go there")]
+    DescriptorIsSource(String),
     #[error("`{0}` is for a single layer, and `{1}` an image")]
     LayerOption(&'static str, String),
     #[error("`{0}` is for images, and `{1}` a single layer")]

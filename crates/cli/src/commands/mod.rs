@@ -13,8 +13,8 @@ use crate::request::Request;
 /// Does what was asked, and returns how it ended.
 pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
     match request {
-        Request::ConvertLayer(request) => convert::layer::run(&request),
-        Request::ConvertImage(request) => convert::image::run(&request),
+        Request::ConvertLayer(request) => convert::one_layer(&request),
+        Request::ConvertImage(request) => convert::whole_image(&request),
         Request::InspectLayer(layer, view) => inspect::layer::run(&layer, view),
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),

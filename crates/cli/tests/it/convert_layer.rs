@@ -203,12 +203,12 @@ fn wrong_words() {
 
     $ morsel convert layer.tar layer.zst --descriptor layer.zst
     --- stderr
-    error: the blob and its descriptor cannot both go to `layer.zst`
+    error: the result and its descriptor cannot both go to `layer.zst`
     --- exit 2
 
     $ morsel convert layer.tar - --descriptor -
     --- stderr
-    error: the blob and its descriptor cannot both go to `-`
+    error: the result and its descriptor cannot both go to `-`
     --- exit 2
 
     $ morsel convert layer.tar oci:image

@@ -192,3 +192,53 @@ fn indexes_are_followed_to_a_depth() {
         assert!(said.contains("nested more than 8 deep"), "{said}");
     }
 }
+
+#[test]
+fn nothing_is_written_over_the_source_or_the_result() {
+    let (sandbox, _layout) = with_image();
+    sandbox.write("layer.tar", small_tar());
+    sandbox.stdout("morsel convert oci:image:x oci-archive:image.tar --quiet");
+    let before = sandbox.read("image.tar");
+    fs::hard_link(sandbox.path("layer.tar"), sandbox.path("same.tar")).unwrap();
+    let lines = [
+        "morsel convert layer.tar layer.zst --descriptor layer.tar",
+        "morsel convert layer.tar layer.zst --descriptor same.tar",
+        "morsel convert layer.tar ./layer.zst --descriptor layer.zst",
+        "morsel convert oci:image:x oci-archive:new.tar --descriptor ./new.tar",
+        "morsel convert oci-archive:image.tar oci:new --descriptor image.tar",
+        "morsel convert oci-archive:image.tar oci-archive:./image.tar",
+    ];
+    insta::assert_snapshot!(lines.map(|line| sandbox.run(line)).join("\n"), @"
+    $ morsel convert layer.tar layer.zst --descriptor layer.tar
+    --- stderr
+    error: `layer.tar` is the source, the descriptor cannot go there
+    --- exit 2
+
+    $ morsel convert layer.tar layer.zst --descriptor same.tar
+    --- stderr
+    error: `same.tar` is the source, the descriptor cannot go there
+    --- exit 2
+
+    $ morsel convert layer.tar ./layer.zst --descriptor layer.zst
+    --- stderr
+    error: the result and its descriptor cannot both go to `layer.zst`
+    --- exit 2
+
+    $ morsel convert oci:image:x oci-archive:new.tar --descriptor ./new.tar
+    --- stderr
+    error: the result and its descriptor cannot both go to `./new.tar`
+    --- exit 2
+
+    $ morsel convert oci-archive:image.tar oci:new --descriptor image.tar
+    --- stderr
+    error: `image.tar` is the source, the descriptor cannot go there
+    --- exit 2
+
+    $ morsel convert oci-archive:image.tar oci-archive:./image.tar
+    --- stderr
+    error: `./image.tar` is both source and destination
+    --- exit 2
+    ");
+    assert_eq!(sandbox.names(), ["image", "image.tar", "layer.tar", "same.tar"]);
+    assert_eq!((sandbox.read("layer.tar"), sandbox.read("image.tar")), (small_tar(), before));
+}

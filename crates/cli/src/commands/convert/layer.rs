@@ -1,6 +1,5 @@
 //! Converts one layer.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,15 +9,14 @@ use chunked::convert::convert;
 use super::report::LayerReport;
 use crate::interrupt::Interrupt;
 use crate::layer_file::LayerFile;
-use crate::output::{Output, is_same_file, print};
-use crate::request::{ConvertLayer, Invalid, LayerPlace};
+use crate::output::{Output, print};
+use crate::request::{ConvertLayer, LayerPlace};
 use crate::ui;
 use crate::ui::json::to_json;
 use crate::ui::progress::Progress;
 
 /// Converts the layer, and puts the blob and its descriptor in their places.
 pub(crate) fn run(request: &ConvertLayer) -> anyhow::Result<ExitCode> {
-    check_places(request)?;
     let source = LayerFile::open(&request.source)?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let mut blob = Output::create(&request.destination)?;
@@ -40,17 +38,6 @@ pub(crate) fn run(request: &ConvertLayer) -> anyhow::Result<ExitCode> {
     let report = LayerReport::new(request, converted, start.elapsed());
     publish(request, &report, descriptor)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn check_places(request: &ConvertLayer) -> Result<(), Invalid> {
-    let LayerPlace::File(destination) = &request.destination else { return Ok(()) };
-    let name = || destination.display().to_string();
-    let is_destination = |path: &Path| path == destination || is_same_file(path, destination);
-    match (&request.source, &request.descriptor) {
-        (LayerPlace::File(source), _) if is_destination(source) => Err(Invalid::SameFile(name())),
-        (_, Some(descriptor)) if is_destination(descriptor) => Err(Invalid::DescriptorIsDestination(name())),
-        _ => Ok(()),
-    }
 }
 
 /// Hands out the descriptor and the report. Standard output is for programs; when the blob has it, they get standard error.
