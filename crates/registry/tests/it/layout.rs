@@ -74,6 +74,18 @@ fn what_is_given_up_leaves_nothing() {
 }
 
 #[test]
+fn a_new_layout_is_one_from_its_first_blob_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new");
+    let mut sink = transport::create(&reference("oci", &path, ":one")).unwrap();
+    assert!(!path.exists());
+    put_blob(&mut *sink, MediaType::OCI_LAYER, b"x");
+    drop(sink);
+    let message = failure(open(&reference("oci", &path, ":one")).map(drop));
+    insta::assert_snapshot!(message.replace(dir.path().to_str().unwrap(), "DIR"), @"there is no image `oci:DIR/new:one`; names there: none");
+}
+
+#[test]
 fn damaged_blobs_are_not_there_and_are_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     let image = write(dir.path(), ":one", b"1");
