@@ -63,7 +63,8 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
 }
 
 fn code(error: &anyhow::Error) -> u8 {
-    if find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+    let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
+    if is_misplaced || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
         return code::USAGE;
     }
     match class(error) {

@@ -45,16 +45,11 @@ impl Output {
     }
 
     fn open(path: &Path) -> anyhow::Result<Self> {
-        // A link keeps pointing where it points; the file it points at is replaced.
-        let destination = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match fs::metadata(&destination) {
-            Ok(there) if there.is_dir() => return Err(NotAFile::Directory.into()),
-            Ok(there) if !there.is_file() => {
-                return Ok(Self::Stream(File::options().write(true).open(&destination)?));
-            }
-            _ => {}
+        match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Err(NotAFile::Directory.into()),
+            Ok(there) if !there.is_file() => Ok(Self::Stream(File::options().write(true).open(path)?)),
+            _ => Ok(Self::Staged(Replacement::start(path)?)),
         }
-        Ok(Self::Staged(Replacement::start(&destination)?))
     }
 
     /// Writes a whole document, and makes it appear.

@@ -44,6 +44,12 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// Something other than a file is where a file is to be written.
+    #[error("cannot replace {}, expected a regular file or a name that is free", show(path))]
+    Irreplaceable {
+        /// Where.
+        path: PathBuf,
+    },
     /// A file is larger than anything it could sensibly hold.
     #[error("{} is longer than {limit} bytes", show(path))]
     FileTooLong {
@@ -271,6 +277,7 @@ impl Error {
         match self {
             Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
             Self::LayoutVersion { .. } | Self::NameTooLong { .. } => Class::Unsupported,
+            Self::Irreplaceable { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
             Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,

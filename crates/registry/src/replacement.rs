@@ -24,10 +24,10 @@ impl Replacement {
     /// a symbolic link, that is the file it leads to.
     ///
     /// # Errors
-    /// [`Error::NotAFile`] when something else than a regular file is there, such as a device or a link to nothing, or
+    /// [`Error::Irreplaceable`] when something else than a regular file is there, such as a device or a link to nothing, or
     /// when the path does not end in a name in UTF-8; and those of the file system.
     pub fn start(path: &Path) -> Result<Self, Error> {
-        let no_file = || Error::NotAFile { path: path.to_owned() };
+        let no_file = || Error::Irreplaceable { path: path.to_owned() };
         let place = resolve(path).ok_or_else(no_file)?;
         let name = place.file_name().and_then(OsStr::to_str).ok_or_else(no_file)?.to_owned();
         let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -115,7 +115,11 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         for other in [broken.as_path(), dir.path(), Path::new("/dev/null")] {
-            assert!(matches!(Replacement::start(other), Err(Error::NotAFile { .. })), "{}", other.display());
+            assert!(
+                matches!(Replacement::start(other), Err(Error::Irreplaceable { .. })),
+                "{}",
+                other.display()
+            );
         }
     }
 
@@ -124,6 +128,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Replacement::start(&dir.path().join("missing/file")).unwrap_err();
         assert!(error.to_string().ends_with("missing`"), "{error}");
-        assert!(matches!(Replacement::start(Path::new("..")), Err(Error::NotAFile { .. })));
+        assert!(matches!(Replacement::start(Path::new("..")), Err(Error::Irreplaceable { .. })));
     }
 }

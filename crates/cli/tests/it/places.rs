@@ -1,6 +1,8 @@
 //! What is behind a reference, and where results go.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::oci::{Compression, Layout, digest};
@@ -241,4 +243,71 @@ fn nothing_is_written_over_the_source_or_the_result() {
     ");
     assert_eq!(sandbox.names(), ["image", "image.tar", "layer.tar", "same.tar"]);
     assert_eq!((sandbox.read("layer.tar"), sandbox.read("image.tar")), (small_tar(), before));
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let (sandbox, _layout) = with_image();
+    sandbox.write("layer.tar", small_tar());
+    sandbox.write("old.tar", "old");
+    symlink("old.tar", sandbox.path("link.tar")).unwrap();
+    symlink("nowhere", sandbox.path("broken.tar")).unwrap();
+    assert!(Command::new("mkfifo").arg(sandbox.path("pipe.tar")).status().unwrap().success());
+    let lines = [
+        "morsel convert oci:image:x oci-archive:pipe.tar",
+        "morsel convert oci:image:x oci-archive:broken.tar",
+        "morsel convert oci:image:x oci-archive:image",
+        "morsel convert oci:image:x oci-archive:image/..",
+        "morsel convert layer.tar broken.tar",
+        "morsel convert layer.tar image/..",
+        "morsel convert layer.tar ./image",
+    ];
+    insta::assert_snapshot!(lines.map(|line| sandbox.run(line)).join("\n"), @"
+    $ morsel convert oci:image:x oci-archive:pipe.tar
+    --- stderr
+    error: cannot write `oci-archive:pipe.tar`
+      cause: cannot replace `pipe.tar`, expected a regular file or a name that is free
+    --- exit 2
+
+    $ morsel convert oci:image:x oci-archive:broken.tar
+    --- stderr
+    error: cannot write `oci-archive:broken.tar`
+      cause: cannot replace `broken.tar`, expected a regular file or a name that is free
+    --- exit 2
+
+    $ morsel convert oci:image:x oci-archive:image
+    --- stderr
+    error: cannot write `oci-archive:image`
+      cause: cannot replace `image`, expected a regular file or a name that is free
+    --- exit 2
+
+    $ morsel convert oci:image:x oci-archive:image/..
+    --- stderr
+    error: cannot write `oci-archive:image/..`
+      cause: cannot replace `image/..`, expected a regular file or a name that is free
+    --- exit 2
+
+    $ morsel convert layer.tar broken.tar
+    --- stderr
+    error: cannot write `broken.tar`
+      cause: cannot replace `broken.tar`, expected a regular file or a name that is free
+    --- exit 2
+
+    $ morsel convert layer.tar image/..
+    --- stderr
+    error: `image/..` is not an image name
+      cause: repository `image/..` is not lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`
+    --- exit 2
+
+    $ morsel convert layer.tar ./image
+    --- stderr
+    error: cannot write `./image`
+      cause: it is a directory, expected a file with one layer
+    --- exit 2
+    ");
+    let names = ["broken.tar", "image", "layer.tar", "link.tar", "old.tar", "pipe.tar"];
+    sandbox.stdout("morsel convert oci:image:x oci-archive:link.tar --quiet");
+    assert_eq!(sandbox.names(), names);
+    assert!(fs::symlink_metadata(sandbox.path("link.tar")).unwrap().is_symlink());
+    assert!(sandbox.stdout("morsel verify oci-archive:old.tar").starts_with(b"oci-archive:old.tar: proven"));
 }
