@@ -1,7 +1,7 @@
 //! A layer to read: a file, or standard input.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Seek};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::request::{Invalid, LayerPlace, NotAFile};
 #[derive(Debug)]
 pub(crate) struct LayerFile {
     pub(crate) file: File,
-    /// Its length, if it is known beforehand.
+    /// Its length from where it is read, if it is known beforehand.
     pub(crate) blob_len: Option<u64>,
 }
 
@@ -30,8 +30,8 @@ impl LayerFile {
     /// Opens it for reading from any offset; a stream is copied to a nameless temporary file first.
     pub(crate) fn open_blob(place: &LayerPlace) -> anyhow::Result<FileBlob> {
         let Self { mut file, blob_len } = Self::open(place)?;
-        if let Some(len) = blob_len {
-            return Ok(FileBlob::whole(file, len));
+        if blob_len.is_some() {
+            return FileBlob::rest(file).with_context(|| format!("cannot read `{place}`"));
         }
         let mut copy = tempfile::tempfile().context("cannot create a temporary file")?;
         let len = io::copy(&mut file, &mut copy).with_context(|| format!("cannot read `{place}`"))?;
@@ -54,12 +54,16 @@ impl LayerFile {
         Self::of(File::open(path)?)
     }
 
-    fn of(file: File) -> anyhow::Result<Self> {
+    /// Takes an open file from its position on: a shell may have read the start of standard input.
+    fn of(mut file: File) -> anyhow::Result<Self> {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             return Err(NotAFile::Directory.into());
         }
-        let blob_len = metadata.is_file().then_some(metadata.len());
+        let blob_len = match metadata.is_file() {
+            true => Some(metadata.len().saturating_sub(file.stream_position()?)),
+            false => None,
+        };
         Ok(Self { file, blob_len })
     }
 }

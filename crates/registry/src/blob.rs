@@ -1,7 +1,7 @@
 //! Blobs that lie in a file: in one of their own, or in a stretch of an archive.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -41,6 +41,16 @@ impl FileBlob {
     /// Takes the whole of `file`, which is `len` bytes long.
     pub fn whole(file: File, len: u64) -> Self {
         Self { file: Arc::new(file), start: 0, len }
+    }
+
+    /// Takes what is left of `file` from its position on.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn rest(mut file: File) -> io::Result<Self> {
+        let start = file.stream_position()?;
+        let len = file.metadata()?.len().saturating_sub(start);
+        Ok(Self { file: Arc::new(file), start, len })
     }
 
     /// Takes `len` bytes of `file` from `start`; the caller knows that the end fits in 64 bits.

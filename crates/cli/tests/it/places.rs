@@ -1,6 +1,7 @@
 //! What is behind a reference, and where results go.
 
 use std::fs;
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
@@ -310,4 +311,21 @@ fn what_is_no_file_is_not_replaced() {
     assert_eq!(sandbox.names(), names);
     assert!(fs::symlink_metadata(sandbox.path("link.tar")).unwrap().is_symlink());
     assert!(sandbox.stdout("morsel verify oci-archive:old.tar").starts_with(b"oci-archive:old.tar: proven"));
+}
+
+#[test]
+fn standard_input_is_read_from_where_it_stands() {
+    let sandbox = Sandbox::new();
+    sandbox.write("layer.tar", small_tar());
+    sandbox.stdout("morsel convert layer.tar layer.zst --descriptor layer.json");
+    let blob = sandbox.read("layer.zst");
+    sandbox.write("two", [b"header".as_slice(), &blob].concat());
+    for line in ["morsel verify - --descriptor layer.json", "morsel inspect -", "morsel convert - again.zst"]
+    {
+        let mut input = fs::File::open(sandbox.path("two")).unwrap();
+        input.seek(SeekFrom::Start(6)).unwrap();
+        let output = sandbox.command(line).stdin(input).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(sandbox.read("again.zst"), blob);
 }
