@@ -174,6 +174,43 @@ fn a_layer_that_is_right_is_proven() {
 }
 
 #[test]
+fn a_report_is_plain_json() {
+    let layer = Layer { blob: b"junk".to_vec(), ..Parts::new(sample()).assemble() };
+    let mut report = verify(layer.blob.as_slice(), &Expected::default(), &Limits::default()).unwrap();
+    report.checks.truncate(3);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "verdict": "damaged",
+      "dialect": null,
+      "blob_digest": "sha256:ef875a1705a5fdac206be996f4dc1f726ea6b68861eb741c37def7277f179e37",
+      "blob_len": 4,
+      "diff_id": "sha256:ef875a1705a5fdac206be996f4dc1f726ea6b68861eb741c37def7277f179e37",
+      "tar_len": 4,
+      "members": 0,
+      "files": 0,
+      "chunks": 0,
+      "checks": [
+        {
+          "name": "blob-digest",
+          "outcome": "not-applicable",
+          "detail": "no digest of the blob was given"
+        },
+        {
+          "name": "frames",
+          "outcome": "passed",
+          "detail": "0 frames"
+        },
+        {
+          "name": "tar",
+          "outcome": "failed",
+          "detail": "tar ends 508 bytes early"
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
 fn a_layer_alone_is_consistent() {
     let layer = Parts::new(sample()).assemble();
     let report = verify(layer.blob.as_slice(), &Expected::default(), &Limits::default()).unwrap();

@@ -13,5 +13,6 @@ mod inspect;
 mod memory;
 mod output;
 mod peers;
+mod real;
 mod sandbox;
 mod verify;
