@@ -285,6 +285,19 @@ fn an_index_that_is_sparse() {
       cause: `oci:image` lists linux/s390x as sha256:504025.., but does not have it; it also lists linux/amd64, linux/arm64
     --- exit 4
     ");
+    insta::assert_snapshot!(sandbox.run("morsel verify oci:image"), @"
+    $ morsel verify oci:image
+    oci:image: consistent, but unproven
+    linux/amd64 sha256:a6d55e..: consistent, but unproven
+      sha256:f983fc..     1.6 KiB  proven
+      sha256:33da20..       100 B  proven
+      sha256:8d09ef..        30 B  consistent, but unproven: not looked at: a foreign layer
+    linux/arm64 sha256:e7b65a..: proven
+      sha256:f983fc..     1.6 KiB  proven
+    linux/s390x sha256:504025..: not there, the index is sparse
+    unknown/unknown sha256:940c7d..: not an image
+    --- exit 8
+    ");
     insta::assert_snapshot!(sandbox.run("morsel inspect oci:all"), @"
     $ morsel inspect oci:all
     oci:all
