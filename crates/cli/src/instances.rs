@@ -74,7 +74,10 @@ impl Instances {
                     }
                 }
             }
-            Some(Document::Manifest(manifest)) if manifest.value().is_image() => {
+            // An attestation has the form of an image, and layers that are none.
+            Some(Document::Manifest(manifest))
+                if manifest.value().is_image() && descriptor.attests().is_none() =>
+            {
                 self.present.push(Instance::read(source, descriptor, manifest)?);
             }
             Some(Document::Manifest(_)) => self.other.push(descriptor.clone()),
@@ -105,4 +108,16 @@ impl Instance {
         let diff_ids = self.diff_ids.iter().copied().map(Some).chain(std::iter::repeat(None));
         self.manifest.value().layers.iter().zip(diff_ids)
     }
+}
+
+/// Says of what an index lists why there is nothing more to say about it.
+pub(crate) fn not_images(absent: &[Descriptor], other: &[Descriptor]) -> String {
+    let line = |descriptor: &Descriptor, why: &str| {
+        let platform =
+            descriptor.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
+        format!("{platform}{}: {why}\n", descriptor.digest)
+    };
+    let absent = absent.iter().map(|descriptor| line(descriptor, "not there, the index is sparse"));
+    let other = other.iter().map(|descriptor| line(descriptor, "not an image"));
+    absent.chain(other).collect()
 }

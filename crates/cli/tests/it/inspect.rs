@@ -340,15 +340,15 @@ fn layers_without_a_toc() {
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
 
     $ morsel inspect empty.zst
-    empty.zst: uncompressed, not chunked
-      blob      0 B
+    empty.zst: zstd, not chunked
+      blob      9 B
       why       neither annotations nor a footer tell of a TOC
       used by
-        podman, CRI-O, buildah, skopeo                         whole  it has no TOC
-        stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole  every client can
-        clients without zstd, Docker before 23                 whole  the layer is not zstd
-        decoders of a single frame, bootc's composefs backend  whole  it is not zstd
+        podman, CRI-O, buildah, skopeo                         whole       it has no TOC
+        stargz-snapshotter                                     whole       it has no TOC
+        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
+        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
 
     $ morsel inspect layer.tar --toc
     --- stderr

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use chunked::verify::{Check, Outcome, Report, Verdict};
 
 use super::image::{ImageReport, LayerReport};
+use crate::instances::not_images;
 use crate::ui::table::{Align, Table};
 use crate::ui::words::{Bytes, count};
 
@@ -29,14 +30,7 @@ pub(super) fn of_image(name: &str, report: &ImageReport) -> String {
         let _ = writeln!(text, "{} {}: {}", manifest.platform, manifest.digest, manifest.verdict);
         manifest.layers.iter().for_each(|layer| text += &of_image_layer(layer));
     }
-    for absent in &report.absent {
-        let platform = absent.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
-        let _ = writeln!(text, "{platform}{}: not here, the index is sparse", absent.digest);
-    }
-    for other in &report.other {
-        let _ = writeln!(text, "{}: not an image, not looked at", other.digest);
-    }
-    text
+    text + &not_images(&report.absent, &report.other)
 }
 
 fn of_image_layer(layer: &LayerReport) -> String {
