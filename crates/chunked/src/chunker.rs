@@ -147,6 +147,12 @@ pub fn cut(content: &[u8], cuts: &mut Vec<Cut>) {
     chunker.finish(cuts);
 }
 
+/// Tells whether content of `len` bytes falls into more chunks than ordinary data ever does, fewer than 256 bytes each:
+/// a file of periods made to split at every byte would cost a frame and a row for each.
+pub(crate) fn too_small(chunks: usize, len: u64) -> bool {
+    chunks > 1024 && len / (chunks as u64) < 256
+}
+
 /// Finds the first hole, and returns the data before it and the length of its zeros, which may go on after `bytes`.
 ///
 /// A hole has a zero at every 1024th place, so only these are looked at until one is zero.

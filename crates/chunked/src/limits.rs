@@ -14,7 +14,7 @@ pub struct Limits {
     /// Bytes of one record of a tar-split. Default 16 MiB: writers put one member's header, or at most 1 MiB of what follows
     /// the last member, into a record.
     pub tar_split_record_len: u64,
-    /// Entries of a TOC, files and chunks together: stops memory exhaustion by tiny rows. Default 16 million.
+    /// Entries of a TOC, files and chunks together: stops memory exhaustion by tiny rows. Default 4 million.
     pub entries: u64,
     /// Bytes of one name, link name, or extended attribute. Default 64 KiB, the kernel's bound on attribute values.
     pub string_len: u64,
@@ -31,7 +31,7 @@ impl Default for Limits {
             tar_split_blob_len: 150 << 20,
             tar_split_len: 4 << 30,
             tar_split_record_len: 16 << 20,
-            entries: 16_000_000,
+            entries: 4_000_000,
             string_len: 64 << 10,
             tar_extension_len: 1 << 20,
         }

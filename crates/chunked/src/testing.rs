@@ -63,7 +63,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     let kind = prop_oneof![(Just(EntryKind::Regular), file), (kinds, Just(None))];
     let numbers = any::<(i64, i64, i64, i64, i64)>();
     let times = (option::of(timestamp()), option::of(timestamp()), option::of(timestamp()));
-    let xattrs = btree_map(text(), vec(any::<u8>(), 0..20), 0..3);
+    let xattrs = btree_map(text().prop_map(|name| format!("user.{name}")), vec(any::<u8>(), 0..20), 0..3);
     (kind, text(), text(), numbers, times, xattrs, option::of(digest())).prop_map(
         |((kind, chunks), name, link_name, (mode, uid, gid, dev_major, dev_minor), times, xattrs, digest)| {
             let content = chunks.map(|chunks| content(chunks, digest));

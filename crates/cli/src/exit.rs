@@ -13,7 +13,7 @@ use crate::descriptor_file::NotADescriptor;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
 
-/// The exit codes. `args` and `docs/exit-codes.md` tell people.
+/// The exit codes. `args` and `docs/verify.md` tell people.
 pub(crate) mod code {
     pub(crate) const LOCAL: u8 = 1;
     pub(crate) const USAGE: u8 = 2;

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod descriptor_file;
 mod exit;
+mod instances;
 mod interrupt;
 mod layer_file;
 mod machine;

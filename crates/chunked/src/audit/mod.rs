@@ -17,7 +17,7 @@ pub use rows::Auditor;
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::tar::{Event, Member, Walk};
+use crate::tar::{BLOCK_LEN, Event, Member, Walk};
 use crate::tar_split::{Invalid, Problem, Reader, Record, shorten};
 
 /// Compares the rows of a TOC with the headers in a tar-split stream, and each header with the record that follows it.
@@ -45,6 +45,10 @@ where
         match reader.read()? {
             None => break,
             Some(Record::Segment(mut bytes)) => {
+                let is_zeros = bytes.len() % BLOCK_LEN == 0 && bytes.iter().all(|byte| *byte == 0);
+                if walk.has_ended() && !is_zeros {
+                    return Err(invalid(Problem::AfterEnd));
+                }
                 while let Some(event) = walk.step(&mut bytes).map_err(Problem::Tar).map_err(invalid)? {
                     if let Some(member) = &awaited {
                         return Err(invalid(Problem::NoFile { path: shorten(&member.name) }));
@@ -53,6 +57,9 @@ where
                         let _row = auditor.member(&member);
                         awaited = Some(member);
                     }
+                }
+                if walk.is_inside_header() {
+                    return Err(invalid(Problem::SplitHeader));
                 }
             }
             Some(Record::File { name, len, .. }) => {

@@ -32,13 +32,14 @@ pub(super) fn run(
     output: impl Write,
     options: &Options,
 ) -> Result<Option<Assembled>, Error> {
-    let metadata = Metadata::new().map_err(|source| Error::Compress { source })?;
+    let metadata = Metadata::new(&options.limits).map_err(|source| Error::Compress { source })?;
     let mut assembler = Assembler {
         blob: Blob { output, hasher: Hasher::new(), len: 0 },
         listing: Listing::Toc(Box::new(metadata)),
         options,
         frame_start: 0,
         tar_len: 0,
+        scratch: Vec::new(),
         open: None,
         counts: Counts::default(),
     };
@@ -98,6 +99,7 @@ struct Assembler<'o, W> {
     /// Where the next frame starts in the blob.
     frame_start: u64,
     tar_len: u64,
+    scratch: Vec<u8>,
     /// The member whose chunks are coming.
     open: Option<(Box<Entry>, Vec<Chunk>)>,
     counts: Counts,
@@ -112,9 +114,10 @@ impl<W: Write> Assembler<'_, W> {
         for step in batch.steps {
             match step {
                 Encoded::Segment(bytes) => {
-                    for slice in bytes.slices() {
-                        self.list(|toc| toc.segment(slice))?;
-                    }
+                    // One record for each, as readers parse every segment by itself.
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    self.list(|metadata| metadata.segment(bytes.whole(&mut scratch)))?;
+                    self.scratch = scratch;
                 }
                 Encoded::Member(entry) => self.member(&entry, 0)?,
                 Encoded::Frame(framed, end) => self.frame(base, framed, end),
@@ -125,7 +128,11 @@ impl<W: Write> Assembler<'_, W> {
                 }
                 Encoded::Open(entry) => self.open = Some((entry, Vec::new())),
                 Encoded::Close(sums) => self.close(sums)?,
-                Encoded::Plain(why) => self.listing = Listing::Plain(why),
+                Encoded::PlainFrame(framed, end, why) => {
+                    self.frame(base, framed, end);
+                    self.give_up(why);
+                }
+                Encoded::Plain(why) => self.give_up(why),
                 Encoded::End => ended = true,
             }
         }
@@ -133,9 +140,20 @@ impl<W: Write> Assembler<'_, W> {
     }
 
     fn list(&mut self, add: impl FnOnce(&mut Metadata) -> io::Result<()>) -> Result<(), Error> {
-        match &mut self.listing {
-            Listing::Toc(metadata) => add(metadata).map_err(|source| Error::Compress { source }),
-            Listing::Plain(_) => Ok(()),
+        let Listing::Toc(metadata) = &mut self.listing else { return Ok(()) };
+        match add(metadata) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                self.give_up(PlainReason::MetadataTooLarge);
+                Ok(())
+            }
+            result => result.map_err(|source| Error::Compress { source }),
+        }
+    }
+
+    /// Goes on without a TOC. The first reason is kept.
+    fn give_up(&mut self, why: PlainReason) {
+        if let Listing::Toc(_) = self.listing {
+            self.listing = Listing::Plain(why);
         }
     }
 
@@ -149,11 +167,6 @@ impl<W: Write> Assembler<'_, W> {
         self.counts.chunks = self.counts.chunks.saturating_add(1);
         self.counts.holes = self.counts.holes.saturating_add(u64::from(kind == ChunkKind::Zeros));
         let Some((_, chunks)) = &mut self.open else { return };
-        let limit = self.options.limits.entries;
-        if self.counts.chunks.saturating_add(self.counts.entries) > limit {
-            self.listing = Listing::Plain(PlainReason::TooManyRows { limit });
-            chunks.clear();
-        }
         let file_start = chunks.last().map_or(0, |last| last.file.end());
         let ranges = FileRange::with_len(file_start, framed.len).zip(BlobRange::new(start, self.frame_start));
         if let (Some((file, blob)), Listing::Toc(_)) = (ranges, &self.listing) {
@@ -172,6 +185,10 @@ impl<W: Write> Assembler<'_, W> {
 
     fn member(&mut self, entry: &Entry, crc64: u64) -> Result<(), Error> {
         self.counts.entries = self.counts.entries.saturating_add(1);
+        let limit = self.options.limits.entries;
+        if self.counts.chunks.saturating_add(self.counts.entries) > limit {
+            self.give_up(PlainReason::TooManyRows { limit });
+        }
         self.list(|metadata| metadata.member(entry, crc64))
     }
 

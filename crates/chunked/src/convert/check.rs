@@ -23,7 +23,6 @@ pub(super) fn metadata(
     payload_len: u64,
     limits: &Limits,
 ) -> Result<(), Error> {
-    let limits = &Limits { toc_len: u64::MAX, tar_split_len: u64::MAX, ..*limits };
     let (send, entries) = bounded(QUEUE_LEN);
     let result = thread::scope(|scope| {
         let rows = scope.spawn(move || {

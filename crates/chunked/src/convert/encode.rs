@@ -3,11 +3,12 @@
 use crossbeam_channel::{Receiver, Sender};
 
 use super::SelfCheck;
+use super::report::PlainReason;
 use super::slab::Stretch;
 use super::steps::{Batch, Encoded, EncodedBatch, FileSums, FrameEnd, Framed, Step};
 use crate::chunker::{self, Cut};
 use crate::digest::ContentDigest;
-use crate::entry::ChunkKind;
+use crate::entry::{ChunkKind, Entry};
 use crate::error::Error;
 use crate::frame::{Decoder, Encoder, Level};
 use crate::tar_split::Crc64;
@@ -57,10 +58,7 @@ impl Worker {
             Step::Close(sums) => Encoded::Close(sums),
             Step::Plain(why) => Encoded::Plain(why),
             Step::End => Encoded::End,
-            Step::File(entry, content) => {
-                let (chunks, sums) = self.file(&content, frames)?;
-                Encoded::File(entry, chunks, sums)
-            }
+            Step::File(entry, content) => self.file(entry, &content, frames)?,
             Step::Frame(bytes) => {
                 let framed = Framed { len: bytes.len() as u64, chunk: None };
                 Encoded::Frame(framed, self.frame(&bytes, frames)?)
@@ -85,15 +83,16 @@ impl Worker {
     }
 
     /// Cuts and encodes a whole file.
-    fn file(
-        &mut self,
-        content: &Stretch,
-        frames: &mut Vec<u8>,
-    ) -> Result<(Vec<(Framed, FrameEnd)>, FileSums), Error> {
+    fn file(&mut self, entry: Box<Entry>, content: &Stretch, frames: &mut Vec<u8>) -> Result<Encoded, Error> {
         let content = content.whole(&mut self.scratch);
-        let sums = FileSums { digest: ContentDigest::of(content), crc64: Crc64::of(content) };
         self.cuts.clear();
         chunker::cut(content, &mut self.cuts);
+        if chunker::too_small(self.cuts.len(), content.len() as u64) {
+            let framed = Framed { len: content.len() as u64, chunk: None };
+            let end = self.frames.add(content, frames)?;
+            return Ok(Encoded::PlainFrame(framed, end, PlainReason::TinyChunks { name: entry.name }));
+        }
+        let sums = FileSums { digest: ContentDigest::of(content), crc64: Crc64::of(content) };
         let single = self.cuts.len() == 1;
         let mut chunks = Vec::with_capacity(self.cuts.len());
         let mut rest = content;
@@ -105,7 +104,7 @@ impl Worker {
             let framed = Framed { len: bytes.len() as u64, chunk: Some((*kind, digest)) };
             chunks.push((framed, self.frames.add(bytes, frames)?));
         }
-        Ok((chunks, sums))
+        Ok(Encoded::File(entry, chunks, sums))
     }
 }
 

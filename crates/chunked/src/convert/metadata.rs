@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::digest::{TarSplitDigest, TocDigest};
 use crate::entry::Entry;
 use crate::frame::{Encoder, Level};
+use crate::limits::Limits;
 use crate::{tar_split, toc};
 
 /// Digests and base64 leave little to find: for 38 000 entries level 1 gives 6.15 MB of TOC and tar-split in 0.08 s, level
@@ -28,11 +29,11 @@ pub(super) struct Compressed {
 }
 
 impl Metadata {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            toc: toc::Writer::new(Document::new())?,
-            tar_split: tar_split::Writer::new(Document::new()),
-        })
+    /// Starts both. Beyond `limits` writing fails with `FileTooLarge`.
+    pub(super) fn new(limits: &Limits) -> io::Result<Self> {
+        let toc = Document::new(limits.toc_blob_len, limits.toc_len);
+        let tar_split = Document::new(limits.tar_split_blob_len, limits.tar_split_len);
+        Ok(Self { toc: toc::Writer::new(toc)?, tar_split: tar_split::Writer::new(tar_split) })
     }
 
     pub(super) fn segment(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -60,12 +61,14 @@ struct Document {
     waiting: Vec<u8>,
     blob: Vec<u8>,
     len: u64,
+    blob_limit: u64,
+    limit: u64,
 }
 
 impl Document {
-    fn new() -> Self {
+    fn new(blob_limit: u64, limit: u64) -> Self {
         let encoder = Encoder::new(Level::new(LEVEL).unwrap_or_default());
-        Self { encoder, waiting: Vec::with_capacity(PIECE_LEN), blob: Vec::new(), len: 0 }
+        Self { encoder, waiting: Vec::with_capacity(PIECE_LEN), blob: Vec::new(), len: 0, blob_limit, limit }
     }
 
     fn finish(mut self) -> io::Result<Compressed> {
@@ -80,6 +83,9 @@ impl Write for Document {
         let taken = bytes.get(..free).unwrap_or(bytes);
         self.waiting.extend_from_slice(taken);
         self.len = self.len.saturating_add(taken.len() as u64);
+        if self.len > self.limit || self.blob.len() as u64 > self.blob_limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         if self.waiting.len() == PIECE_LEN {
             self.encoder.piece(&self.waiting, false, &mut self.blob)?;
             self.waiting.clear();

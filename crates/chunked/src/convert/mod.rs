@@ -22,6 +22,7 @@ mod report;
 mod scan;
 mod slab;
 mod steps;
+mod tree;
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -31,16 +32,18 @@ use crossbeam_channel::bounded;
 
 pub use crate::frame::Level;
 pub use report::{Converted, Counts, Outcome, PlainReason, SelfCheck, Source};
+pub use tree::Misplaced;
 
 use crate::error::Error;
 use crate::limits::Limits;
 use assemble::Assembled;
 use slab::{Pool, SLAB_LEN};
 
-/// Fewest slabs that every stage can make progress with: the longest frame, header and batch held at once, and two more.
+/// Fewest slabs that every stage can make progress with. The scanner holds at most, in slabs: a batch (2, of less than one
+/// batch and one file), an open frame (6, of 4 MiB and a file's worth), what it looks ahead (3), and plain frames (5).
 const FEWEST_SLABS: usize = 24;
 
-/// How to convert. None of these but `level` changes the blob.
+/// How to convert. None of these but `level` and, for extraordinary layers, `limits` changes the blob.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How hard to compress the frames.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::tree::Misplaced;
 use crate::annotations;
 use crate::digest::{BlobDigest, DiffId, TarSplitDigest, TocDigest};
 use crate::input::Compression;
 use crate::location::Location;
 use crate::tar::{Invalid, Unfaithful};
+use crate::tar_split::shorten;
 
 /// Whether the blob is decoded and compared while it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ pub enum PlainReason {
         offset: u64,
     },
     /// The tar ends inside a payload.
-    #[error("the tar is truncated inside `{name}`")]
+    #[error("the tar is truncated inside `{}`", shorten(name.as_bytes()))]
     TruncatedFile {
         /// The file.
         name: String,
@@ -50,12 +52,29 @@ pub enum PlainReason {
     /// A TOC cannot say what a member says.
     #[error(transparent)]
     Unfaithful(#[from] Unfaithful),
-    /// A path comes twice, which tar-split cannot rebuild.
-    #[error("`{name}` is in the tar twice")]
-    Duplicate {
-        /// The name the second time.
+    /// The order of the members matters, which a puller with a TOC does not keep.
+    #[error("`{}` {source}", shorten(name.as_bytes()))]
+    Misplaced {
+        /// The name of the member.
+        name: String,
+        /// What is wrong with its place.
+        source: Misplaced,
+    },
+    /// Something other than zero blocks follows the end of the tar, where readers of a tar-split expect nothing else.
+    #[error("the tar goes on after its end, at byte {offset}")]
+    TrailingBytes {
+        /// Offset in the tar.
+        offset: u64,
+    },
+    /// A file is cut into chunks of a few bytes each.
+    #[error("`{}` would be cut into tiny chunks", shorten(name.as_bytes()))]
+    TinyChunks {
+        /// The file.
         name: String,
     },
+    /// TOC or tar-split would be larger than readers take.
+    #[error("the TOC or the tar-split would be larger than readers take")]
+    MetadataTooLarge,
     /// The TOC would have more rows than readers take.
     #[error("the TOC would have more than {limit} rows")]
     TooManyRows {

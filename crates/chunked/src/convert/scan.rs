@@ -9,15 +9,16 @@ use super::giant::{GIANT_LEN, Giant};
 use super::report::PlainReason;
 use super::slab::{Slab, Stretch};
 use super::steps::{Batch, EncodedBatch, FileSums, Framed, Step};
+use super::tree::Tree;
 use super::{Options, SelfCheck};
-use crate::chunker::{Chunker, Cut};
+use crate::chunker::{self, Chunker, Cut};
 use crate::digest::Hasher;
 use crate::entry::{ChunkKind, Entry};
 use crate::error::Error;
 use crate::frame::Level;
 use crate::limits::Limits;
 use crate::tar::{self, BLOCK_LEN, Member};
-use crate::tar_split::{Crc64, Paths};
+use crate::tar_split::Crc64;
 
 /// Tar bytes that make a batch worth sending: enough to keep the queues' cost small, few enough for a core's cache.
 const BATCH_LEN: usize = 1 << 20;
@@ -28,6 +29,9 @@ const FILE_LEN: usize = 1 << 20;
 /// Frames of a layer that gets no TOC: long enough to compress well, short enough for several cores to share.
 const PLAIN_FRAME_LEN: usize = 4 << 20;
 
+/// Chunks of one file, which are held until it ends: enough for 64 GiB of anything but hostile data.
+const MOST_CHUNKS: usize = 1 << 20;
+
 /// Tar-split segments after the end of the tar are no longer than this, as the reference's are.
 const TRAILING_SEGMENT_LEN: usize = 1 << 20;
 
@@ -37,10 +41,20 @@ pub(super) enum Intake {
     End,
 }
 
-/// Why the scanner stops early: another stage has ended, which reports the reason itself, or it failed.
+/// Why the scanner does not go on.
 enum Stop {
+    /// There can be no TOC.
+    Plain(PlainReason),
+    /// Another stage has ended, and reports why.
     OtherStage,
+    /// The scanner itself has failed.
     Failed(Error),
+}
+
+impl From<PlainReason> for Stop {
+    fn from(why: PlainReason) -> Self {
+        Self::Plain(why)
+    }
 }
 
 impl From<Error> for Stop {
@@ -63,15 +77,14 @@ pub(super) fn run(
         tar: Cursor { slabs, buffered: Stretch::default(), offset: 0, ended: false },
         batches,
         headers: Open::default(),
-        paths: Paths::new(),
+        tree: Tree::default(),
         members: 0,
-        level: options.level,
-        self_check: options.self_check,
+        style: Style { level: options.level, self_check: options.self_check },
         limits: options.limits,
     };
     match scanner.scan() {
-        Ok(()) | Err(Stop::OtherStage) => Ok(()),
         Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Plain(_) | Stop::OtherStage) | Ok(()) => Ok(()),
     }
 }
 
@@ -111,10 +124,42 @@ struct Batches {
 }
 
 impl Batches {
+    /// Adds a step that used up `weight` bytes of tar. Weighing anything else could keep slabs from coming home.
     fn push(&mut self, step: Step, weight: usize) -> Flow<()> {
         self.batch.steps.push(step);
         self.weight = self.weight.saturating_add(weight);
         if self.weight < BATCH_LEN { Ok(()) } else { self.flush() }
+    }
+
+    /// Compresses what is settled of a frame that has become too long to hold.
+    fn grow(&mut self, open: &mut Open, settled: usize, style: &Style) -> Flow<()> {
+        if open.giant.is_none() && settled <= GIANT_LEN {
+            return Ok(());
+        }
+        let giant = open.giant.get_or_insert_with(|| Box::new(Giant::new(style.level, style.self_check)));
+        let before = open.bytes.len();
+        let encoded = giant.grow(&mut open.bytes, settled)?;
+        self.push(Step::Encoded(encoded), before.saturating_sub(open.bytes.len()))
+    }
+
+    /// Ends a frame, which is a chunk if it has a kind.
+    fn end(&mut self, open: Open, kind: Option<ChunkKind>, style: &Style) -> Flow<()> {
+        let Open { bytes, giant } = open;
+        let weight = bytes.len();
+        let giant = match giant {
+            None if weight <= GIANT_LEN => {
+                let step = match kind {
+                    Some(kind) => Step::Chunk(bytes, kind),
+                    None => Step::Frame(bytes),
+                };
+                return self.push(step, weight);
+            }
+            None => Giant::new(style.level, style.self_check),
+            Some(giant) => *giant,
+        };
+        let (encoded, len, digest) = giant.finish(bytes)?;
+        self.push(Step::Encoded(encoded), weight)?;
+        self.push(Step::EncodedFrame(Framed { len, chunk: kind.map(|kind| (kind, digest)) }), 0)
     }
 
     fn flush(&mut self) -> Flow<()> {
@@ -137,7 +182,6 @@ struct Open {
 enum Head {
     Member { header_len: usize, member: Box<Member> },
     End,
-    Plain(PlainReason),
 }
 
 struct Scanner {
@@ -145,44 +189,43 @@ struct Scanner {
     batches: Batches,
     /// Headers and padding since the last payload.
     headers: Open,
-    paths: Paths,
+    tree: Tree,
     members: u64,
+    style: Style,
+    limits: Limits,
+}
+
+/// How the scanner compresses what is too long to hand on.
+#[derive(Clone, Copy)]
+struct Style {
     level: Level,
     self_check: SelfCheck,
-    limits: Limits,
 }
 
 impl Scanner {
     fn scan(&mut self) -> Flow<()> {
-        match self.members()? {
-            Ok(padding) => self.trailer(padding)?,
-            Err(why) => self.plain(why)?,
+        match self.members() {
+            Err(Stop::Plain(why)) => self.plain(why)?,
+            done => done?,
         }
         self.batches.push(Step::End, 0)?;
         self.batches.flush()
     }
 
-    /// Scans members up to the end of the tar, and returns the padding left before it; or why there can be no TOC.
-    fn members(&mut self) -> Flow<Result<usize, PlainReason>> {
+    /// Scans the whole tar, as long as it can have a TOC.
+    fn members(&mut self) -> Flow<()> {
         let mut padding = 0;
-        loop {
-            let (header_len, member) = match self.head(padding)? {
-                Head::Member { header_len, member } => (header_len, member),
-                Head::End if self.members == 0 => return Ok(Err(PlainReason::NoEntries)),
-                Head::End => return Ok(Ok(padding)),
-                Head::Plain(why) => return Ok(Err(why)),
-            };
-            let entry = match self.entry(&member) {
-                Ok(entry) => Box::new(entry),
-                Err(why) => return Ok(Err(why)),
-            };
+        while let Head::Member { header_len, member } = self.head(padding)? {
+            let entry = Box::new(self.entry(&member)?);
             let headers = self.tar.take(padding.saturating_add(header_len));
             self.segment(headers)?;
-            if let Err(why) = self.payload(entry, member.payload_len())? {
-                return Ok(Err(why));
-            }
+            self.payload(entry, member.payload_len())?;
             padding = member.padding_len();
         }
+        if self.members == 0 {
+            return Err(PlainReason::NoEntries.into());
+        }
+        self.trailer(padding)
     }
 
     /// Looks at what follows `padding` bytes of padding.
@@ -194,10 +237,10 @@ impl Scanner {
             let bytes = self.tar.buffered.front(wanted, &mut scratch);
             let bytes = bytes.get(..found).unwrap_or(bytes);
             if found < wanted {
-                return Ok(match bytes.get(padding..) {
-                    Some(rest) if rest.is_empty() || rest == [0; BLOCK_LEN] => Head::End,
-                    _ => Head::Plain(PlainReason::Truncated { offset: self.tar.offset }),
-                });
+                return match bytes.get(padding..) {
+                    Some(rest) if rest.is_empty() || rest == [0; BLOCK_LEN] => Ok(Head::End),
+                    _ => Err(PlainReason::Truncated { offset: self.tar.offset }.into()),
+                };
             }
             match tar::parse(bytes.get(padding..).unwrap_or_default(), &self.limits) {
                 Ok(tar::Step::NeedMore(more)) => wanted = padding.saturating_add(more),
@@ -207,7 +250,7 @@ impl Scanner {
                 Ok(tar::Step::End) => return Ok(Head::End),
                 Err(source) => {
                     let offset = self.tar.offset.saturating_add(padding as u64);
-                    return Ok(Head::Plain(PlainReason::Damaged { offset, source }));
+                    return Err(PlainReason::Damaged { offset, source }.into());
                 }
             }
         }
@@ -216,10 +259,9 @@ impl Scanner {
     fn entry(&mut self, member: &Member) -> Result<Entry, PlainReason> {
         let entry = member.to_entry()?;
         self.members = self.members.saturating_add(1);
-        if self.paths.insert(&member.name) {
-            Ok(entry)
-        } else {
-            Err(PlainReason::Duplicate { name: entry.name })
+        match self.tree.add(&entry) {
+            Ok(()) => Ok(entry),
+            Err(source) => Err(PlainReason::Misplaced { name: entry.name, source }),
         }
     }
 
@@ -228,64 +270,42 @@ impl Scanner {
         self.headers.bytes.append(&bytes);
         let weight = bytes.len();
         self.batches.push(Step::Segment(bytes), weight)?;
-        if self.headers.giant.is_some() || self.headers.bytes.len() > GIANT_LEN {
-            let settled = self.headers.bytes.len();
-            self.grow_headers(settled)?;
-        }
-        Ok(())
-    }
-
-    fn grow_headers(&mut self, settled: usize) -> Flow<()> {
-        let Self { headers: Open { bytes, giant }, batches, level, self_check, .. } = self;
-        let giant = giant.get_or_insert_with(|| Box::new(Giant::new(*level, *self_check)));
-        let encoded = giant.grow(bytes, settled)?;
-        let weight = encoded.len();
-        batches.push(Step::Encoded(encoded), weight)
+        let settled = self.headers.bytes.len();
+        self.batches.grow(&mut self.headers, settled, &self.style)
     }
 
     /// Ends the frame of headers, if there is one.
     fn end_headers(&mut self) -> Flow<()> {
-        let Open { bytes, giant } = std::mem::take(&mut self.headers);
-        match giant {
-            Some(giant) => self.end_giant(*giant, bytes, None),
-            None if bytes.is_empty() => Ok(()),
-            None => self.batches.push(Step::Frame(bytes), 0),
+        let headers = std::mem::take(&mut self.headers);
+        if headers.bytes.is_empty() && headers.giant.is_none() {
+            return Ok(());
         }
+        self.batches.end(headers, None, &self.style)
     }
 
-    fn end_giant(&mut self, giant: Giant, rest: Stretch, kind: Option<ChunkKind>) -> Flow<()> {
-        let (encoded, len, digest) = giant.finish(rest)?;
-        let weight = encoded.len();
-        self.batches.push(Step::Encoded(encoded), weight)?;
-        self.batches.push(Step::EncodedFrame(Framed { len, chunk: kind.map(|kind| (kind, digest)) }), 0)
-    }
-
-    fn payload(&mut self, entry: Box<Entry>, len: u64) -> Flow<Result<(), PlainReason>> {
+    fn payload(&mut self, entry: Box<Entry>, len: u64) -> Flow<()> {
         if len == 0 {
-            self.batches.push(Step::Member(entry), 0)?;
-            return Ok(Ok(()));
+            return self.batches.push(Step::Member(entry), 0);
         }
-        let truncated = PlainReason::TruncatedFile { name: entry.name.clone() };
-        let short = usize::try_from(len).ok().filter(|len| *len <= FILE_LEN);
-        match short {
-            Some(len) if self.tar.fill(len)? < len => return Ok(Err(truncated)),
+        match usize::try_from(len).ok().filter(|len| *len <= FILE_LEN) {
+            Some(len) if self.tar.fill(len)? < len => {
+                Err(PlainReason::TruncatedFile { name: entry.name }.into())
+            }
             Some(len) => {
                 self.end_headers()?;
                 let content = self.tar.take(len);
-                self.batches.push(Step::File(entry, content), len)?;
+                self.batches.push(Step::File(entry, content), len)
             }
             None => {
                 self.end_headers()?;
-                if !self.long_file(entry, len)? {
-                    return Ok(Err(truncated));
-                }
+                self.long_file(entry, len)
             }
         }
-        Ok(Ok(()))
     }
 
-    /// Cuts a payload as it comes, and tells whether all of it came.
-    fn long_file(&mut self, entry: Box<Entry>, len: u64) -> Flow<bool> {
+    /// Cuts a payload as it comes.
+    fn long_file(&mut self, entry: Box<Entry>, len: u64) -> Flow<()> {
+        let name = entry.name.clone();
         self.batches.push(Step::Open(entry), 0)?;
         let mut chunks = Chunks::default();
         let (mut digest, mut crc64, mut left) = (Hasher::new(), Crc64::new(), len);
@@ -298,56 +318,54 @@ impl Scanner {
                 chunks.chunker.scan(slice, &mut chunks.cuts);
             }
             chunks.open.bytes.append(&bytes);
+            if chunks.are_too_small() {
+                self.batches.end(chunks.open, None, &self.style)?;
+                return Err(PlainReason::TinyChunks { name }.into());
+            }
             self.cut_chunks(&mut chunks)?;
         }
         std::mem::take(&mut chunks.chunker).finish(&mut chunks.cuts);
         self.cut_chunks(&mut chunks)?;
         let sums = FileSums { digest: digest.finish_content(), crc64: crc64.finish() };
         self.batches.push(Step::Close(sums), 0)?;
-        Ok(left == 0)
+        if left == 0 { Ok(()) } else { Err(PlainReason::TruncatedFile { name }.into()) }
     }
 
     fn cut_chunks(&mut self, chunks: &mut Chunks) -> Flow<()> {
         for Cut { end, kind } in std::mem::take(&mut chunks.cuts) {
-            let len = usize::try_from(end.saturating_sub(chunks.start)).unwrap_or(usize::MAX);
-            let Open { bytes, giant } = &mut chunks.open;
-            let left = giant.as_ref().map_or(0, |giant| giant.len());
-            let rest = bytes.take(usize::try_from((len as u64).saturating_sub(left)).unwrap_or(usize::MAX));
+            let Open { bytes, giant } = std::mem::take(&mut chunks.open);
+            let compressed = giant.as_ref().map_or(0, |giant| giant.len());
+            let left = end.saturating_sub(chunks.start).saturating_sub(compressed);
+            let mut rest = bytes;
+            let bytes = rest.take(usize::try_from(left).unwrap_or(usize::MAX));
+            self.batches.end(Open { bytes, giant }, Some(kind), &self.style)?;
+            chunks.open.bytes = rest;
             chunks.start = end;
-            match giant.take() {
-                Some(giant) => self.end_giant(*giant, rest, Some(kind))?,
-                None if rest.len() > GIANT_LEN => {
-                    self.end_giant(Giant::new(self.level, self.self_check), rest, Some(kind))?;
-                }
-                None => self.batches.push(Step::Chunk(rest, kind), len)?,
-            }
+            chunks.made = chunks.made.saturating_add(1);
         }
-        self.grow_chunk(chunks)
+        let settled = chunks.open.bytes.len().saturating_sub(chunks.chunker.undecided());
+        self.batches.grow(&mut chunks.open, settled, &self.style)
     }
 
-    /// Compresses what is settled of a chunk that has become giant.
-    fn grow_chunk(&mut self, chunks: &mut Chunks) -> Flow<()> {
-        let Open { bytes, giant } = &mut chunks.open;
-        let unsettled = chunks.chunker.undecided();
-        let settled = bytes.len().saturating_sub(unsettled);
-        if giant.is_none() && settled <= GIANT_LEN {
-            return Ok(());
-        }
-        let giant = giant.get_or_insert_with(|| Box::new(Giant::new(self.level, self.self_check)));
-        let encoded = giant.grow(bytes, settled)?;
-        let weight = encoded.len();
-        self.batches.push(Step::Encoded(encoded), weight)
-    }
-
-    /// Takes what follows the last member: padding, the two zero blocks, and whatever the tar has after them.
+    /// Takes what follows the last member: padding, the two zero blocks, and any more zero blocks.
     fn trailer(&mut self, padding: usize) -> Flow<()> {
         let mut len = padding.saturating_add(2 * BLOCK_LEN);
-        while self.tar.fill(len)? > 0 {
-            let bytes = self.tar.take(len);
+        loop {
+            let found = self.tar.fill(len)?;
+            // Readers of a tar-split expect a header in every segment that has more than zeros.
+            let mut scratch = Vec::new();
+            let bytes = self.tar.buffered.front(found, &mut scratch).get(..found).unwrap_or_default();
+            if len == TRAILING_SEGMENT_LEN && (found % BLOCK_LEN != 0 || bytes.iter().any(|byte| *byte != 0))
+            {
+                return Err(PlainReason::TrailingBytes { offset: self.tar.offset }.into());
+            }
+            if found == 0 {
+                return self.end_headers();
+            }
+            let bytes = self.tar.take(found);
             self.segment(bytes)?;
             len = TRAILING_SEGMENT_LEN;
         }
-        self.end_headers()
     }
 
     /// Takes the rest of a tar that gets no TOC.
@@ -356,8 +374,7 @@ impl Scanner {
         self.batches.push(Step::Plain(why), 0)?;
         while self.tar.fill(PLAIN_FRAME_LEN)? > 0 {
             let bytes = self.tar.take(PLAIN_FRAME_LEN);
-            let weight = bytes.len();
-            self.batches.push(Step::Frame(bytes), weight)?;
+            self.batches.end(Open { bytes, giant: None }, None, &self.style)?;
         }
         Ok(())
     }
@@ -370,6 +387,16 @@ struct Chunks {
     cuts: Vec<Cut>,
     /// Where the current chunk starts in the file.
     start: u64,
+    made: usize,
     /// The bytes since then.
     open: Open,
+}
+
+impl Chunks {
+    /// Tells whether the file is cut into more chunks than is of use to anyone.
+    fn are_too_small(&self) -> bool {
+        let chunks = self.made.saturating_add(self.cuts.len());
+        let len = self.start.saturating_add(self.open.bytes.len() as u64);
+        chunks > MOST_CHUNKS || chunker::too_small(chunks, len)
+    }
 }

@@ -39,6 +39,8 @@ pub(super) enum Encoded {
     Member(Box<Entry>),
     Frame(Framed, FrameEnd),
     File(Box<Entry>, Vec<(Framed, FrameEnd)>, FileSums),
+    /// A frame that is no chunk, because from here on the layer gets no TOC.
+    PlainFrame(Framed, FrameEnd, PlainReason),
     Open(Box<Entry>),
     Close(FileSums),
     Plain(PlainReason),

@@ -108,7 +108,7 @@ impl Format {
 
 /// Compares the checksum with the bytes summed as unsigned or, as some old writers did, as signed numbers.
 fn check_sum(block: &[u8; BLOCK_LEN]) -> Result<(), Invalid> {
-    let found = number(&block[CHECKSUM], "chksum")?;
+    let found = octal(&block[CHECKSUM]).ok_or(Invalid::Number("chksum"))?;
     // The field itself counts as spaces. Whole blocks are summed first: that takes vector instructions.
     let [all, field] = [block.as_slice(), &block[CHECKSUM]].map(sums);
     let spaces = i64::from(b' ') * CHECKSUM.len() as i64;

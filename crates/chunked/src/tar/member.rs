@@ -9,6 +9,12 @@ use crate::entry::{Entry, EntryKind, Timestamp};
 /// Longest path the kernel takes, without its NUL (`PATH_MAX` - 1): a longer name can never be unpacked.
 const LONGEST_PATH: usize = 4095;
 
+/// Longest name of an extended attribute (`XATTR_NAME_MAX`).
+const LONGEST_ATTRIBUTE_NAME: usize = 255;
+
+/// Largest value of an extended attribute (`XATTR_SIZE_MAX`).
+const LARGEST_ATTRIBUTE: usize = 65536;
+
 /// Years a TOC can express, as seconds: 0000-01-01 up to but not including 10000-01-01, as RFC 3339 has four digits.
 const EXPRESSIBLE_SECONDS: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 
@@ -83,6 +89,9 @@ pub enum Unfaithful {
         /// Its length.
         len: usize,
     },
+    /// An extended attribute has no name, or is larger than the kernel takes.
+    #[error("{} has an extended attribute without a name or larger than the kernel takes", show(.0))]
+    Attribute(Vec<u8>),
     /// A type that has no payload claims a size.
     #[error("{} has no payload but the size {size}", show(name))]
     SizeWithoutPayload {
@@ -105,6 +114,9 @@ impl Member {
             0 => b'0',
             other => other,
         };
+        if header.size < 0 {
+            return Err(Invalid::Number("size"));
+        }
         let size = pax.size.unwrap_or(header.size);
         let whole = |seconds| Timestamp { seconds, nanoseconds: 0 };
         Ok(Self {
@@ -204,6 +216,12 @@ impl Member {
     }
 
     fn utf8_xattrs(&self) -> Result<BTreeMap<String, Vec<u8>>, Unfaithful> {
+        let impossible = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            key.is_empty() || key.len() > LONGEST_ATTRIBUTE_NAME || value.len() > LARGEST_ATTRIBUTE
+        };
+        if self.xattrs.iter().any(impossible) {
+            return Err(Unfaithful::Attribute(self.name.clone()));
+        }
         let pairs = self.xattrs.iter();
         pairs.map(|(key, value)| Ok((self.utf8(key, "extended attribute name")?, value.clone()))).collect()
     }

@@ -52,6 +52,9 @@ pub enum Invalid {
         /// Bytes that should have followed, as far as is known.
         missing: u64,
     },
+    /// Extension headers are followed by the end of the tar.
+    #[error("tar extension header is followed by no member")]
+    NoMember,
     /// One block of zeros is followed by something else: neither an end nor a header.
     #[error("tar has a single zero block that is not at its end")]
     LoneZeroBlock,
@@ -89,7 +92,7 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
             return Ok(Step::NeedMore(at.saturating_add(BLOCK_LEN)));
         };
         if block == &[0; BLOCK_LEN] {
-            return end(bytes, at);
+            return if extensions.count == 0 { end(bytes, at) } else { Err(Invalid::NoMember) };
         }
         let header = Header::parse(block)?;
         at = at.saturating_add(BLOCK_LEN);

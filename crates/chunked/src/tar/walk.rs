@@ -73,6 +73,16 @@ impl Walk {
         }
     }
 
+    /// Tells whether the bytes given so far end inside a header.
+    pub fn is_inside_header(&self) -> bool {
+        matches!(self.state, State::Header) && !self.header.is_empty() && self.header != [0; BLOCK_LEN]
+    }
+
+    /// Tells whether the zero blocks that end a tar have been met.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Trailer)
+    }
+
     /// Tells whether the bytes given so far are a whole tar. Like Go's reader, takes one that ends at a member boundary, in
     /// the padding of a member, or with a single block of zeros.
     ///

@@ -64,6 +64,12 @@ pub enum Problem {
     /// The segments so far are not those of a tar.
     #[error("is part of an invalid tar: {0}")]
     Tar(crate::tar::Invalid),
+    /// A header begins in one segment and ends in another; readers parse every segment by itself.
+    #[error("holds only a part of a header")]
+    SplitHeader,
+    /// A segment after the end of the tar is not all zero blocks; readers look for a header in it.
+    #[error("follows the end of the tar and is not all zero blocks")]
+    AfterEnd,
     /// A header is not followed by the record of its file.
     #[error("follows the header of `{path}`, expected the record of that file")]
     NoFile {

@@ -263,6 +263,9 @@ impl<'de> Visitor<'de> for XattrsVisitor {
         let mut xattrs = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             let value = map.next_value_seed(Text(parse_base64))?;
+            if name.is_empty() {
+                return Err(de::Error::custom("an extended attribute has no name"));
+            }
             if xattrs.insert(name, value).is_some() {
                 return Err(de::Error::custom("an extended attribute comes twice"));
             }

@@ -16,6 +16,10 @@ pub(super) struct Split<R> {
     /// What of its segment has not been met in the tar.
     segment: Vec<u8>,
     at: usize,
+    /// Bytes of padding to come before the next header.
+    padding: usize,
+    /// The record that the header being compared begins in.
+    header: Option<u64>,
     file: Option<File>,
 }
 
@@ -35,7 +39,7 @@ enum Next {
 impl<R: BufRead> Split<R> {
     /// Starts at the first record of a stream of `len` bytes, and the first byte of the tar.
     pub(super) fn new(reader: Reader<R>, len: u64) -> Self {
-        Self { reader, len, record: 0, segment: Vec::new(), at: 0, file: None }
+        Self { reader, len, record: 0, segment: Vec::new(), at: 0, padding: 0, header: None, file: None }
     }
 
     /// Compares the next bytes that are not content.
@@ -49,6 +53,10 @@ impl<R: BufRead> Split<R> {
                 return Err(self.invalid(Problem::OtherBytes));
             }
             self.at = self.at.saturating_add(len);
+            if len > self.padding {
+                self.header.get_or_insert(self.record);
+            }
+            self.padding = self.padding.saturating_sub(len);
             bytes = later;
             if len == 0 {
                 match self.next()? {
@@ -65,6 +73,10 @@ impl<R: BufRead> Split<R> {
 
     /// Compares the next member, whose header was given as raw bytes.
     pub(super) fn member(&mut self, member: &Member) -> Result<(), Error> {
+        if self.header.take().is_some_and(|begins_in| begins_in != self.record) {
+            return Err(self.invalid(Problem::SplitHeader));
+        }
+        self.padding = member.padding_len();
         match self.next_after_segment()? {
             Next::Segment => Err(self.invalid(Problem::NoFile { path: shorten(&member.name) })),
             Next::End => Err(self.invalid(Problem::Missing)),

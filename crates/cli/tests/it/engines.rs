@@ -1,5 +1,6 @@
 //! Container engines take what `morsel` converted.
 
+use std::path::Path;
 use std::process::Command;
 
 use testkit::engine::{Containerd, Podman};
@@ -10,7 +11,13 @@ use testkit::tools::{self, PeerRoot, Tier};
 
 use crate::harness::{Converted, digest};
 
-/// Serves an image from a registry and returns its name there.
+/// Starts a registry, if there is skopeo as well to push to it.
+fn registry(dir: &Path) -> Option<Registry> {
+    tools::host(Tier::Engine, "skopeo")?;
+    Registry::start(Tier::Engine, dir)
+}
+
+/// Pushes an image and returns its name in the registry.
 fn push(registry: &Registry, image: &Converted) -> String {
     let name = format!("{}/image:latest", registry.host());
     let mut skopeo = Command::new("skopeo");
@@ -23,10 +30,7 @@ fn push(registry: &Registry, image: &Converted) -> String {
 fn podman_pulls_in_part(suite: &str) {
     let dir = tempfile::tempdir().unwrap();
     let Some(podman) = Podman::start(suite, dir.path()) else { return };
-    if tools::host(Tier::Engine, "skopeo").is_none() {
-        return;
-    }
-    let Some(registry) = Registry::start(Tier::Engine, dir.path()) else { return };
+    let Some(registry) = registry(dir.path()) else { return };
     let image = Converted::sample(dir.path());
 
     let pull = podman.pull(&push(&registry, &image));
@@ -51,7 +55,7 @@ fn engine_podman_5_8_pulls_every_layer_in_part() {
 fn engine_a_container_runs_from_a_converted_image() {
     let dir = tempfile::tempdir().unwrap();
     let Some(podman) = Podman::start("trixie", dir.path()) else { return };
-    let Some(registry) = Registry::start(Tier::Engine, dir.path()) else { return };
+    let Some(registry) = registry(dir.path()) else { return };
     let Some(root) = PeerRoot::find(Tier::Engine, "trixie", "dash") else { return };
     // The shell of the root, the libraries it needs, and the links that lead there.
     let script =
@@ -69,7 +73,7 @@ fn engine_a_container_runs_from_a_converted_image() {
 fn engine_containerd_1_6_unpacks_it_as_plain_zstd() {
     let dir = tempfile::tempdir().unwrap();
     let Some(containerd) = Containerd::start(dir.path()) else { return };
-    let Some(registry) = Registry::start(Tier::Engine, dir.path()) else { return };
+    let Some(registry) = registry(dir.path()) else { return };
     let image = Converted::sample(dir.path());
     let name = push(&registry, &image);
 

@@ -5,6 +5,7 @@
 mod bad_input;
 mod convert_image;
 mod convert_layer;
+mod docs;
 mod engines;
 mod harness;
 mod help;

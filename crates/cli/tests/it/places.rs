@@ -152,7 +152,7 @@ fn attestations_are_no_images() {
     $ morsel verify oci:image:list
     oci:image:list: consistent, but unproven
     there is no image, so nothing is proven
-    sha256:ba4b2e..: not an image, not looked at
+    unknown/unknown sha256:ba4b2e..: not an image
     --- exit 8
     ");
     add_index(&layout, &[image, attestation]);
@@ -161,7 +161,7 @@ fn attestations_are_no_images() {
     oci:image:list: proven
     linux/amd64 sha256:ba4b2e..: proven
       sha256:f983fc..     1.6 KiB  proven
-    sha256:ba4b2e..: not an image, not looked at
+    unknown/unknown sha256:ba4b2e..: not an image
     ");
     insta::assert_snapshot!(sandbox.run("morsel inspect oci:image:list"), @"
     $ morsel inspect oci:image:list
@@ -176,7 +176,7 @@ fn attestations_are_no_images() {
         containerd, Docker 23 or newer, umoci                  whole  every client can
         clients without zstd, Docker before 23                 whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
-    sha256:ba4b2e..: not an image
+    unknown/unknown sha256:ba4b2e..: not an image
     ");
 }
 

@@ -5,15 +5,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use chunked::BlobDigest;
 use chunked::layer::Layer;
 use chunked::stats::Use;
+use chunked::{BlobDigest, Limits, RangeSource};
 use registry::media_type::LayerKind;
 use registry::{Descriptor, ImageSource, Instance, Instances, transport};
 use serde::Serialize;
 
-use super::summary::{Summary, how, limits, used_by};
+use super::summary::{Summary, how, used_by};
 use super::toc_text;
+use crate::instances::not_images;
 use crate::output::{print, print_text, scratch, stream};
 use crate::request::{ImageToSee, Subject, View};
 use crate::ui::json::to_json;
@@ -86,14 +87,14 @@ fn summarize(source: &dyn ImageSource, instances: Instances) -> anyhow::Result<I
 fn open<T>(
     source: &dyn ImageSource,
     descriptor: &Descriptor,
-    use_layer: impl FnOnce(&Layer, &dyn chunked::RangeSource) -> anyhow::Result<T>,
+    use_layer: impl FnOnce(&Layer, &dyn RangeSource) -> anyhow::Result<T>,
 ) -> anyhow::Result<Option<T>> {
     let is_known =
         matches!(descriptor.media_type.layer(), LayerKind::Tar | LayerKind::TarGzip | LayerKind::TarZstd);
     let blob = if is_known { source.blob(descriptor)? } else { None };
     let Some(blob) = blob else { return Ok(None) };
     let lookup = |key: &str| descriptor.annotations.get(key).map(String::as_str);
-    let layer = Layer::open(&*blob, lookup, &limits())
+    let layer = Layer::open(&*blob, lookup, &Limits::default())
         .with_context(|| format!("cannot open layer {}", descriptor.digest))?;
     use_layer(&layer, &*blob).map(Some)
 }
@@ -139,15 +140,7 @@ impl ImageSummary {
             text += &manifest.table();
             text += &manifest.clients();
         }
-        for absent in &self.absent {
-            let platform =
-                absent.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
-            let _ = writeln!(text, "{platform}{}: not here, the index is sparse", absent.digest);
-        }
-        for other in &self.other {
-            let _ = writeln!(text, "{}: not an image", other.digest);
-        }
-        text
+        text + &not_images(&self.absent, &self.other)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use chunked::RangeSource;
 use chunked::layer::{Layer, PlainReason};
+use chunked::{Limits, RangeSource};
 
-use super::summary::{Summary, limits};
+use super::summary::Summary;
 use super::toc_text;
 use crate::descriptor_file::Known;
 use crate::layer_file::LayerFile;
@@ -29,7 +29,7 @@ pub(crate) fn run(layer: &LayerToSee, view: View) -> anyhow::Result<ExitCode> {
 }
 
 fn show(name: &str, blob: &dyn RangeSource, known: &Known, view: View) -> anyhow::Result<()> {
-    let layer = Layer::open(blob, |key| known.annotation(key), &limits())?;
+    let layer = Layer::open(blob, |key| known.annotation(key), &Limits::default())?;
     match (view, layer) {
         (View { subject: Subject::Summary, json }, layer) => {
             let summary = Summary::of(&layer, blob)?;

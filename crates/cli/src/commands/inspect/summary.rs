@@ -6,7 +6,7 @@ use std::io::Read;
 use chunked::input::Compression;
 use chunked::layer::{ChunkedLayer, Layer, PlainReason};
 use chunked::stats::{Client, Stats, Use, clients_of_plain};
-use chunked::{BlobRange, Limits, RangeSource, TocDigest};
+use chunked::{BlobRange, RangeSource, TocDigest};
 use serde::Serialize;
 
 use crate::ui::table::{Align, Table};
@@ -185,9 +185,4 @@ impl Plain {
         }
         text + &clients(&self.clients)
     }
-}
-
-/// The bounds on what is read.
-pub(super) fn limits() -> Limits {
-    Limits::default()
 }

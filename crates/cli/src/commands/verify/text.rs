@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use chunked::verify::{Check, Outcome, Report, Verdict};
 
 use super::image::{ImageReport, LayerReport};
+use crate::instances::not_images;
 use crate::ui::table::{Align, Table};
 use crate::ui::words::{Bytes, count};
 
@@ -32,14 +33,7 @@ pub(super) fn of_image(name: &str, report: &ImageReport) -> String {
     if report.manifests.is_empty() {
         text += "there is no image, so nothing is proven\n";
     }
-    for absent in &report.absent {
-        let platform = absent.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
-        let _ = writeln!(text, "{platform}{}: not here, the index is sparse", absent.digest);
-    }
-    for other in &report.other {
-        let _ = writeln!(text, "{}: not an image, not looked at", other.digest);
-    }
-    text
+    text + &not_images(&report.absent, &report.other)
 }
 
 fn of_image_layer(layer: &LayerReport) -> String {

@@ -1,0 +1,117 @@
+//! The pages in `docs/` say what happens: their commands are run, and what they show is compared.
+//!
+//! In a block marked `console`, a line that starts with `$ ` is a command, and what follows is what it writes to standard
+//! output and error. `...` stands for anything. `[exit N]` at the end is the exit code, if it is not 0.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::oci::Layout;
+use testkit::tools::{self, Tier};
+
+use crate::sandbox::{Sandbox, testdata};
+
+#[test]
+fn convert() {
+    run_page("convert.md");
+}
+
+#[test]
+fn inspect() {
+    run_page("inspect.md");
+}
+
+#[test]
+fn verify() {
+    run_page("verify.md");
+}
+
+#[test]
+fn tool_formats() {
+    if tools::host(Tier::Tool, "zstd").is_some() {
+        run_page("formats.md");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in fs::read_dir(docs()).unwrap() {
+        let text = fs::read_to_string(page.unwrap().path()).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            assert!(file.starts_with("https:") || docs().join(file).is_file(), "{link}");
+        }
+    }
+}
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+}
+
+/// Runs the commands of a page, one after another, beside an image and its only layer.
+fn run_page(name: &str) {
+    let sandbox = Sandbox::new();
+    let layout = Layout::open(testdata("image"));
+    let layer = layout.blob(layout.layers("latest")[0]["digest"].as_str().unwrap());
+    sandbox.write("layer.tar.gz", layer);
+    std::os::unix::fs::symlink(layout.dir(), sandbox.path("image")).unwrap();
+    shell(&sandbox, "gzip -dk layer.tar.gz");
+
+    let page = fs::read_to_string(docs().join(name)).unwrap();
+    let commands = page
+        .split("```console\n")
+        .skip(1)
+        .flat_map(|rest| rest.split("```").next().unwrap().split("$ ").skip(1).collect::<Vec<_>>());
+    let mut count = 0;
+    for command in commands {
+        let (line, expected) = command.split_once('\n').unwrap();
+        let written = shell(&sandbox, line);
+        assert!(fits(&written, expected), "{name} says of `{line}`:\n{expected}\nbut it wrote:\n{written}");
+        count += 1;
+    }
+    assert!(count > 0, "{name} has no commands");
+}
+
+/// Runs a command line, and returns what it wrote, with its exit code if that is not 0.
+fn shell(sandbox: &Sandbox, line: &str) -> String {
+    let folder = Path::new(env!("CARGO_BIN_EXE_morsel")).parent().unwrap().display();
+    let script = format!("PATH={folder}:$PATH; set -o pipefail; {{ {line}\n}} 2>&1");
+    let output = Command::new("bash").args(["-c", &script]).current_dir(sandbox.path("")).output().unwrap();
+    let written = String::from_utf8(output.stdout).unwrap();
+    match output.status.code() {
+        Some(0) => written,
+        code => format!("{written}[exit {}]\n", code.unwrap()),
+    }
+}
+
+/// Tells whether a text is as expected, where `...` stands for anything.
+fn fits(text: &str, expected: &str) -> bool {
+    let (text, expected) = (text.trim_end(), expected.trim_end());
+    let mut parts = expected.split("...");
+    let Some(mut rest) = parts.next().and_then(|start| text.strip_prefix(start)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn dots_stand_for_anything() {
+    assert!(fits("a\nb\nc\n", "a\n...\nc"));
+    assert!(fits("a b c\n", "a ... c\n"));
+    assert!(fits("a\n", "a\n"));
+    assert!(!fits("a\nb\n", "a\n"));
+    assert!(!fits("a\nb\n", "a\n...\nc\n"));
+    assert!(!fits("xa\n", "a...\n"));
+}
