@@ -59,8 +59,8 @@ fn list(what: [(Use, &'static str); 5]) -> Vec<Client> {
     const NAMES: [&str; 5] = [
         "podman, CRI-O, buildah, skopeo",
         "stargz-snapshotter",
-        "containerd, Docker 23 or newer, umoci",
-        "clients without zstd, Docker before 23",
+        "containerd, Docker 23 or newer, umoci 0.5 or newer",
+        "without zstd: Docker before 23, umoci before 0.5",
         "decoders of a single frame, bootc's composefs backend",
     ];
     NAMES.into_iter().zip(what).map(|(name, (can, reason))| Client { name, can, reason }).collect()

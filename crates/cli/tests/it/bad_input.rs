@@ -253,8 +253,8 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json
     --- stderr
@@ -271,8 +271,8 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json
     --- stderr
@@ -289,8 +289,8 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json
     layer.zst: damaged

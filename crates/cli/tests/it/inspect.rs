@@ -25,8 +25,8 @@ fn a_layer_with_and_without_its_descriptor() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    once the descriptor has the annotations; they never look at the footer
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(sandbox.run("morsel inspect layer.zst --descriptor layer.json"), @"
@@ -45,8 +45,8 @@ fn a_layer_with_and_without_its_descriptor() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(sandbox.run_with("morsel inspect - --descriptor layer.json --json", "layer.zst"), @r#"
@@ -132,12 +132,12 @@ fn a_layer_with_and_without_its_descriptor() {
           "reason": "it looks for other annotations and a 40-byte footer"
         },
         {
-          "name": "containerd, Docker 23 or newer, umoci",
+          "name": "containerd, Docker 23 or newer, umoci 0.5 or newer",
           "can": "whole",
           "reason": "it is a zstd layer to them"
         },
         {
-          "name": "clients without zstd, Docker before 23",
+          "name": "without zstd: Docker before 23, umoci before 0.5",
           "can": "fails",
           "reason": "the layer is zstd"
         },
@@ -224,8 +224,8 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they no longer look at annotations with the old prefix
         stargz-snapshotter                                     whole       the descriptor has no digest of the plain TOC
-        containerd, Docker 23 or newer, umoci                  whole       a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
     $ morsel inspect ./skopeo-1.18.0/blob --descriptor skopeo-1.18.0/descriptor.json
@@ -243,8 +243,8 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
     $ morsel inspect ./skopeo-1.22.0/blob --descriptor skopeo-1.22.0/descriptor.json
@@ -262,8 +262,8 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
     $ morsel inspect ./ctr-remote-0.14.3-zstdchunked/blob --descriptor ctr-remote-0.14.3-zstdchunked/descriptor.json
@@ -279,8 +279,8 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they take it for eStargz, whose tar they cannot verify in parts
         stargz-snapshotter                                     in parts    its own dialect
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
     $ morsel inspect ./ctr-remote-0.14.3-estargz/blob --descriptor ctr-remote-0.14.3-estargz/descriptor.json
@@ -296,8 +296,8 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they take it for eStargz, whose tar they cannot verify in parts
         stargz-snapshotter                                     in parts    its own dialect
-        containerd, Docker 23 or newer, umoci                  whole       it is a gzip layer to them
-        clients without zstd, Docker before 23                 whole       the layer is not zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a gzip layer to them
+        without zstd: Docker before 23, umoci before 0.5       whole       the layer is not zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
 }
@@ -324,8 +324,8 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole  every client can
-        clients without zstd, Docker before 23                 whole  the layer is not zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
 
     $ morsel inspect empty.tar
@@ -335,8 +335,8 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole  every client can
-        clients without zstd, Docker before 23                 whole  the layer is not zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
 
     $ morsel inspect empty.zst
@@ -346,8 +346,8 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
 
     $ morsel inspect layer.tar --toc
@@ -384,8 +384,8 @@ fn an_image() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci                  whole  every client can
-        clients without zstd, Docker before 23                 whole  the layer is not zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
     linux/amd64 sha256:7f1bd5..
       image ID sha256:ba6ef5..
@@ -394,8 +394,8 @@ fn an_image() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci                  whole       it is a zstd layer to them
-        clients without zstd, Docker before 23                 not at all  the layer is zstd
+        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
     let listed = sandbox.run("morsel inspect oci:both:x --toc");
