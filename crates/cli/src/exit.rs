@@ -102,13 +102,18 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
-            Some("the file is written beside its destination, free space there")
+            Some("free space where the result goes, and in TMPDIR, where archives are unpacked")
         }
-        _ if class(error) == Class::Corrupt => {
-            Some("compare the digest of the input with the one it should have")
-        }
+        _ if is_damaged_layer(error) => Some("compare the digest of the input with the one it should have"),
         _ => None,
     }
+}
+
+/// Tells whether the bytes of a layer or its annotations are wrong: something that a digest would have told beforehand.
+fn is_damaged_layer(error: &anyhow::Error) -> bool {
+    let is_of_a_layer =
+        find::<chunked::Error>(error).is_some() || find::<annotations::Invalid>(error).is_some();
+    is_of_a_layer && class(error) == Class::Corrupt
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

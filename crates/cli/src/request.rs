@@ -7,7 +7,7 @@ use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
-use registry::{Operand, Reference, reference};
+use registry::{Operand, Reference, name, reference};
 
 use crate::args::{self, Args, Form, Verb};
 
@@ -106,6 +106,8 @@ impl fmt::Display for LayerPlace {
 pub(crate) enum Invalid {
     #[error(transparent)]
     Reference(#[from] reference::Invalid),
+    #[error("`{text}` is not an image name; a file of that name is `./{text}`")]
+    Name { text: String, source: name::Invalid },
     #[error("`{0}` names an image in a registry, which is not supported yet; a file of that name is `./{0}`")]
     BareName(String),
     #[error("`{0}` is in a registry, which is not supported yet")]
@@ -253,7 +255,13 @@ enum Place {
 }
 
 fn place(text: &str) -> Result<Place, Invalid> {
-    match text.parse()? {
+    let operand = text.parse().map_err(|invalid| match invalid {
+        reference::Invalid::Name { text: name, source } if name == text => {
+            Invalid::Name { text: name, source }
+        }
+        other => other.into(),
+    })?;
+    match operand {
         Operand::Stream => Ok(Place::Layer(LayerPlace::Stream)),
         Operand::File(path) => Ok(Place::Layer(LayerPlace::File(path))),
         Operand::Image(Reference::Registry(_)) if text.starts_with("docker://") => {

@@ -296,7 +296,7 @@ fn what_is_no_file_is_not_replaced() {
 
     $ morsel convert layer.tar image/..
     --- stderr
-    error: `image/..` is not an image name
+    error: `image/..` is not an image name; a file of that name is `./image/..`
       cause: repository `image/..` is not lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`
     --- exit 2
 
@@ -328,4 +328,41 @@ fn standard_input_is_read_from_where_it_stands() {
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(sandbox.read("again.zst"), blob);
+}
+
+#[test]
+fn hints_fit_what_is_wrong() {
+    let (sandbox, layout) = with_image();
+    sandbox.write("L", small_tar());
+    fs::write(layout.dir().join("oci-layout"), "junk").unwrap();
+    let lines = ["morsel convert L layer.zst", "morsel verify oci:image:x", "morsel verify docker://L"];
+    insta::assert_snapshot!(lines.map(|line| sandbox.run(line)).join("\n"), @"
+    $ morsel convert L layer.zst
+    --- stderr
+    error: `L` is not an image name; a file of that name is `./L`
+      cause: repository `library/L` is not lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`
+    --- exit 2
+
+    $ morsel verify oci:image:x
+    --- stderr
+    error: cannot verify `oci:image:x`
+      cause: `image/oci-layout` is malformed
+      cause: expected value at line 1 column 1
+    --- exit 3
+
+    $ morsel verify docker://L
+    --- stderr
+    error: `L` is not an image name
+      cause: repository `library/L` is not lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`
+    --- exit 2
+    ");
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = sandbox.command("morsel convert ./L - --quiet").stdout(full).output().unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @"
+    error: cannot convert `./L`
+      cause: cannot write the blob
+      cause: no space left on device
+    hint: free space where the result goes, and in TMPDIR, where archives are unpacked
+    ");
 }
