@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 
-use chunked::convert::Source;
+use chunked::annotations::Annotations;
+use chunked::convert::{SelfCheck, Source};
 use chunked::digest::{BlobDigest, Digest};
 use chunked::verifying::Mismatch;
 
+use super::examine::is_intact;
 use super::memo::{ConvertedLayer, Memo, MemoBlob};
 use super::plan::Layer;
 use super::progress::{OfLayer, Progress};
@@ -92,6 +94,13 @@ impl<'a> Mover<'a> {
         let found = self.memo.as_ref().and_then(|memo| memo.find(&layer.descriptor.digest));
         let Some((converted, blob)) = found else { return Ok(None) };
         check_diff_id(self.source.reference(), layer, &converted)?;
+        if self.options.self_check == SelfCheck::On && !is_verified(&blob, &converted, layer) {
+            self.warnings.push(format!(
+                "the cache holds something else than layer {}, which is converted anew",
+                layer.descriptor.digest
+            ));
+            return Ok(None);
+        }
         match self.take(&converted, &blob) {
             Ok(()) => {
                 self.progress.layer_advanced(layer.descriptor.len);
@@ -140,6 +149,12 @@ impl<'a> Mover<'a> {
         }
         Ok(converted)
     }
+}
+
+/// Verifies a remembered layer: whoever can write to the directory can write a record, but not make a layer of it.
+fn is_verified(blob: &FileBlob, converted: &ConvertedLayer, layer: &Layer) -> bool {
+    let annotations = Annotations::parse(|key| converted.annotations.get(key).map(String::as_str));
+    annotations.is_ok_and(|toc| is_intact(blob, converted.digest, toc.as_ref(), layer.diff_id))
 }
 
 /// Writes a blob to its place and to the memo, which may fail without harm.
