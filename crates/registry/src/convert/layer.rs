@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
+use std::iter;
 
 use chunked::annotations::Annotations;
 use chunked::convert::{SelfCheck, Source};
@@ -9,7 +10,7 @@ use chunked::digest::{BlobDigest, Digest};
 use chunked::verifying::Mismatch;
 
 use super::examine::is_intact;
-use super::memo::{ConvertedLayer, Memo, MemoBlob};
+use super::memo::{ConvertedLayer, Memo};
 use super::plan::Layer;
 use super::progress::{OfLayer, Progress};
 use super::report::Origin;
@@ -135,17 +136,18 @@ impl<'a> Mover<'a> {
             warnings.push(not_remembered(&error));
             None
         });
-        let mut output = Tee { blob: sink.start_blob()?, memory };
+        let mut output = Tee { blob: sink.start_blob()?, memory, failure: None };
         let converted = chunked::convert::convert(input, &mut output, options, &OfLayer(*progress))
             .map_err(|error| not_converted(place, descriptor, error))?;
         check_source(descriptor, &converted.source).map_err(unreadable)?;
         let converted = ConvertedLayer::from(converted);
         check_diff_id(place, layer, &converted)?;
-        let Tee { blob, memory } = output;
+        let Tee { blob, memory, failure } = output;
+        warnings.extend(failure.as_ref().map(|error| not_remembered(error)));
         blob.commit(converted.digest)?;
         if let Some((memo, memory)) = memo.as_ref().zip(memory) {
             let remembered = memo.remember(&descriptor.digest, memory, &converted);
-            warnings.extend(remembered.err().as_ref().map(not_remembered));
+            warnings.extend(remembered.err().as_ref().map(|error| not_remembered(error)));
         }
         Ok(converted)
     }
@@ -158,16 +160,19 @@ fn is_verified(blob: &FileBlob, converted: &ConvertedLayer, layer: &Layer) -> bo
 }
 
 /// Writes a blob to its place and to the memo, which may fail without harm.
-struct Tee<'a> {
+struct Tee<'a, M> {
     blob: Box<dyn StagedBlob + 'a>,
-    memory: Option<MemoBlob>,
+    memory: Option<M>,
+    /// Why the memo was given up.
+    failure: Option<io::Error>,
 }
 
-impl Write for Tee<'_> {
+impl<M: Write> Write for Tee<'_, M> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.blob.write_all(bytes)?;
-        if self.memory.as_mut().is_some_and(|memory| memory.write_all(bytes).is_err()) {
+        if let Some(Err(error)) = self.memory.as_mut().map(|memory| memory.write_all(bytes)) {
             self.memory = None;
+            self.failure = Some(error);
         }
         Ok(bytes.len())
     }
@@ -214,8 +219,10 @@ fn not_converted(place: &Reference, layer: &Descriptor, error: chunked::Error) -
     Error::Layer { place: Box::new(place.clone()), layer: Box::new(layer.digest), source: Box::new(error) }
 }
 
-fn not_remembered(error: &Error) -> String {
-    format!("the cache does not remember a layer: {error}")
+/// Says why, down to the first cause: nobody else will.
+fn not_remembered(error: &dyn std::error::Error) -> String {
+    let causes = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    format!("the cache does not remember a layer: {}", causes.collect::<Vec<_>>().join(": "))
 }
 
 fn copy_blob(
@@ -247,4 +254,42 @@ fn copy_blob(
         progress(count as u64);
     }
     staged.commit(descriptor.digest).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Write for Nowhere {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl StagedBlob for Nowhere {
+        fn commit(self: Box<Self>, _: BlobDigest) -> Result<u64, Error> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_full_cache_is_given_up_and_says_why() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut tee = Tee { blob: Box::new(Nowhere), memory: Some(full), failure: None };
+        tee.write_all(&vec![7; 1 << 20]).unwrap();
+        tee.write_all(b"more").unwrap();
+        assert!(tee.memory.is_none());
+        insta::assert_snapshot!(not_remembered(&tee.failure.unwrap()), @"the cache does not remember a layer: No space left on device (os error 28)");
+        let source = io::Error::other("the disk is gone");
+        let error = Error::Io { action: "write", path: "/cache".into(), source };
+        insta::assert_snapshot!(not_remembered(&error), @"the cache does not remember a layer: cannot write `/cache`: the disk is gone");
+    }
 }
