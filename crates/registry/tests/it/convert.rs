@@ -172,6 +172,23 @@ fn docker_manifests_become_oci_manifests_and_unknown_fields_stay() {
 }
 
 #[test]
+fn docker_manifests_without_layers_become_oci_manifests_too() {
+    let bench = Bench::with(|sink| {
+        let config = put_blob(sink, MediaType::DOCKER_CONFIG, &config("linux/amd64", &[]));
+        let mut docker = manifest(config, vec![]);
+        docker.media_type = Some(MediaType::DOCKER_MANIFEST);
+        put_manifest(sink, docker)
+    });
+    let report = bench.convert("in", "out", &Options::default()).unwrap();
+    assert_eq!(actions(&report), [Action::Converted]);
+    let out = bench.open("out");
+    assert_eq!(out.root().media_type, MediaType::OCI_MANIFEST);
+    assert_eq!(manifest_of(&*out, out.root()).config.media_type, MediaType::OCI_CONFIG);
+    let added = bench.convert("in", "added", &add()).unwrap();
+    assert_eq!(added.before, added.after);
+}
+
+#[test]
 fn layers_that_cannot_be_converted_are_carried_and_reported() {
     let foreign = MediaType::from("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".to_owned());
     let encrypted = MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip+encrypted".to_owned());
