@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
 use std::iter;
 
-use chunked::annotations::Annotations;
+use chunked::annotations::{self, Annotations};
 use chunked::convert::{SelfCheck, Source};
 use chunked::digest::{BlobDigest, Digest};
 use chunked::verifying::Mismatch;
@@ -155,6 +155,9 @@ impl<'a> Mover<'a> {
 
 /// Verifies a remembered layer: whoever can write to the directory can write a record, but not make a layer of it.
 fn is_verified(blob: &FileBlob, converted: &ConvertedLayer, layer: &Layer) -> bool {
+    if !converted.annotations.keys().all(|key| annotations::ALL_KEYS.contains(&key.as_str())) {
+        return false;
+    }
     let annotations = Annotations::parse(|key| converted.annotations.get(key).map(String::as_str));
     annotations.is_ok_and(|toc| is_intact(blob, converted.digest, toc.as_ref(), layer.diff_id))
 }

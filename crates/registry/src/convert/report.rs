@@ -27,14 +27,16 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// Content by type, digest and length.
+/// Content by type, digest and length, with the names that descriptors have for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Content {
     /// Its type.
     pub media_type: MediaType,
     /// Its digest.
     pub digest: BlobDigest,
     /// Its length in bytes.
+    #[serde(rename = "size")]
     pub len: u64,
 }
 

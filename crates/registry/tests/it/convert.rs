@@ -664,44 +664,44 @@ fn reports_are_json() {
       "source": "oci:DIR/in",
       "destination": "oci:DIR/out:out",
       "before": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "after": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "self_check": "on",
       "manifests": [
         {
           "source": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "platform": "linux/amd64",
           "action": "converted",
           "result": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "image_id": "sha256:...",
           "layers": [
             {
               "source": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+gzip",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "compression": "gzip",
               "action": "chunked",
               "result": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+zstd",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+zstd",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "diff_id": "sha256:...",
               "tar_len": 2048,
@@ -727,7 +727,7 @@ fn reports_are_json() {
 fn mask_lengths(text: &str) -> String {
     let mut masked: Vec<String> = Vec::new();
     for line in text.lines() {
-        let cut = ["\"len\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
+        let cut = ["\"size\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
         masked.push(cut.map_or(line.to_owned(), |cut| format!("{}...", &line[..cut])));
     }
     masked.join("\n")
