@@ -73,7 +73,7 @@ pub fn convert(
         Originals::Keep => Others::Read,
     };
     let mut tree = tree::load(source, &options.platforms, others)?;
-    let chunked = examine::examine(source, &mut tree, options.chunked)?;
+    let chunked = examine::examine(source, &mut tree, options)?;
     let plan = plan::plan(source.reference(), tree, &chunked, options)?;
     run::run(plan, source, sink, options, progress)
 }

@@ -209,7 +209,9 @@ impl Planner<'_> {
             return Ok(step);
         }
         let layers = self.layers(&manifest, &config.rootfs.diff_ids)?;
-        if layers.iter().all(|layer| layer.step != LayerStep::Convert) {
+        // A manifest of Docker becomes one of OCI in any case, unless it is to stay.
+        let stays = keeps || *manifest.media_type() == MediaType::OCI_MANIFEST;
+        if stays && layers.iter().all(|layer| layer.step != LayerStep::Convert) {
             return Ok(copy(manifest, Some(platform), CopyReason::NothingToConvert));
         }
         Ok(Step::Convert(Box::new(Image { manifest, platform: Some(platform), layers })))

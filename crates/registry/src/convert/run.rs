@@ -176,7 +176,8 @@ impl Run<'_> {
             self.follow(children, &mut listings)?;
         }
         let manifests = self.merge(listings);
-        if manifests == index.value().manifests {
+        let stays = self.keeps_originals() || *index.media_type() == MediaType::OCI_INDEX;
+        if stays && manifests == index.value().manifests {
             self.mover.sink.put_document(&Document::Index(index.clone()))?;
             return Ok(Some(listed.clone()));
         }

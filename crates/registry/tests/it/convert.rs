@@ -172,6 +172,23 @@ fn docker_manifests_become_oci_manifests_and_unknown_fields_stay() {
 }
 
 #[test]
+fn docker_manifests_without_layers_become_oci_manifests_too() {
+    let bench = Bench::with(|sink| {
+        let config = put_blob(sink, MediaType::DOCKER_CONFIG, &config("linux/amd64", &[]));
+        let mut docker = manifest(config, vec![]);
+        docker.media_type = Some(MediaType::DOCKER_MANIFEST);
+        put_manifest(sink, docker)
+    });
+    let report = bench.convert("in", "out", &Options::default()).unwrap();
+    assert_eq!(actions(&report), [Action::Converted]);
+    let out = bench.open("out");
+    assert_eq!(out.root().media_type, MediaType::OCI_MANIFEST);
+    assert_eq!(manifest_of(&*out, out.root()).config.media_type, MediaType::OCI_CONFIG);
+    let added = bench.convert("in", "added", &add()).unwrap();
+    assert_eq!(added.before, added.after);
+}
+
+#[test]
 fn layers_that_cannot_be_converted_are_carried_and_reported() {
     let foreign = MediaType::from("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".to_owned());
     let encrypted = MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip+encrypted".to_owned());
@@ -562,6 +579,48 @@ fn damage_all(directory: &Path, damage: impl Fn(&mut Vec<u8>)) {
 }
 
 #[test]
+fn a_forged_record_of_the_cache_is_found_out() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    let options = Options { cache: Some(bench.path("cache")), ..Options::default() };
+    let honest = bench.convert("in", "out", &options).unwrap();
+    let records = fs::read_dir(bench.path("cache/results")).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<(PathBuf, String)> =
+        records.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect();
+    let [attacker, victim] = [0, 1].map(|layer| DiffId::of(&layers()[layer]).to_string());
+    let record = |diff_id: &str| records.iter().find(|(_, text)| text.contains(diff_id)).unwrap();
+    let (result, _) = record(&attacker).1.split_once(r#","check":"#).unwrap();
+    let result = result.strip_prefix(r#"{"result":"#).unwrap().replace(&attacker, &victim);
+    let check = chunked::BlobDigest::of(result.as_bytes());
+    fs::write(&record(&victim).0, format!(r#"{{"result":{result},"check":"{check}"}}"#)).unwrap();
+    let report = bench.convert("in", "again", &options).unwrap();
+    assert_eq!(report.after, honest.after);
+    assert_eq!(report.manifests[0].layers[1].origin, Some(Origin::Fresh));
+    insta::assert_snapshot!(mask_digests(&report.warnings.join("\n")), @"the cache holds something else than layer sha256:..., which is converted anew");
+}
+
+#[test]
+fn layers_that_stay_are_those_of_the_config() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    bench.convert("in", "once", &Options::default()).unwrap();
+    let once = bench.open("once");
+    let mut lying = manifest_of(&*once, once.root());
+    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":lying")).unwrap();
+    let other = [layers()[0].clone(), layers()[0].clone()];
+    lying.config = put_blob(&mut *sink, MediaType::OCI_CONFIG, &config("linux/amd64", &other));
+    let root = put_manifest(&mut *sink, lying);
+    sink.commit(&root).unwrap();
+    let with = |self_check| {
+        let source = open(&reference("oci", &bench.path("once"), ":lying")).unwrap();
+        let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+        let layer = chunked::convert::Options { self_check, ..Default::default() };
+        convert::convert(&*source, sink, &Options { layer, ..Options::default() }, &NoProgress)
+    };
+    assert!(with(SelfCheck::Off).is_ok());
+    let message = failure(with(SelfCheck::On)).replace(bench.0.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(message, @"layer sha256:... of `oci:DIR/once:lying` holds a tar with the digest sha256:..., the configuration says sha256:...");
+}
+
+#[test]
 fn unchecked_results_do_not_do_where_results_are_checked() {
     let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
     let with = |self_check| Options {
@@ -605,44 +664,44 @@ fn reports_are_json() {
       "source": "oci:DIR/in",
       "destination": "oci:DIR/out:out",
       "before": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "after": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "self_check": "on",
       "manifests": [
         {
           "source": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "platform": "linux/amd64",
           "action": "converted",
           "result": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "image_id": "sha256:...",
           "layers": [
             {
               "source": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+gzip",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "compression": "gzip",
               "action": "chunked",
               "result": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+zstd",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+zstd",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "diff_id": "sha256:...",
               "tar_len": 2048,
@@ -668,7 +727,7 @@ fn reports_are_json() {
 fn mask_lengths(text: &str) -> String {
     let mut masked: Vec<String> = Vec::new();
     for line in text.lines() {
-        let cut = ["\"len\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
+        let cut = ["\"size\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
         masked.push(cut.map_or(line.to_owned(), |cut| format!("{}...", &line[..cut])));
     }
     masked.join("\n")
