@@ -1,6 +1,7 @@
 //! The images behind one reference: a single one, or one for each platform.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chunked::{BlobDigest, DiffId};
 use registry::platform::Selector;
@@ -21,7 +22,7 @@ pub(crate) struct Instances {
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) platform: Platform,
-    pub(crate) manifest: Box<Exact<Manifest>>,
+    pub(crate) manifest: Arc<Exact<Manifest>>,
     /// The digests of the layers' tars, from the configuration; as many as there are layers, or wrong.
     pub(crate) diff_ids: Vec<DiffId>,
 }
@@ -90,7 +91,7 @@ impl Instance {
     fn read(
         source: &dyn ImageSource,
         descriptor: &Descriptor,
-        manifest: Box<Exact<Manifest>>,
+        manifest: Arc<Exact<Manifest>>,
     ) -> Result<Self, Error> {
         let config = &manifest.value().config;
         let bytes = source.small_blob(config)?.ok_or_else(|| Error::NoBlob {

@@ -177,6 +177,20 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The documents of an image are too large together.
+    #[error("the documents that `{place}` lists have more than {limit} bytes together")]
+    DocumentsTooLong {
+        /// Which image.
+        place: Box<Reference>,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An index lists nothing.
+    #[error("`{place}` lists no images")]
+    NoImages {
+        /// Which image.
+        place: Box<Reference>,
+    },
     /// A platform that was asked for is not listed.
     #[error("`{place}` does not list {wanted}; it lists {}", Names(listed))]
     NoPlatform {
@@ -187,7 +201,7 @@ pub enum Error {
         /// The platforms that are listed.
         listed: Vec<String>,
     },
-    /// Everything that was asked for is listed, but not there: the image is sparse.
+    /// What was asked for is listed, but not there: the image is sparse.
     #[error("`{place}` lists {}, but does not have it; it also lists {}", Names(absent), Names(others))]
     AbsentPlatform {
         /// Which image.
@@ -265,7 +279,9 @@ impl Error {
             Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
                 Class::Missing
             }
+            Self::NoImages { .. } => Class::Missing,
             Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
+            Self::DocumentsTooLong { .. } => Class::Corrupt,
             Self::LayerCount { .. } | Self::DiffId { .. } => Class::Corrupt,
             Self::NewDocument { .. } => Class::Unsupported,
             Self::Layer { source, .. } => source.class(),

@@ -1,6 +1,7 @@
 //! Manifests, indexes and configurations: the exact bytes, and what they say.
 
 use std::io;
+use std::sync::Arc;
 
 use chunked::Class;
 use chunked::digest::{BlobDigest, DiffId};
@@ -262,13 +263,13 @@ impl<T: Parsed> Exact<T> {
     }
 }
 
-/// A manifest or an index.
+/// A manifest or an index; clones share the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One image.
-    Manifest(Box<Exact<Manifest>>),
+    Manifest(Arc<Exact<Manifest>>),
     /// A list of images.
-    Index(Box<Exact<Index>>),
+    Index(Arc<Exact<Index>>),
 }
 
 impl Document {
@@ -278,8 +279,8 @@ impl Document {
     /// As [`Exact::parse`], and [`Invalid::MediaType`] when the descriptor is not that of a manifest or index.
     pub fn parse(descriptor: &Descriptor, bytes: Vec<u8>) -> Result<Self, Invalid> {
         match descriptor.media_type.document() {
-            Some(DocumentKind::Manifest) => Exact::parse(descriptor, bytes).map(Box::new).map(Self::Manifest),
-            Some(DocumentKind::Index) => Exact::parse(descriptor, bytes).map(Box::new).map(Self::Index),
+            Some(DocumentKind::Manifest) => Exact::parse(descriptor, bytes).map(Arc::new).map(Self::Manifest),
+            Some(DocumentKind::Index) => Exact::parse(descriptor, bytes).map(Arc::new).map(Self::Index),
             None => Err(Invalid::MediaType(descriptor.media_type.clone())),
         }
     }

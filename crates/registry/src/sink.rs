@@ -16,7 +16,7 @@ pub trait ImageSink {
     /// Returns the reference it was opened by.
     fn reference(&self) -> &Reference;
 
-    /// Tells whether a blob or document of this digest and length is there already.
+    /// Tells whether a blob or document of this digest and length is there already, and intact: all of it is read.
     fn has_blob(&self, digest: &BlobDigest, len: u64) -> Result<bool, Error>;
 
     /// Starts a blob whose digest is not known yet.

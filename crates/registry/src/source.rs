@@ -48,6 +48,11 @@ pub trait ImageSource: Send + Sync {
         Ok(Some(bytes))
     }
 
+    /// Says that a blob this image needs is not there.
+    fn no_blob(&self, descriptor: &Descriptor) -> Error {
+        Error::NoBlob { place: Box::new(self.reference().clone()), digest: Box::new(descriptor.digest) }
+    }
+
     /// Says that a document of this image is not what it should be.
     fn document_error(&self, descriptor: &Descriptor, source: Invalid) -> Error {
         Error::Document {

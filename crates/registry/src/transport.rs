@@ -10,7 +10,8 @@ use crate::reference::Reference;
 use crate::sink::ImageSink;
 use crate::source::ImageSource;
 
-/// Opens an image for reading. An archive that is compressed is decompressed into a nameless file in `scratch`.
+/// Opens an image for reading. An archive that is compressed or comes through a pipe is copied into a nameless
+/// file in `scratch`.
 ///
 /// # Errors
 /// [`Error::NoSuchImage`] and others when it is not there, [`Error::Http`] for a registry.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use chunked::digest::{BlobDigest, DiffId, Hasher};
 use chunked::input::Compression;
@@ -42,7 +43,7 @@ struct Listed {
 pub(crate) struct DockerArchive {
     reference: Reference,
     root: Descriptor,
-    manifest: Exact<Manifest>,
+    manifest: Arc<Exact<Manifest>>,
     blobs: HashMap<BlobDigest, FileBlob>,
 }
 
@@ -96,7 +97,7 @@ impl DockerArchive {
         let manifest = compose(Descriptor::new(MediaType::OCI_CONFIG, digest, bytes.len() as u64), layers);
         let manifest = Exact::encode(MediaType::OCI_MANIFEST, manifest)
             .map_err(|source| Error::LayoutFile { path: members.path().join(LIST), source })?;
-        Ok(Self { reference, root: manifest.descriptor(), manifest, blobs })
+        Ok(Self { reference, root: manifest.descriptor(), manifest: Arc::new(manifest), blobs })
     }
 }
 
@@ -111,7 +112,7 @@ impl ImageSource for DockerArchive {
 
     fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
         let same = descriptor.digest == self.root.digest;
-        Ok(same.then(|| Document::Manifest(Box::new(self.manifest.clone()))))
+        Ok(same.then(|| Document::Manifest(self.manifest.clone())))
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, Error> {

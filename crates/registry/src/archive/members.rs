@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chunked::input::{Compression, Input};
+use chunked::input::Compression;
 use chunked::tar::{self, Step, clean};
 use chunked::{Limits, RangeSource};
 
-use super::Invalid;
+use super::spool::spool;
+use super::{HEADERS_LEN_MAX, Invalid};
 use crate::blob::FileBlob;
-use crate::directory::Directory;
 use crate::error::{Error, at_path};
 use crate::layout::Files;
 
@@ -21,8 +21,6 @@ use crate::layout::Files;
 const MEMBERS_MAX: usize = 250_000;
 /// Longest name that is remembered, in bytes; those of images have up to 150.
 const NAME_LEN_MAX: usize = 512;
-/// Longest headers of one member in bytes: a few extensions of the largest kind that Go reads.
-const HEADERS_LEN_MAX: usize = 4 << 20;
 /// Bytes read to find a header; most are 512 long, and several of them in a row are rare.
 const WINDOW_LEN: usize = 2048;
 /// Most links followed from one name to its file.
@@ -43,7 +41,8 @@ enum Member {
 }
 
 impl Members {
-    /// Opens the tar at `path`; a compressed one is first decompressed into a nameless file in `scratch`.
+    /// Opens the tar at `path`; one that is compressed or comes through a pipe is first copied into a nameless file
+    /// in `scratch`.
     ///
     /// # Errors
     /// [`Error::Archive`] when it is not a tar, damaged, or absurdly large.
@@ -85,18 +84,15 @@ impl Files for Members {
     }
 }
 
-/// Returns the tar itself, which has to be seekable and plain.
+/// Returns the tar itself, plain and seekable.
 fn plain(mut file: File, path: &Path, scratch: &Path) -> Result<File, Error> {
     let mut start = Vec::new();
+    let in_place = file.stream_position().is_ok();
     file.by_ref().take(4).read_to_end(&mut start).map_err(at_path("read", path))?;
-    file.seek(SeekFrom::Start(0)).map_err(at_path("read", path))?;
-    if Compression::sniff(&start) == Compression::None {
+    if in_place && Compression::sniff(&start) == Compression::None {
         return Ok(file);
     }
-    let mut plain = Directory::open(scratch)?.stage()?.into_nameless().map_err(at_path("write", scratch))?;
-    let mut tar = Input::open(file, |_| {}).map_err(at_path("decompress", path))?;
-    io::copy(&mut tar, &mut plain).map_err(at_path("decompress", path))?;
-    Ok(plain)
+    spool(io::Cursor::new(start).chain(file), path, scratch)
 }
 
 /// Walks the headers of a tar, without reading what lies between them.
@@ -277,5 +273,19 @@ mod tests {
         let whole = Tar::new().file("a", "content").finish();
         let members = open(&testkit::oci::gzip(&whole)).unwrap();
         assert_eq!(members.read("a", 10).unwrap().unwrap(), b"content");
+    }
+
+    #[test]
+    fn tars_come_through_pipes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        let whole = Tar::new().file("a", "content").finish();
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&path, &whole).unwrap());
+            let members = Members::open(&path, dir.path()).unwrap();
+            assert_eq!(members.read("a", 10).unwrap().unwrap(), b"content");
+        });
     }
 }

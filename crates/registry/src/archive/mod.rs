@@ -2,6 +2,7 @@
 
 mod docker;
 mod members;
+mod spool;
 mod write;
 
 pub(crate) use docker::DockerArchive;
@@ -9,6 +10,9 @@ pub(crate) use members::Members;
 pub(crate) use write::ArchiveWriter;
 
 use chunked::tar;
+
+/// Longest headers of one member in bytes: a few extensions of the largest kind that Go reads.
+const HEADERS_LEN_MAX: usize = 4 << 20;
 
 /// Names what is wrong with a tar of images.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +42,12 @@ pub enum Invalid {
     /// The tar has more members than an image needs.
     #[error("it has more than {0} members")]
     TooManyMembers(usize),
+    /// It decompresses to far more than an image would.
+    #[error("it decompresses to more than {limit} bytes, which no image does; decompress it first")]
+    Bomb {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A Docker archive's configuration and list of layers differ.
     #[error("image {position} lists {layers} layers, its configuration {diff_ids}")]
     LayerCount {

@@ -1,13 +1,16 @@
 //! Moves the blobs of an image: converted, each source blob once, or as they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read, Write};
+use std::iter;
 
-use chunked::convert::Source;
+use chunked::annotations::{self, Annotations};
+use chunked::convert::{SelfCheck, Source};
 use chunked::digest::{BlobDigest, Digest};
 use chunked::verifying::Mismatch;
 
-use super::memo::{ConvertedLayer, Memo, MemoBlob};
+use super::examine::is_intact;
+use super::memo::{ConvertedLayer, Memo};
 use super::plan::Layer;
 use super::progress::{OfLayer, Progress};
 use super::report::Origin;
@@ -30,6 +33,8 @@ pub(super) struct Mover<'a> {
     progress: &'a dyn Progress,
     /// What was converted in this run.
     done: HashMap<BlobDigest, ConvertedLayer>,
+    /// What was copied in this run, or found intact.
+    copied: HashSet<(BlobDigest, u64)>,
     /// Failures of the memo, which cost nothing but time.
     pub(super) warnings: Vec<String>,
 }
@@ -43,7 +48,16 @@ impl<'a> Mover<'a> {
     ) -> Result<Self, Error> {
         let memo = options.cache.as_deref().map(|path| Memo::open(path, &options.layer)).transpose()?;
         let options = &options.layer;
-        Ok(Self { source, sink, options, memo, progress, done: HashMap::new(), warnings: Vec::new() })
+        Ok(Self {
+            source,
+            sink,
+            options,
+            memo,
+            progress,
+            done: HashMap::new(),
+            copied: HashSet::new(),
+            warnings: Vec::new(),
+        })
     }
 
     /// Converts a layer, or takes what became of its blob before.
@@ -64,12 +78,15 @@ impl<'a> Mover<'a> {
 
     /// Copies a blob as it is; `false` when the source does not have it.
     pub(super) fn copy(&mut self, descriptor: &Descriptor, progress: impl Fn(u64)) -> Result<bool, Error> {
-        if self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+        let key = (descriptor.digest, descriptor.len);
+        if self.copied.contains(&key) || self.sink.has_blob(&descriptor.digest, descriptor.len)? {
+            self.copied.insert(key);
             progress(descriptor.len);
             return Ok(true);
         }
         let Some(blob) = self.source.blob(descriptor)? else { return Ok(false) };
         copy_blob(&*blob, descriptor, self.source.reference(), &mut *self.sink, progress)?;
+        self.copied.insert(key);
         Ok(true)
     }
 
@@ -78,6 +95,13 @@ impl<'a> Mover<'a> {
         let found = self.memo.as_ref().and_then(|memo| memo.find(&layer.descriptor.digest));
         let Some((converted, blob)) = found else { return Ok(None) };
         check_diff_id(self.source.reference(), layer, &converted)?;
+        if self.options.self_check == SelfCheck::On && !is_verified(&blob, &converted, layer) {
+            self.warnings.push(format!(
+                "the cache holds something else than layer {}, which is converted anew",
+                layer.descriptor.digest
+            ));
+            return Ok(None);
+        }
         match self.take(&converted, &blob) {
             Ok(()) => {
                 self.progress.layer_advanced(layer.descriptor.len);
@@ -105,43 +129,53 @@ impl<'a> Mover<'a> {
         let place = source.reference();
         let descriptor = &layer.descriptor;
         let unreadable = |error| source.read_error(descriptor, error);
-        let blob = source.blob(descriptor)?.ok_or_else(|| Error::NoBlob {
-            place: Box::new(place.clone()),
-            digest: Box::new(descriptor.digest),
-        })?;
+        let blob = source.blob(descriptor)?.ok_or_else(|| source.no_blob(descriptor))?;
         let input = open_input(&*blob, descriptor).map_err(unreadable)?;
         let memory = memo.as_ref().map(Memo::start).transpose();
         let memory = memory.unwrap_or_else(|error| {
             warnings.push(not_remembered(&error));
             None
         });
-        let mut output = Tee { blob: sink.start_blob()?, memory };
+        let mut output = Tee { blob: sink.start_blob()?, memory, failure: None };
         let converted = chunked::convert::convert(input, &mut output, options, &OfLayer(*progress))
             .map_err(|error| not_converted(place, descriptor, error))?;
         check_source(descriptor, &converted.source).map_err(unreadable)?;
         let converted = ConvertedLayer::from(converted);
         check_diff_id(place, layer, &converted)?;
-        let Tee { blob, memory } = output;
+        let Tee { blob, memory, failure } = output;
+        warnings.extend(failure.as_ref().map(|error| not_remembered(error)));
         blob.commit(converted.digest)?;
         if let Some((memo, memory)) = memo.as_ref().zip(memory) {
             let remembered = memo.remember(&descriptor.digest, memory, &converted);
-            warnings.extend(remembered.err().as_ref().map(not_remembered));
+            warnings.extend(remembered.err().as_ref().map(|error| not_remembered(error)));
         }
         Ok(converted)
     }
 }
 
-/// Writes a blob to its place and to the memo, which may fail without harm.
-struct Tee<'a> {
-    blob: Box<dyn StagedBlob + 'a>,
-    memory: Option<MemoBlob>,
+/// Verifies a remembered layer: whoever can write to the directory can write a record, but not make a layer of it.
+fn is_verified(blob: &FileBlob, converted: &ConvertedLayer, layer: &Layer) -> bool {
+    if !converted.annotations.keys().all(|key| annotations::ALL_KEYS.contains(&key.as_str())) {
+        return false;
+    }
+    let annotations = Annotations::parse(|key| converted.annotations.get(key).map(String::as_str));
+    annotations.is_ok_and(|toc| is_intact(blob, converted.digest, toc.as_ref(), layer.diff_id))
 }
 
-impl Write for Tee<'_> {
+/// Writes a blob to its place and to the memo, which may fail without harm.
+struct Tee<'a, M> {
+    blob: Box<dyn StagedBlob + 'a>,
+    memory: Option<M>,
+    /// Why the memo was given up.
+    failure: Option<io::Error>,
+}
+
+impl<M: Write> Write for Tee<'_, M> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.blob.write_all(bytes)?;
-        if self.memory.as_mut().is_some_and(|memory| memory.write_all(bytes).is_err()) {
+        if let Some(Err(error)) = self.memory.as_mut().map(|memory| memory.write_all(bytes)) {
             self.memory = None;
+            self.failure = Some(error);
         }
         Ok(bytes.len())
     }
@@ -188,8 +222,10 @@ fn not_converted(place: &Reference, layer: &Descriptor, error: chunked::Error) -
     Error::Layer { place: Box::new(place.clone()), layer: Box::new(layer.digest), source: Box::new(error) }
 }
 
-fn not_remembered(error: &Error) -> String {
-    format!("the cache does not remember a layer: {error}")
+/// Says why, down to the first cause: nobody else will.
+fn not_remembered(error: &dyn std::error::Error) -> String {
+    let causes = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    format!("the cache does not remember a layer: {}", causes.collect::<Vec<_>>().join(": "))
 }
 
 fn copy_blob(
@@ -221,4 +257,42 @@ fn copy_blob(
         progress(count as u64);
     }
     staged.commit(descriptor.digest).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Write for Nowhere {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl StagedBlob for Nowhere {
+        fn commit(self: Box<Self>, _: BlobDigest) -> Result<u64, Error> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_full_cache_is_given_up_and_says_why() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut tee = Tee { blob: Box::new(Nowhere), memory: Some(full), failure: None };
+        tee.write_all(&vec![7; 1 << 20]).unwrap();
+        tee.write_all(b"more").unwrap();
+        assert!(tee.memory.is_none());
+        insta::assert_snapshot!(not_remembered(&tee.failure.unwrap()), @"the cache does not remember a layer: No space left on device (os error 28)");
+        let source = io::Error::other("the disk is gone");
+        let error = Error::Io { action: "write", path: "/cache".into(), source };
+        insta::assert_snapshot!(not_remembered(&error), @"the cache does not remember a layer: cannot write `/cache`: the disk is gone");
+    }
 }

@@ -8,6 +8,8 @@
 //! A key is the digest of the source blob and of everything else that decides the result's bytes. Records are written
 //! after their blobs, both are staged and renamed, so any number of processes may share a directory. Whatever cannot be
 //! read, or is not what it should be, is as good as not there.
+//!
+//! What is found is verified before it is used, unless the self-check is off: the directory is trusted then.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};

@@ -1,15 +1,15 @@
 //! Converts images: every layer to zstd:chunked, everything else as it was.
 //!
-//! `tree` reads the documents of an image, `plan` decides what becomes of each of them, `run` does it and reports.
+//! [`crate::tree`] reads the documents of an image, `examine` looks at its blobs, `plan` decides what becomes of each of them, `run` does it and reports.
 //! Configurations are copied byte for byte, so DiffIDs and image ID stay; only manifests and indexes are new.
 
+mod examine;
 mod layer;
 mod memo;
 mod plan;
 mod progress;
 mod report;
 mod run;
-mod tree;
 
 use std::path::PathBuf;
 
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::platform::Selector;
 use crate::sink::ImageSink;
 use crate::source::ImageSource;
+use crate::tree::{self, Others};
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +68,12 @@ pub fn convert(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    let tree = tree::load(source, options)?;
-    let plan = plan::plan(source.reference(), tree, options)?;
+    let others = match options.originals {
+        Originals::Replace => Others::Skip,
+        Originals::Keep => Others::Read,
+    };
+    let mut tree = tree::load(source, &options.platforms, others)?;
+    let chunked = examine::examine(source, &mut tree, options)?;
+    let plan = plan::plan(source.reference(), tree, &chunked, options)?;
     run::run(plan, source, sink, options, progress)
 }

@@ -1,17 +1,21 @@
 //! Decides what becomes of each part of an image, from its documents alone.
 
 use std::fmt;
+use std::iter;
+use std::sync::Arc;
 
 use chunked::digest::{BlobDigest, DiffId, Digest};
 
-use super::tree::{self, Content, Node};
+use super::examine::ChunkedLayers;
 use super::{Chunked, Options, Originals};
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::image::{Exact, Index, Manifest};
 use crate::media_type::{LayerKind, MediaType};
-use crate::platform::{Platform, Selector};
+use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::selection;
+use crate::tree::{self, Absent, Content, Node};
 
 /// What becomes of one place in an index, or of the root.
 #[derive(Debug, Clone)]
@@ -28,17 +32,17 @@ pub(super) enum Step {
     /// Layers are converted, and a new manifest made.
     Convert(Box<Image>),
     /// The manifest is copied byte for byte, with all it points at.
-    Copy { manifest: Box<Exact<Manifest>>, platform: Option<Platform>, why: CopyReason },
+    Copy { manifest: Arc<Exact<Manifest>>, platform: Option<Platform>, why: CopyReason },
     /// Likewise, if the manifest it speaks of stays.
-    Follow { manifest: Box<Exact<Manifest>>, subject: BlobDigest },
+    Follow { manifest: Arc<Exact<Manifest>>, subject: BlobDigest },
     /// Each child as its own plan says.
-    Index(Box<Exact<Index>>, Vec<Plan>),
+    Index(Arc<Exact<Index>>, Vec<Plan>),
     /// The blob is copied.
     CopyBlob,
     /// Nothing: what its original is converted to takes its place.
     Supersede,
     /// Nothing: it is not there.
-    Absent,
+    Absent(Box<Absent>),
     /// Nothing: nobody asked for it.
     NotSelected,
 }
@@ -46,7 +50,7 @@ pub(super) enum Step {
 /// An image that is to be converted.
 #[derive(Debug, Clone)]
 pub(super) struct Image {
-    pub(super) manifest: Exact<Manifest>,
+    pub(super) manifest: Arc<Exact<Manifest>>,
     pub(super) platform: Option<Platform>,
     pub(super) layers: Vec<Layer>,
 }
@@ -126,39 +130,48 @@ impl fmt::Display for CopyReason {
 /// # Errors
 /// When a platform that was asked for is not listed, when nothing of what was asked for is there, and when a manifest and
 /// its configuration do not list the same number of layers.
-pub(super) fn plan(reference: &Reference, root: Node, options: &Options) -> Result<Plan, Error> {
-    let found = Found::of(&root, &options.platforms);
-    found.check(reference)?;
-    Planner { reference, options }.node(root, &Siblings::default())
+pub(super) fn plan(
+    reference: &Reference,
+    root: Node,
+    chunked: &ChunkedLayers,
+    options: &Options,
+) -> Result<Plan, Error> {
+    selection::check(reference, &root, &options.platforms)?;
+    Planner { reference, chunked, options }.node(root, &Siblings::default())
 }
 
-/// What the index that lists an image lists besides. Images are told by their configurations, which a conversion keeps.
+/// What the index that lists an image lists besides. Images are told by their configurations, which a conversion keeps,
+/// and by their platforms: images for two of them may share a configuration.
 #[derive(Debug, Default)]
 struct Siblings {
     /// Images that are to be converted, as originals.
-    originals: Vec<BlobDigest>,
+    originals: Vec<(BlobDigest, String)>,
     /// Images that are there as zstd:chunked, beside their originals.
-    twins: Vec<BlobDigest>,
+    twins: Vec<(BlobDigest, String)>,
 }
 
 impl Siblings {
-    fn of(children: &[Node]) -> Self {
+    fn of(children: &[Node], chunked: &ChunkedLayers) -> Self {
         let mut siblings = Self::default();
         for child in children {
             let Content::Image(image) = &child.content else { continue };
-            let manifest = image.manifest.value();
             if !child.listed.is_marked_zstd() && image.selected {
-                siblings.originals.push(manifest.config.digest);
-            } else if is_converted(image) {
-                siblings.twins.push(manifest.config.digest);
+                siblings.originals.push(identity(&image.manifest, &image.platform));
+            } else if is_converted(image, chunked) {
+                siblings.twins.push(identity(&image.manifest, &image.platform));
             }
         }
         siblings
     }
 }
 
+fn identity(manifest: &Exact<Manifest>, platform: &Platform) -> (BlobDigest, String) {
+    (manifest.value().config.digest, platform.to_string())
+}
+
 struct Planner<'a> {
     reference: &'a Reference,
+    chunked: &'a ChunkedLayers,
     options: &'a Options,
 }
 
@@ -172,61 +185,58 @@ impl Planner<'_> {
                 None => Step::Copy { manifest, platform: None, why: CopyReason::Artifact },
             },
             Content::Index(index, children) => {
-                let siblings = Siblings::of(&children);
+                let siblings = Siblings::of(&children, self.chunked);
                 let plans = children.into_iter().map(|child| self.node(child, &siblings));
                 Step::Index(index, plans.collect::<Result<_, _>>()?)
             }
             Content::Blob => Step::CopyBlob,
-            Content::Absent => Step::Absent,
+            Content::Absent(absent) => Step::Absent(absent),
             Content::NotSelected => Step::NotSelected,
         };
         Ok(Plan { listed, step })
     }
 
     fn image(&self, listed: &Descriptor, image: tree::Image, siblings: &Siblings) -> Result<Step, Error> {
-        let tree::Image { manifest, config, platform, selected, chunked } = image;
+        let tree::Image { manifest, config, platform, selected } = image;
         let keeps = self.options.originals == Originals::Keep;
         let Some(config) = config.filter(|_| selected) else {
             return Ok(match keeps {
-                true => copy(manifest, platform, CopyReason::NotSelected),
+                true => copy(manifest, Some(platform), CopyReason::NotSelected),
                 false => Step::NotSelected,
             });
         };
-        if keeps && let Some(step) = self.beside(listed, &manifest, platform.as_ref(), siblings) {
+        if keeps && let Some(step) = self.beside(listed, &manifest, &platform, siblings) {
             return Ok(step);
         }
-        let layers = self.layers(&manifest, &config.rootfs.diff_ids, &chunked)?;
-        if layers.iter().all(|layer| layer.step != LayerStep::Convert) {
-            return Ok(copy(manifest, platform, CopyReason::NothingToConvert));
+        let layers = self.layers(&manifest, &config.rootfs.diff_ids)?;
+        // A manifest of Docker becomes one of OCI in any case, unless it is to stay.
+        let stays = keeps || *manifest.media_type() == MediaType::OCI_MANIFEST;
+        if stays && layers.iter().all(|layer| layer.step != LayerStep::Convert) {
+            return Ok(copy(manifest, Some(platform), CopyReason::NothingToConvert));
         }
-        Ok(Step::Convert(Box::new(Image { manifest, platform, layers })))
+        Ok(Step::Convert(Box::new(Image { manifest, platform: Some(platform), layers })))
     }
 
     /// Decides about an image that belongs to another one in the same index: a second run must not add anything again.
     fn beside(
         &self,
         listed: &Descriptor,
-        manifest: &Exact<Manifest>,
-        platform: Option<&Platform>,
+        manifest: &Arc<Exact<Manifest>>,
+        platform: &Platform,
         siblings: &Siblings,
     ) -> Option<Step> {
-        let config = &manifest.value().config.digest;
+        let identity = identity(manifest, platform);
         let redo = self.options.chunked == Chunked::Redo;
         let why = match listed.is_marked_zstd() {
-            true if redo && siblings.originals.contains(config) => return Some(Step::Supersede),
+            true if redo && siblings.originals.contains(&identity) => return Some(Step::Supersede),
             true => CopyReason::IsAdded,
-            false if !redo && siblings.twins.contains(config) => CopyReason::HasTwin,
+            false if !redo && siblings.twins.contains(&identity) => CopyReason::HasTwin,
             false => return None,
         };
-        Some(copy(manifest.clone(), platform.cloned(), why))
+        Some(copy(manifest.clone(), Some(platform.clone()), why))
     }
 
-    fn layers(
-        &self,
-        manifest: &Exact<Manifest>,
-        diff_ids: &[DiffId],
-        chunked: &[BlobDigest],
-    ) -> Result<Vec<Layer>, Error> {
+    fn layers(&self, manifest: &Exact<Manifest>, diff_ids: &[DiffId]) -> Result<Vec<Layer>, Error> {
         let layers = &manifest.value().layers;
         if layers.len() != diff_ids.len() {
             return Err(Error::LayerCount {
@@ -236,17 +246,19 @@ impl Planner<'_> {
                 diff_ids: diff_ids.len(),
             });
         }
-        let layer = |(descriptor, diff_id): (&Descriptor, &DiffId)| Layer {
+        // One blob may be listed with annotations and without: what is true of it here need not be true there.
+        let chunked = self.chunked.of(manifest).iter().copied().chain(iter::repeat(false));
+        let layer = |((descriptor, diff_id), is_chunked): ((&Descriptor, &DiffId), bool)| Layer {
             descriptor: descriptor.clone(),
             diff_id: *diff_id,
-            step: layer_step(descriptor, diff_id, chunked.contains(&descriptor.digest)),
+            step: layer_step(descriptor, diff_id, is_chunked),
         };
-        Ok(layers.iter().zip(diff_ids).map(layer).collect())
+        Ok(layers.iter().zip(diff_ids).zip(chunked).map(layer).collect())
     }
 }
 
-fn copy(manifest: Exact<Manifest>, platform: Option<Platform>, why: CopyReason) -> Step {
-    Step::Copy { manifest: Box::new(manifest), platform, why }
+fn copy(manifest: Arc<Exact<Manifest>>, platform: Option<Platform>, why: CopyReason) -> Step {
+    Step::Copy { manifest, platform, why }
 }
 
 /// Decides what becomes of a layer.
@@ -264,66 +276,10 @@ fn layer_step(descriptor: &Descriptor, diff_id: &DiffId, is_chunked: bool) -> La
 }
 
 /// Tells whether an image is what a conversion leaves: all zstd, and some of it chunked.
-fn is_converted(image: &tree::Image) -> bool {
+fn is_converted(image: &tree::Image, chunked: &ChunkedLayers) -> bool {
     let unconverted =
         |layer: &Descriptor| matches!(layer.media_type.layer(), LayerKind::Tar | LayerKind::TarGzip);
-    !image.manifest.value().layers.iter().any(unconverted) && !image.chunked.is_empty()
-}
-
-/// What the selectors chose.
-struct Found<'a> {
-    selectors: &'a [Selector],
-    /// Whether an image that was asked for is there.
-    any: bool,
-    /// Selectors that chose nothing, there or not.
-    unmatched: Vec<&'a Selector>,
-    /// What was asked for and is listed, but is not there, with its digest.
-    absent: Vec<String>,
-    /// The other platforms that are listed.
-    others: Vec<String>,
-}
-
-impl<'a> Found<'a> {
-    fn of(root: &Node, selectors: &'a [Selector]) -> Self {
-        let unmatched = selectors.iter().collect();
-        let mut found = Self { selectors, any: false, unmatched, absent: Vec::new(), others: Vec::new() };
-        found.add(root);
-        found
-    }
-
-    fn add(&mut self, node: &Node) {
-        let (platform, there) = match &node.content {
-            Content::Index(_, children) => return children.iter().for_each(|child| self.add(child)),
-            Content::Artifact(_) | Content::Blob => return,
-            Content::Absent | Content::NotSelected if node.listed.attests().is_some() => return,
-            Content::Absent | Content::NotSelected => (node.listed.platform.as_ref(), false),
-            Content::Image(image) => (image.platform.as_ref(), true),
-        };
-        let Some(platform) = platform else { return };
-        self.unmatched.retain(|selector| !selector.matches(platform));
-        let selected =
-            self.selectors.is_empty() || self.selectors.iter().any(|wanted| wanted.matches(platform));
-        let name = platform.to_string();
-        match (selected, there) {
-            (true, true) => self.any = true,
-            (true, false) => self.absent.push(format!("{name} as {}", node.listed.digest)),
-            (false, _) if !self.others.contains(&name) => self.others.push(name),
-            (false, _) => {}
-        }
-    }
-
-    fn check(self, reference: &Reference) -> Result<(), Error> {
-        let place = Box::new(reference.clone());
-        match self.unmatched.first() {
-            Some(selector) => {
-                Err(Error::NoPlatform { place, wanted: selector.to_string(), listed: self.others })
-            }
-            None if !self.any && !self.absent.is_empty() => {
-                Err(Error::AbsentPlatform { place, absent: self.absent, others: self.others })
-            }
-            None => Ok(()),
-        }
-    }
+    !image.manifest.value().layers.iter().any(unconverted) && chunked.of(&image.manifest).contains(&true)
 }
 
 #[cfg(test)]

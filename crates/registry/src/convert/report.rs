@@ -19,7 +19,7 @@ pub struct Report {
     pub before: Content,
     /// Its manifest or index now; the same if nothing had to change.
     pub after: Content,
-    /// Whether converted layers were decoded again and compared.
+    /// Whether converted layers were decoded again and compared, and those that stay or are from the cache verified.
     pub self_check: SelfCheck,
     /// Everything that indexes list, or the only manifest, and what became of it, in the order it was done.
     pub manifests: Vec<ManifestReport>,
@@ -27,14 +27,16 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// Content by type, digest and length.
+/// Content by type, digest and length, with the names that descriptors have for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Content {
     /// Its type.
     pub media_type: MediaType,
     /// Its digest.
     pub digest: BlobDigest,
     /// Its length in bytes.
+    #[serde(rename = "size")]
     pub len: u64,
 }
 

@@ -1,5 +1,7 @@
 //! Carries a plan out, and reports.
 
+use std::sync::Arc;
+
 use chunked::annotations;
 use chunked::digest::BlobDigest;
 
@@ -47,9 +49,10 @@ pub(super) fn run(
 /// Counts the layers that are to be converted or carried along in converted images, and their bytes.
 fn work(plan: &Plan) -> (usize, u64) {
     match &plan.step {
-        Step::Convert(image) => {
-            (image.layers.len(), image.layers.iter().map(|layer| layer.descriptor.len).sum())
-        }
+        Step::Convert(image) => (
+            image.layers.len(),
+            image.layers.iter().fold(0, |len: u64, layer| len.saturating_add(layer.descriptor.len)),
+        ),
         Step::Index(_, children) => {
             children.iter().map(work).fold((0, 0), |(layers, len), (more, longer)| {
                 (layers.saturating_add(more), len.saturating_add(longer))
@@ -90,7 +93,9 @@ impl Run<'_> {
                 let original = Descriptor { platform: added.platform.clone(), ..original };
                 self.put_index(Index::of(vec![original, added]))?
             }
-            (here, added) => here.or(added).unwrap_or_else(|| plan.listed.clone()),
+            (here, added) => here
+                .or(added)
+                .ok_or_else(|| Error::NoImages { place: Box::new(self.mover.source.reference().clone()) })?,
         };
         Ok(root.bare())
     }
@@ -111,7 +116,10 @@ impl Run<'_> {
                 self.reports.push(report(listed, Action::Kept, None));
                 Ok(Listing::here(listed.clone()))
             }
-            Step::Index(index, children) => self.index(listed, index, children).map(Listing::here),
+            Step::Index(index, children) => {
+                let here = self.index(listed, index, children)?;
+                Ok(Listing { here, added: None })
+            }
             Step::CopyBlob => {
                 let there = self.mover.copy(listed, |_| {})?;
                 self.reports.push(report(listed, if there { Action::Kept } else { Action::Absent }, None));
@@ -123,8 +131,12 @@ impl Run<'_> {
                 self.reports.push(report);
                 Ok(Listing::default())
             }
-            Step::Absent => Ok(self.leave(listed, Action::Absent)),
-            Step::NotSelected => Ok(self.leave(listed, Action::NotSelected)),
+            Step::Absent(absent) => {
+                let needed = absent.missing.digest;
+                let reason = (needed != listed.digest).then(|| format!("its blob {needed} is missing"));
+                Ok(self.leave(listed, Action::Absent, absent.platform.as_ref(), reason))
+            }
+            Step::NotSelected => Ok(self.leave(listed, Action::NotSelected, None, None)),
         }
     }
 
@@ -133,17 +145,24 @@ impl Run<'_> {
     }
 
     /// Leaves out what is not there or not asked for; an index that keeps its originals goes on listing it.
-    fn leave(&mut self, listed: &Descriptor, action: Action) -> Listing {
-        self.reports.push(report(listed, action, None));
+    fn leave(
+        &mut self,
+        listed: &Descriptor,
+        action: Action,
+        platform: Option<&Platform>,
+        reason: Option<String>,
+    ) -> Listing {
+        self.reports.push(ManifestReport { reason, ..report(listed, action, platform) });
         Listing { here: self.keeps_originals().then(|| listed.clone()), added: None }
     }
 
+    /// Writes the index anew where something in it changed; one that would list nothing is left out.
     fn index(
         &mut self,
         listed: &Descriptor,
-        index: &Exact<Index>,
+        index: &Arc<Exact<Index>>,
         children: &[Plan],
-    ) -> Result<Descriptor, Error> {
+    ) -> Result<Option<Descriptor>, Error> {
         let mut listings = Vec::new();
         for child in children {
             let listing = match &child.step {
@@ -156,19 +175,40 @@ impl Run<'_> {
         if !self.keeps_originals() {
             self.follow(children, &mut listings)?;
         }
-        let (here, added): (Vec<_>, Vec<_>) =
-            listings.into_iter().map(|listing| (listing.here, listing.added)).unzip();
-        let mut manifests: Vec<Descriptor> = here.into_iter().chain(added).flatten().collect();
-        if manifests != index.value().manifests {
-            manifests = distinct(manifests);
+        let manifests = self.merge(listings);
+        let stays = self.keeps_originals() || *index.media_type() == MediaType::OCI_INDEX;
+        if stays && manifests == index.value().manifests {
+            self.mover.sink.put_document(&Document::Index(index.clone()))?;
+            return Ok(Some(listed.clone()));
         }
-        if manifests == index.value().manifests {
-            self.mover.sink.put_document(&Document::Index(Box::new(index.clone())))?;
-            return Ok(listed.clone());
+        if manifests.is_empty() {
+            return Ok(None);
         }
         let value = Index { media_type: Some(MediaType::OCI_INDEX), manifests, ..index.value().clone() };
         let new = self.put_index(value)?;
-        Ok(listed.redirected(new.media_type, new.digest, new.len))
+        Ok(Some(listed.redirected(new.media_type, new.digest, new.len)))
+    }
+
+    /// Lists what is left, then what was added. Two forms of one image may have become the same, which is listed once;
+    /// originals that stay are all listed.
+    fn merge(&self, listings: Vec<Listing>) -> Vec<Descriptor> {
+        let (here, added): (Vec<_>, Vec<_>) =
+            listings.into_iter().map(|listing| (listing.here, listing.added)).unzip();
+        let mut manifests: Vec<Descriptor> = Vec::new();
+        for descriptor in here.into_iter().flatten() {
+            let same = |other: &Descriptor| {
+                is_same_image(other, &descriptor) && other.annotations == descriptor.annotations
+            };
+            if self.keeps_originals() || !manifests.iter().any(same) {
+                manifests.push(descriptor);
+            }
+        }
+        for descriptor in added.into_iter().flatten() {
+            if !manifests.iter().any(|other| is_same_image(other, &descriptor)) {
+                manifests.push(descriptor);
+            }
+        }
+        manifests
     }
 
     /// Decides about attestations, once it is known which manifests stay.
@@ -191,7 +231,7 @@ impl Run<'_> {
     fn put_index(&mut self, value: Index) -> Result<Descriptor, Error> {
         let index =
             Exact::encode(MediaType::OCI_INDEX, value).map_err(|invalid| self.not_written(invalid))?;
-        let document = Document::Index(Box::new(index));
+        let document = Document::Index(Arc::new(index));
         self.mover.sink.put_document(&document)?;
         Ok(document.descriptor())
     }
@@ -213,7 +253,7 @@ impl Run<'_> {
             layers.push(descriptor);
             reports.push(report);
         }
-        self.copy_needed(&original.config)?;
+        self.copy_needed(&original.config, |_| {})?;
         let value = Manifest {
             media_type: Some(MediaType::OCI_MANIFEST),
             config: Descriptor { media_type: original.config.media_type.to_oci(), ..original.config.clone() },
@@ -223,15 +263,21 @@ impl Run<'_> {
         let manifest =
             Exact::encode(MediaType::OCI_MANIFEST, value).map_err(|invalid| self.not_written(invalid))?;
         let descriptor = describe(listed, &manifest, image.platform.as_ref());
-        self.mover.sink.put_document(&Document::Manifest(Box::new(manifest)))?;
+        self.mover.sink.put_document(&Document::Manifest(Arc::new(manifest)))?;
 
-        let action = if self.keeps_originals() { Action::Added } else { Action::Converted };
+        let unchanged = descriptor.digest == listed.digest;
+        let action = match self.originals {
+            Originals::Keep if unchanged => Action::Kept,
+            Originals::Keep => Action::Added,
+            Originals::Replace => Action::Converted,
+        };
         let mut report = report(listed, action, image.platform.as_ref());
         report.result = Some((&descriptor).into());
         report.image_id = Some(original.config.digest);
         report.layers = reports;
         self.reports.push(report);
         Ok(match self.originals {
+            Originals::Keep if unchanged => Listing::here(listed.clone()),
             Originals::Replace => Listing::here(descriptor),
             Originals::Keep => Listing { here: Some(listed.clone()), added: Some(descriptor) },
         })
@@ -245,67 +291,44 @@ impl Run<'_> {
                 Ok(converted_layer(layer, converted, origin))
             }
             LayerStep::Keep => {
-                self.copy_layer(&layer.descriptor)?;
+                let progress = self.progress;
+                self.copy_needed(&layer.descriptor, |len| progress.layer_advanced(len))?;
                 Ok(carried_layer(layer, None))
             }
             LayerStep::Carry(why) => {
                 // A foreign layer is often only where its `urls` say.
                 let there = self.mover.copy(&layer.descriptor, |len| self.progress.layer_advanced(len))?;
                 if !there && *why != CarryReason::Foreign {
-                    return Err(self.no_blob(&layer.descriptor));
+                    return Err(self.mover.source.no_blob(&layer.descriptor));
                 }
                 Ok(carried_layer(layer, Some(why)))
             }
         }
     }
 
-    fn copy_manifest(&mut self, manifest: &Exact<Manifest>) -> Result<(), Error> {
+    fn copy_manifest(&mut self, manifest: &Arc<Exact<Manifest>>) -> Result<(), Error> {
         let value = manifest.value();
         for layer in &value.layers {
             if layer.media_type.layer() == LayerKind::Foreign {
                 self.mover.copy(layer, |_| {})?;
             } else {
-                self.copy_needed(layer)?;
+                self.copy_needed(layer, |_| {})?;
             }
         }
-        self.copy_needed(&value.config)?;
-        self.mover.sink.put_document(&Document::Manifest(Box::new(manifest.clone())))
+        self.copy_needed(&value.config, |_| {})?;
+        self.mover.sink.put_document(&Document::Manifest(manifest.clone()))
     }
 
-    fn copy_layer(&mut self, descriptor: &Descriptor) -> Result<(), Error> {
-        let progress = self.progress;
-        match self.mover.copy(descriptor, |len| progress.layer_advanced(len))? {
+    fn copy_needed(&mut self, descriptor: &Descriptor, advanced: impl Fn(u64)) -> Result<(), Error> {
+        match self.mover.copy(descriptor, advanced)? {
             true => Ok(()),
-            false => Err(self.no_blob(descriptor)),
-        }
-    }
-
-    fn copy_needed(&mut self, descriptor: &Descriptor) -> Result<(), Error> {
-        match self.mover.copy(descriptor, |_| {})? {
-            true => Ok(()),
-            false => Err(self.no_blob(descriptor)),
-        }
-    }
-
-    fn no_blob(&self, descriptor: &Descriptor) -> Error {
-        Error::NoBlob {
-            place: Box::new(self.mover.source.reference().clone()),
-            digest: Box::new(descriptor.digest),
+            false => Err(self.mover.source.no_blob(descriptor)),
         }
     }
 }
 
-/// Leaves out what is listed before for the same platform: two forms of one image may have become the same.
-fn distinct(manifests: Vec<Descriptor>) -> Vec<Descriptor> {
-    let mut distinct: Vec<Descriptor> = Vec::new();
-    for descriptor in manifests {
-        let same =
-            |other: &Descriptor| other.digest == descriptor.digest && other.platform == descriptor.platform;
-        if !distinct.iter().any(same) {
-            distinct.push(descriptor);
-        }
-    }
-    distinct
+fn is_same_image(one: &Descriptor, other: &Descriptor) -> bool {
+    one.digest == other.digest && one.platform == other.platform
 }
 
 /// Describes a converted manifest in the place of the one that is listed.

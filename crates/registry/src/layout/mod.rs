@@ -30,8 +30,8 @@ pub(crate) const MARKER: &str = "oci-layout";
 pub(crate) const MARKER_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Name of the file that lists the images.
 pub(crate) const INDEX: &str = "index.json";
-/// Longest `index.json` in bytes: room for some 50 000 tags, and no more than fits in memory with ease.
-pub(crate) const INDEX_LEN_MAX: u64 = 16 << 20;
+/// Longest `index.json` in bytes: room for some 12 000 tags. What it says takes thirty times that in memory.
+pub(crate) const INDEX_LEN_MAX: u64 = 4 << 20;
 
 /// Name of the directory of all blobs.
 pub(crate) const BLOBS: &str = "blobs";

@@ -23,15 +23,17 @@ pub(crate) fn find<'a>(index: &'a Index, tag: Option<&str>) -> Result<&'a Descri
     }
 }
 
-/// Gives `image` the name `tag`, which any other image loses; without one, adds it beside the others.
+/// Gives `image` the name `tag`, which any other image loses; without one, it takes the place of the only nameless image.
+/// Of several nameless ones, which others may have left there, nobody knows which it could be: they stay.
 pub(crate) fn set(index: &mut Index, mut image: Descriptor, tag: Option<&str>) {
     match tag {
         Some(tag) => image.annotations.insert(REF_NAME.to_owned(), tag.to_owned()),
         None => image.annotations.remove(REF_NAME),
     };
+    let nameless = index.manifests.iter().filter(|other| name(other).is_none()).count();
     let replaced = |other: &Descriptor| match tag {
         Some(tag) => name(other) == Some(tag),
-        None => name(other).is_none() && other.digest == image.digest,
+        None => name(other).is_none() && (nameless == 1 || other.digest == image.digest),
     };
     let place = index.manifests.iter().position(replaced).unwrap_or(index.manifests.len());
     index.manifests.retain(|other| !replaced(other));
@@ -87,6 +89,16 @@ mod tests {
         assert_eq!(names(&index).collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(index.manifests.len(), 3);
         assert_eq!(digest(&index, Some("1")), Ok(image("c").digest));
+    }
+
+    #[test]
+    fn a_nameless_image_replaces_the_only_nameless_one() {
+        let mut index = Index::of(vec![image("a")]);
+        set(&mut index, image("b"), None);
+        assert_eq!(index.manifests, [image("b")]);
+        let mut index = Index::of(vec![image("a"), image("b")]);
+        set(&mut index, image("c"), None);
+        assert_eq!(index.manifests, [image("a"), image("b"), image("c")]);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Writing a layout.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chunked::BlobDigest;
 
 use super::read::{check_marker, read_index};
 use super::{BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name, encode_index, tags};
+use crate::blob::{FileBlob, read_verified};
 use crate::descriptor::Descriptor;
 use crate::directory::Directory;
 use crate::error::{Error, at_path};
 use crate::image::Index;
+use crate::media_type::MediaType;
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
 use crate::staged::{BUFFER_LEN, Staged};
@@ -18,24 +20,50 @@ use crate::staged::{BUFFER_LEN, Staged};
 /// An image being written to a layout, which may hold others.
 #[derive(Debug)]
 pub(crate) struct LayoutWriter {
-    root: Directory,
+    dir: PathBuf,
+    /// Nothing is made before there is something to write: what fails before leaves nothing.
+    root: Option<Directory>,
     reference: Reference,
     tag: Option<String>,
 }
 
 impl LayoutWriter {
-    /// Opens the layout at `dir`, making it where there is none.
+    /// Opens the layout at `dir`; where there is none, it is made with the first blob.
     ///
     /// # Errors
     /// [`Error::NotImages`] when the directory holds something else.
     pub(crate) fn create(dir: &Path, reference: Reference, tag: Option<&str>) -> Result<Self, Error> {
-        let root = Directory::create(dir)?;
-        if root.is_empty()? {
-            root.replace(MARKER, MARKER_CONTENT.as_bytes())?;
+        let tag = tag.map(str::to_owned);
+        let mut writer = Self { dir: dir.to_owned(), root: None, reference, tag };
+        let there = match Directory::open(dir) {
+            Ok(root) => !root.is_empty()?,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if there {
+            writer.root()?;
         }
-        check_marker(&root)?;
+        Ok(writer)
+    }
+
+    /// Returns the directory of the layout, which holds an empty one at least.
+    fn root(&mut self) -> Result<Directory, Error> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
+        }
+        let root = Directory::create(&self.dir)?;
+        {
+            // Another process may be at the same.
+            let _lock = root.lock()?;
+            if root.is_empty()? {
+                root.replace(INDEX, &encode_index(&Index::of(vec![]), root.path())?)?;
+                root.replace(MARKER, MARKER_CONTENT.as_bytes())?;
+            }
+            check_marker(&root)?;
+        }
         root.subdirectory(BLOBS)?.subdirectory("sha256")?;
-        Ok(Self { root, reference, tag: tag.map(str::to_owned) })
+        self.root = Some(root.clone());
+        Ok(root)
     }
 }
 
@@ -45,33 +73,39 @@ impl ImageSink for LayoutWriter {
     }
 
     fn has_blob(&self, digest: &BlobDigest, len: u64) -> Result<bool, Error> {
-        let Some(file) = self.root.open_file(&blob_name(digest))? else { return Ok(false) };
-        let path = self.root.path().join(blob_name(digest));
-        Ok(file.metadata().map_err(at_path("examine", &path))?.len() == len)
+        let Some(root) = &self.root else { return Ok(false) };
+        let Some(file) = root.open_file(&blob_name(digest))? else { return Ok(false) };
+        let path = root.path().join(blob_name(digest));
+        let there = file.metadata().map_err(at_path("examine", &path))?.len();
+        let descriptor = Descriptor::new(MediaType::OCI_LAYER, *digest, len);
+        let intact = |blob: FileBlob| io::copy(&mut read_verified(&blob, &descriptor)?, &mut io::sink());
+        Ok(there == len && intact(FileBlob::whole(file, len)).is_ok())
     }
 
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
-        let file = BufWriter::with_capacity(BUFFER_LEN, self.root.stage()?);
-        Ok(Box::new(LayoutBlob { layout: self, file, len: 0 }))
+        let root = self.root()?;
+        let file = BufWriter::with_capacity(BUFFER_LEN, root.stage()?);
+        Ok(Box::new(LayoutBlob { root, file, len: 0 }))
     }
 
-    fn commit(self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
-        let _lock = self.root.lock()?;
-        let mut index = read_index(&self.root)?.unwrap_or_else(|| Index::of(vec![]));
+    fn commit(mut self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
+        let root = self.root()?;
+        let _lock = root.lock()?;
+        let mut index = read_index(&root)?.unwrap_or_else(|| Index::of(vec![]));
         tags::set(&mut index, image.clone(), self.tag.as_deref());
-        self.root.replace(INDEX, &encode_index(&index, self.root.path())?)?;
-        self.root.sync()
+        root.replace(INDEX, &encode_index(&index, root.path())?)?;
+        root.sync()
     }
 }
 
 /// A blob on its way into a layout.
-struct LayoutBlob<'a> {
-    layout: &'a LayoutWriter,
+struct LayoutBlob {
+    root: Directory,
     file: BufWriter<Staged>,
     len: u64,
 }
 
-impl Write for LayoutBlob<'_> {
+impl Write for LayoutBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.len = self.len.saturating_add(count as u64);
@@ -83,16 +117,15 @@ impl Write for LayoutBlob<'_> {
     }
 }
 
-impl StagedBlob for LayoutBlob<'_> {
+impl StagedBlob for LayoutBlob {
     fn commit(self: Box<Self>, digest: BlobDigest) -> Result<u64, Error> {
-        let Self { layout, file, len } = *self;
-        let path = layout.root.path().join(blob_name(&digest));
+        let Self { root, file, len } = *self;
+        let path = root.path().join(blob_name(&digest));
         let staged = file.into_inner().map_err(|error| at_path("write", &path)(error.into_error()))?;
-        if !layout.has_blob(&digest, len)? {
-            let directory = layout.root.subdirectory(BLOBS)?.subdirectory(digest.0.algorithm())?;
-            staged.publish(&directory, &digest.0.hex()).map_err(at_path("write", &path))?;
-            directory.sync()?;
-        }
+        // A blob of that name may be there, but it may be damaged, and these bytes are not.
+        let directory = root.subdirectory(BLOBS)?.subdirectory(digest.0.algorithm())?;
+        staged.publish(&directory, &digest.0.hex()).map_err(at_path("write", &path))?;
+        directory.sync()?;
         Ok(len)
     }
 }

@@ -172,6 +172,23 @@ fn docker_manifests_become_oci_manifests_and_unknown_fields_stay() {
 }
 
 #[test]
+fn docker_manifests_without_layers_become_oci_manifests_too() {
+    let bench = Bench::with(|sink| {
+        let config = put_blob(sink, MediaType::DOCKER_CONFIG, &config("linux/amd64", &[]));
+        let mut docker = manifest(config, vec![]);
+        docker.media_type = Some(MediaType::DOCKER_MANIFEST);
+        put_manifest(sink, docker)
+    });
+    let report = bench.convert("in", "out", &Options::default()).unwrap();
+    assert_eq!(actions(&report), [Action::Converted]);
+    let out = bench.open("out");
+    assert_eq!(out.root().media_type, MediaType::OCI_MANIFEST);
+    assert_eq!(manifest_of(&*out, out.root()).config.media_type, MediaType::OCI_CONFIG);
+    let added = bench.convert("in", "added", &add()).unwrap();
+    assert_eq!(added.before, added.after);
+}
+
+#[test]
 fn layers_that_cannot_be_converted_are_carried_and_reported() {
     let foreign = MediaType::from("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".to_owned());
     let encrypted = MediaType::from("application/vnd.oci.image.layer.v1.tar+gzip+encrypted".to_owned());
@@ -339,6 +356,129 @@ fn adding_to_a_single_image_makes_an_index() {
 }
 
 #[test]
+fn adding_what_conversion_does_not_change_adds_nothing() {
+    let twice = tar(&[("same", b"1"), ("same", b"2")]);
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &[twice]));
+    let plain = bench.convert("in", "plain", &Options::default()).unwrap();
+    assert_eq!(plain.manifests[0].layers[0].action, LayerAction::Plain);
+    let added = bench.convert("plain", "added", &add()).unwrap();
+    assert_eq!(added.before, added.after);
+    assert_eq!(actions(&added), [Action::Kept]);
+}
+
+#[test]
+fn originals_that_differ_in_annotations_alone_all_stay() {
+    let bench = Bench::with(|sink| {
+        let image = put_image(sink, "linux/amd64", &layers());
+        let mut other = image.clone();
+        other.annotations.insert("note".to_owned(), "two".to_owned());
+        put_index(sink, Index::of(vec![image, other]))
+    });
+    let source = bench.open("in");
+    let originals = index_of(&*source, source.root()).manifests;
+    bench.convert("in", "added", &add()).unwrap();
+    let added = bench.open("added");
+    assert_eq!(index_of(&*added, added.root()).manifests[..2], originals[..]);
+    bench.convert("in", "out", &Options::default()).unwrap();
+    let out = bench.open("out");
+    assert_eq!(index_of(&*out, out.root()).manifests[1].annotations["note"], "two");
+}
+
+#[test]
+fn images_for_two_platforms_that_share_a_config_both_get_a_twin() {
+    let bench = Bench::with(|sink| {
+        let v6 = put_image(sink, "linux/arm", &layers());
+        let mut v7 = v6.clone();
+        v7.platform.as_mut().unwrap().variant = Some("v7".to_owned());
+        put_index(sink, Index::of(vec![v6, v7]))
+    });
+    bench.convert("in", "one", &Options { originals: Originals::Keep, ..only("linux/arm/v7") }).unwrap();
+    let one = bench.open("one");
+    let index = index_of(&*one, one.root());
+    assert_eq!(index.manifests.len(), 4, "without a variant it is v7 as well");
+    let mut sink = transport::create(&reference("oci", &bench.path("one"), ":less")).unwrap();
+    let less = put_index(&mut *sink, Index { manifests: index.manifests[..3].to_vec(), ..index });
+    sink.commit(&less).unwrap();
+    let source = open(&reference("oci", &bench.path("one"), ":less")).unwrap();
+    let sink = transport::create(&reference("oci", &bench.path("both"), ":out")).unwrap();
+    let report = convert::convert(&*source, sink, &add(), &NoProgress).unwrap();
+    assert_eq!(actions(&report), [Action::Kept, Action::Added, Action::Kept]);
+    let both = bench.open("both");
+    assert_eq!(index_of(&*both, both.root()).manifests.len(), 4);
+}
+
+#[test]
+fn an_index_of_nothing_is_not_written() {
+    let bench = Bench::with(|sink| {
+        let mut image = put_image(sink, "linux/amd64", &layers());
+        image.platform = None;
+        put_index(sink, Index::of(vec![image]))
+    });
+    let source = bench.open("in");
+    bench.remove("in", &index_of(&*source, source.root()).manifests[0]);
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"`oci:DIR/in` lists sha256:..., but does not have it; it also lists none");
+    let bench = Bench::with(|sink| put_blob(sink, MediaType::from("a/b".to_owned()), b"x"));
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"document sha256:... of `oci:DIR/in` is not valid: media type `a/b` is not that of an image manifest or index");
+
+    let bench = Bench::with(|sink| {
+        let inner = put_image(sink, "linux/amd64", &layers());
+        let inner = put_index(sink, Index::of(vec![inner]));
+        let other = put_image(sink, "linux/arm64", &layers()[..1]);
+        put_index(sink, Index::of(vec![inner, other]))
+    });
+    bench.convert("in", "out", &only("linux/arm64")).unwrap();
+    let out = bench.open("out");
+    assert_eq!(index_of(&*out, out.root()).manifests.len(), 1);
+}
+
+#[test]
+fn images_without_a_layer_are_absent() {
+    let bench = Bench::with(put_two_platforms);
+    let source = bench.open("in");
+    let children = index_of(&*source, source.root()).manifests;
+    bench.remove("in", &manifest_of(&*source, &children[0]).layers[1]);
+    for options in [Options::default(), add(), Options { originals: Originals::Keep, ..only("linux/arm64") }]
+    {
+        let report = bench.convert("in", "out", &options).unwrap();
+        let absent = &report.manifests[0];
+        assert_eq!((absent.action, absent.platform.as_deref()), (Action::Absent, Some("linux/amd64")));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(mask_digests(absent.reason.as_deref().unwrap()), @"its blob sha256:... is missing");
+        }
+    }
+    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"`oci:DIR/in` lists linux/amd64 as sha256:... without its blob sha256:..., but does not have it; it also lists linux/arm64");
+}
+
+#[test]
+fn one_blob_may_be_listed_with_a_toc_and_without() {
+    let bench =
+        Bench::with(|sink| put_image(sink, "linux/amd64", &[layers()[0].clone(), layers()[0].clone()]));
+    bench.convert("in", "once", &Options::default()).unwrap();
+    let once = bench.open("once");
+    let mut half = manifest_of(&*once, once.root());
+    half.layers[1].annotations.clear();
+    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":half")).unwrap();
+    let root = put_manifest(&mut *sink, half);
+    sink.commit(&root).unwrap();
+    let source = open(&reference("oci", &bench.path("once"), ":half")).unwrap();
+    let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+    let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
+    assert_eq!(report.after.digest, once.root().digest);
+}
+
+#[test]
+fn claimed_lengths_do_not_overflow() {
+    let bench = Bench::with(|sink| {
+        let mut layers: Vec<Descriptor> =
+            self::layers().iter().map(|tar| put_blob(sink, MediaType::OCI_LAYER, tar)).collect();
+        layers.iter_mut().for_each(|layer| layer.len = u64::MAX - 1);
+        let config = put_blob(sink, MediaType::OCI_CONFIG, &config("linux/amd64", &self::layers()));
+        put_manifest(sink, manifest(config, layers))
+    });
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"blob sha256:... of `oci:DIR/in` is 7680 bytes long, its descriptor says 18446744073709551614");
+}
+
+#[test]
 fn adding_for_one_platform_takes_the_others_along() {
     let bench = Bench::with(put_two_platforms);
     bench.convert("in", "out", &Options { originals: Originals::Keep, ..only("linux/amd64") }).unwrap();
@@ -439,6 +579,48 @@ fn damage_all(directory: &Path, damage: impl Fn(&mut Vec<u8>)) {
 }
 
 #[test]
+fn a_forged_record_of_the_cache_is_found_out() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    let options = Options { cache: Some(bench.path("cache")), ..Options::default() };
+    let honest = bench.convert("in", "out", &options).unwrap();
+    let records = fs::read_dir(bench.path("cache/results")).unwrap().map(|entry| entry.unwrap().path());
+    let records: Vec<(PathBuf, String)> =
+        records.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect();
+    let [attacker, victim] = [0, 1].map(|layer| DiffId::of(&layers()[layer]).to_string());
+    let record = |diff_id: &str| records.iter().find(|(_, text)| text.contains(diff_id)).unwrap();
+    let (result, _) = record(&attacker).1.split_once(r#","check":"#).unwrap();
+    let result = result.strip_prefix(r#"{"result":"#).unwrap().replace(&attacker, &victim);
+    let check = chunked::BlobDigest::of(result.as_bytes());
+    fs::write(&record(&victim).0, format!(r#"{{"result":{result},"check":"{check}"}}"#)).unwrap();
+    let report = bench.convert("in", "again", &options).unwrap();
+    assert_eq!(report.after, honest.after);
+    assert_eq!(report.manifests[0].layers[1].origin, Some(Origin::Fresh));
+    insta::assert_snapshot!(mask_digests(&report.warnings.join("\n")), @"the cache holds something else than layer sha256:..., which is converted anew");
+}
+
+#[test]
+fn layers_that_stay_are_those_of_the_config() {
+    let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
+    bench.convert("in", "once", &Options::default()).unwrap();
+    let once = bench.open("once");
+    let mut lying = manifest_of(&*once, once.root());
+    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":lying")).unwrap();
+    let other = [layers()[0].clone(), layers()[0].clone()];
+    lying.config = put_blob(&mut *sink, MediaType::OCI_CONFIG, &config("linux/amd64", &other));
+    let root = put_manifest(&mut *sink, lying);
+    sink.commit(&root).unwrap();
+    let with = |self_check| {
+        let source = open(&reference("oci", &bench.path("once"), ":lying")).unwrap();
+        let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+        let layer = chunked::convert::Options { self_check, ..Default::default() };
+        convert::convert(&*source, sink, &Options { layer, ..Options::default() }, &NoProgress)
+    };
+    assert!(with(SelfCheck::Off).is_ok());
+    let message = failure(with(SelfCheck::On)).replace(bench.0.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(message, @"layer sha256:... of `oci:DIR/once:lying` holds a tar with the digest sha256:..., the configuration says sha256:...");
+}
+
+#[test]
 fn unchecked_results_do_not_do_where_results_are_checked() {
     let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
     let with = |self_check| Options {
@@ -482,44 +664,44 @@ fn reports_are_json() {
       "source": "oci:DIR/in",
       "destination": "oci:DIR/out:out",
       "before": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "after": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:...",
-        "len": ...
+        "size": ...
       },
       "self_check": "on",
       "manifests": [
         {
           "source": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "platform": "linux/amd64",
           "action": "converted",
           "result": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:...",
-            "len": ...
+            "size": ...
           },
           "image_id": "sha256:...",
           "layers": [
             {
               "source": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+gzip",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "compression": "gzip",
               "action": "chunked",
               "result": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+zstd",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+zstd",
                 "digest": "sha256:...",
-                "len": ...
+                "size": ...
               },
               "diff_id": "sha256:...",
               "tar_len": 2048,
@@ -545,7 +727,7 @@ fn reports_are_json() {
 fn mask_lengths(text: &str) -> String {
     let mut masked: Vec<String> = Vec::new();
     for line in text.lines() {
-        let cut = ["\"len\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
+        let cut = ["\"size\": ", "blob_len\": "].iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
         masked.push(cut.map_or(line.to_owned(), |cut| format!("{}...", &line[..cut])));
     }
     masked.join("\n")

@@ -74,22 +74,36 @@ fn what_is_given_up_leaves_nothing() {
 }
 
 #[test]
-fn a_blob_of_the_wrong_length_is_written_anew_and_others_are_left_alone() {
+fn a_new_layout_is_one_from_its_first_blob_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("new");
+    let mut sink = transport::create(&reference("oci", &path, ":one")).unwrap();
+    assert!(!path.exists());
+    put_blob(&mut *sink, MediaType::OCI_LAYER, b"x");
+    drop(sink);
+    let message = failure(open(&reference("oci", &path, ":one")).map(drop));
+    insta::assert_snapshot!(message.replace(dir.path().to_str().unwrap(), "DIR"), @"there is no image `oci:DIR/new:one`; names there: none");
+}
+
+#[test]
+fn damaged_blobs_are_not_there_and_are_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     let image = write(dir.path(), ":one", b"1");
-    let whole = fs::read(blob_path(dir.path(), &image)).unwrap();
-    fs::write(blob_path(dir.path(), &image), "").unwrap();
-    let modified = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-    let layer = files(&dir.path().join("blobs"))[0].clone();
-    let untouched = if layer.ends_with(&image.digest.0.hex()) {
-        files(&dir.path().join("blobs"))[1].clone()
-    } else {
-        layer
+    let path = blob_path(dir.path(), &image);
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[5] ^= 1;
+    let has_blob = || {
+        let sink = transport::create(&reference("oci", dir.path(), "")).unwrap();
+        sink.has_blob(&image.digest, image.len).unwrap()
     };
-    let before = modified(Path::new(&untouched));
-    write(dir.path(), ":one", b"1");
-    assert_eq!(fs::read(blob_path(dir.path(), &image)).unwrap(), whole);
-    assert_eq!(modified(Path::new(&untouched)), before);
+    for damaged in [vec![], flipped] {
+        fs::write(&path, damaged).unwrap();
+        assert!(!has_blob());
+        write(dir.path(), ":one", b"1");
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        assert!(has_blob());
+    }
 }
 
 #[test]
@@ -154,7 +168,7 @@ fn malformed_layouts_are_refused() {
     let entry = serde_json::to_string(&entry).unwrap();
     let million = vec![entry; 1_000_000].join(",");
     fs::write(&index, format!(r#"{{"schemaVersion":2,"manifests":[{million}]}}"#)).unwrap();
-    insta::assert_snapshot!(message(), @"`DIR/index.json` is longer than 16777216 bytes");
+    insta::assert_snapshot!(message(), @"`DIR/index.json` is longer than 4194304 bytes");
     fs::write(dir.path().join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     insta::assert_snapshot!(message(), @"`DIR` is an OCI image layout of version `2.0.0`, expected `1.0.0`");
 }

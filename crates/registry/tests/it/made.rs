@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use chunked::BlobDigest;
 use chunked::digest::DiffId;
@@ -79,13 +80,13 @@ pub(crate) fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Manifest 
 
 pub(crate) fn put_manifest(sink: &mut dyn ImageSink, manifest: Manifest) -> Descriptor {
     let media_type = manifest.media_type.clone().unwrap_or(MediaType::OCI_MANIFEST);
-    let document = Document::Manifest(Box::new(Exact::encode(media_type, manifest).unwrap()));
+    let document = Document::Manifest(Arc::new(Exact::encode(media_type, manifest).unwrap()));
     sink.put_document(&document).unwrap();
     document.descriptor()
 }
 
 pub(crate) fn put_index(sink: &mut dyn ImageSink, index: Index) -> Descriptor {
-    let document = Document::Index(Box::new(Exact::encode(MediaType::OCI_INDEX, index).unwrap()));
+    let document = Document::Index(Arc::new(Exact::encode(MediaType::OCI_INDEX, index).unwrap()));
     sink.put_document(&document).unwrap();
     document.descriptor()
 }

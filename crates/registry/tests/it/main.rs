@@ -6,6 +6,7 @@
 
 mod archive;
 mod convert;
+mod instances;
 mod layout;
 mod made;
 mod tool;
