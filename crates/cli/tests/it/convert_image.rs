@@ -101,44 +101,44 @@ fn a_report_for_programs() {
       "source": "oci:image",
       "destination": "oci:copy",
       "before": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:071cdd..",
-        "len": 405
+        "size": 405
       },
       "after": {
-        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": "sha256:7f1bd5..",
-        "len": 698
+        "size": 698
       },
       "self_check": "on",
       "manifests": [
         {
           "source": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:071cdd..",
-            "len": 405
+            "size": 405
           },
           "platform": "linux/amd64",
           "action": "converted",
           "result": {
-            "media_type": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": "sha256:7f1bd5..",
-            "len": 698
+            "size": 698
           },
           "image_id": "sha256:ba6ef5..",
           "layers": [
             {
               "source": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+gzip",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
                 "digest": "sha256:b8c063..",
-                "len": 565970
+                "size": 565970
               },
               "compression": "gzip",
               "action": "chunked",
               "result": {
-                "media_type": "application/vnd.oci.image.layer.v1.tar+zstd",
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+zstd",
                 "digest": "sha256:bfc7ee..",
-                "len": 564785
+                "size": 564785
               },
               "diff_id": "sha256:d1749a..",
               "tar_len": 8622080,
