@@ -16,7 +16,8 @@ use crate::tar_split::shorten;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SelfCheck {
-    /// It is.
+    /// Every frame is decoded again and compared with the tar bytes it was made of; TOC and tar-split are read back and
+    /// audited against each other. That frames are written in the order of the tar is checked by their lengths only.
     On,
     /// It is not, and the report says so.
     Off,
