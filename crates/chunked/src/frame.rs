@@ -31,7 +31,7 @@ impl Level {
 }
 
 impl Default for Level {
-    /// Level 3: where size per second of CPU is best (see `benches/`).
+    /// Level 3, zstd's own default.
     fn default() -> Self {
         Self(3)
     }

@@ -55,7 +55,7 @@ impl Rolling {
 impl Sums {
     /// Rolls `bytes` in while those of `leaving` roll out.
     pub(super) fn advance(&mut self, bytes: &[u8], leaving: &[u8], mut split: impl FnMut(usize)) {
-        // In locals the sums stay in registers: 1.8 GB/s against 1.2 (measured).
+        // In locals the sums stay in registers, whatever `split` does.
         let Self { mut plain, mut weighted } = *self;
         for (at, (new, old)) in bytes.iter().zip(leaving).enumerate() {
             let (new, old) = (u16::from(*new), u16::from(*old));

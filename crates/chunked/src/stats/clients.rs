@@ -59,7 +59,7 @@ fn list(what: [(Use, &'static str); 5]) -> Vec<Client> {
     const NAMES: [&str; 5] = [
         "podman, CRI-O, buildah, skopeo",
         "stargz-snapshotter",
-        "containerd, Docker 23 or newer, umoci 0.5 or newer",
+        "containerd, Docker 23 or newer, umoci 0.6 or newer",
         "without zstd: Docker before 23, umoci before 0.5",
         "decoders of a single frame, bootc's composefs backend",
     ];

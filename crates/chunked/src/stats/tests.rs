@@ -109,42 +109,42 @@ fn clients_depend_on_the_dialect() {
     insta::assert_snapshot!(lines(Dialect::Current), @"
     podman, CRI-O, buildah, skopeo: Partial, once the descriptor has the annotations; they never look at the footer
     stargz-snapshotter: Whole, it looks for other annotations and a 40-byte footer
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, it is a zstd layer to them
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, it is a zstd layer to them
     without zstd: Docker before 23, umoci before 0.5: Fails, the layer is zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::UnverifiedTarSplit), @"
     podman, CRI-O, buildah, skopeo: Whole, the TOC does not vouch for a tar-split, which they ask for unless set to insecure
     stargz-snapshotter: Whole, it looks for other annotations and a 40-byte footer
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
     without zstd: Docker before 23, umoci before 0.5: Fails, the layer is zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::WithoutTarSplit), @"
     podman, CRI-O, buildah, skopeo: Whole, the TOC does not vouch for a tar-split, which they ask for unless set to insecure
     stargz-snapshotter: Whole, the descriptor has no digest of the plain TOC
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
     without zstd: Docker before 23, umoci before 0.5: Fails, the layer is zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::StargzZstd), @"
     podman, CRI-O, buildah, skopeo: Whole, they take it for eStargz, whose tar they cannot verify in parts
     stargz-snapshotter: Partial, once the descriptor has the annotations
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, it is a zstd layer to them
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, it is a zstd layer to them
     without zstd: Docker before 23, umoci before 0.5: Fails, the layer is zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::Estargz), @"
     podman, CRI-O, buildah, skopeo: Whole, they take it for eStargz, whose tar they cannot verify in parts
     stargz-snapshotter: Partial, once the descriptor has the annotations
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, it is a gzip layer to them
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, it is a gzip layer to them
     without zstd: Docker before 23, umoci before 0.5: Whole, the layer is not zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");
     insta::assert_snapshot!(lines(Dialect::LegacyStargz), @"
     podman, CRI-O, buildah, skopeo: Whole, they do not know the dialect
     stargz-snapshotter: Partial, where verification is off, as the dialect has no digest of its TOC
-    containerd, Docker 23 or newer, umoci 0.5 or newer: Whole, it is a gzip layer to them
+    containerd, Docker 23 or newer, umoci 0.6 or newer: Whole, it is a gzip layer to them
     without zstd: Docker before 23, umoci before 0.5: Whole, the layer is not zstd
     decoders of a single frame, bootc's composefs backend: Fails, they see the first of many frames and take the tar for truncated
     ");

@@ -259,7 +259,7 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json
@@ -277,7 +277,7 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json
@@ -295,7 +295,7 @@ fn annotations_that_lie() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
     $ morsel verify layer.zst --descriptor lie.json

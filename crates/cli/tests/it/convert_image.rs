@@ -310,7 +310,7 @@ fn an_index_that_is_sparse() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts, 1 of 2 layers  it has no TOC
         stargz-snapshotter                                     whole                    it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole                    it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole                    it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all               the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all               they see the first of many frames and take the tar for truncated
     linux/arm64 sha256:e7ef4d..
@@ -320,7 +320,7 @@ fn an_index_that_is_sparse() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");

@@ -25,7 +25,7 @@ fn a_layer_with_and_without_its_descriptor() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    once the descriptor has the annotations; they never look at the footer
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
@@ -45,7 +45,7 @@ fn a_layer_with_and_without_its_descriptor() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
@@ -132,7 +132,7 @@ fn a_layer_with_and_without_its_descriptor() {
           "reason": "it looks for other annotations and a 40-byte footer"
         },
         {
-          "name": "containerd, Docker 23 or newer, umoci 0.5 or newer",
+          "name": "containerd, Docker 23 or newer, umoci 0.6 or newer",
           "can": "whole",
           "reason": "it is a zstd layer to them"
         },
@@ -224,7 +224,7 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they no longer look at annotations with the old prefix
         stargz-snapshotter                                     whole       the descriptor has no digest of the plain TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       a zstd layer to them; writers of that time may have dropped the tar's last zeros, and with them its DiffID
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
@@ -243,7 +243,7 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
@@ -262,7 +262,7 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
@@ -279,7 +279,7 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they take it for eStargz, whose tar they cannot verify in parts
         stargz-snapshotter                                     in parts    its own dialect
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
 
@@ -296,7 +296,7 @@ fn layers_of_other_tools() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       they take it for eStargz, whose tar they cannot verify in parts
         stargz-snapshotter                                     in parts    its own dialect
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a gzip layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a gzip layer to them
         without zstd: Docker before 23, umoci before 0.5       whole       the layer is not zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");
@@ -324,7 +324,7 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole  every client can
         without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
 
@@ -335,7 +335,7 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole  every client can
         without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
 
@@ -346,7 +346,7 @@ fn layers_without_a_toc() {
       used by
         podman, CRI-O, buildah, skopeo                         whole       it has no TOC
         stargz-snapshotter                                     whole       it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  whole       only if it is a single frame, which was not checked
 
@@ -384,7 +384,7 @@ fn an_image() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole  every client can
         without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
     linux/amd64 sha256:7f1bd5..
@@ -394,7 +394,7 @@ fn an_image() {
       used by
         podman, CRI-O, buildah, skopeo                         in parts    where `enable_partial_images` is on, which it is not by default
         stargz-snapshotter                                     whole       it looks for other annotations and a 40-byte footer
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole       it is a zstd layer to them
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole       it is a zstd layer to them
         without zstd: Docker before 23, umoci before 0.5       not at all  the layer is zstd
         decoders of a single frame, bootc's composefs backend  not at all  they see the first of many frames and take the tar for truncated
     ");

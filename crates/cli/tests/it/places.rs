@@ -173,7 +173,7 @@ fn attestations_are_no_images() {
       used by
         podman, CRI-O, buildah, skopeo                         whole  it has no TOC
         stargz-snapshotter                                     whole  it has no TOC
-        containerd, Docker 23 or newer, umoci 0.5 or newer     whole  every client can
+        containerd, Docker 23 or newer, umoci 0.6 or newer     whole  every client can
         without zstd: Docker before 23, umoci before 0.5       whole  the layer is not zstd
         decoders of a single frame, bootc's composefs backend  whole  it is not zstd
     unknown/unknown sha256:ba4b2e..: not an image
