@@ -71,4 +71,4 @@ pub use layer::{ChunkedLayer, Layer};
 pub use limits::Limits;
 pub use location::{Located, Location};
 pub use range::{BlobRange, FileRange};
-pub use source::RangeSource;
+pub use source::{Abilities, Link, RangeSource, Ranges, Traffic};
