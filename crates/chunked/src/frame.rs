@@ -142,6 +142,22 @@ impl Decoder {
         Ok(self.content.get(..found).unwrap_or_default())
     }
 
+    /// Decodes the first frame of `bytes`, which must fill `room` exactly; what follows the frame is left alone.
+    ///
+    /// # Errors
+    /// `InvalidData` when the frame is damaged, or holds more or less.
+    pub fn frame_into(&mut self, bytes: &[u8], room: &mut [u8]) -> io::Result<()> {
+        let len = zstd_safe::find_frame_compressed_size(bytes).map_err(zstd_error)?;
+        let frame = bytes.get(..len).unwrap_or_default();
+        match self.context.decompress(room, frame).map_err(zstd_error)? {
+            found if found == room.len() => Ok(()),
+            found => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the frame holds {found} bytes, expected {}", room.len()),
+            )),
+        }
+    }
+
     /// Decodes the next bytes of a frame and hands out what they hold, a buffer at a time; tells whether the frame ended.
     ///
     /// # Errors
