@@ -50,6 +50,7 @@ mod json;
 pub mod layer;
 pub mod limits;
 pub mod location;
+pub mod plan;
 pub mod range;
 pub mod source;
 pub mod spec;
