@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::{Class, TocDigest};
+use chunked::{BlobDigest, Class, TocDigest};
+
+use crate::fetch::Failure;
 
 /// A failure of a store.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A layer could not be brought in.
+    #[error("cannot bring in layer {blob}")]
+    Layer {
+        /// Its blob.
+        blob: Box<BlobDigest>,
+        /// Why.
+        source: Box<Failure>,
+    },
     /// There is no image of that name or digest.
     #[error("there is no image `{}` in the store", shorten(name))]
     NoSuchImage {
@@ -136,6 +146,13 @@ pub enum Damage {
 }
 
 impl Error {
+    pub(crate) fn of_layer(blob: &BlobDigest, failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error,
+            failure => Self::Layer { blob: Box::new(*blob), source: Box::new(failure) },
+        }
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
@@ -146,6 +163,7 @@ impl Error {
             Self::NotAFile { .. } | Self::TooLong { .. } | Self::Damaged { .. } => Class::Corrupt,
             Self::WrongDigest { .. } => Class::Corrupt,
             Self::Toc { source, .. } => source.class(),
+            Self::Layer { source, .. } => source.class(),
         }
     }
 }

@@ -3,11 +3,14 @@
 mod directory;
 mod durability;
 pub mod error;
+pub mod fetch;
 pub mod images;
+pub mod index;
 pub mod layers;
 mod lock;
 pub mod objects;
 pub mod partials;
+pub mod pull;
 mod staged;
 pub mod store;
 

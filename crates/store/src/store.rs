@@ -103,6 +103,11 @@ impl Store {
         &self.images
     }
 
+    /// Returns the index of chunks inside objects.
+    pub fn index(&self) -> &crate::index::DedupIndex {
+        &crate::index::DedupIndex
+    }
+
     /// Puts all that was written on disk. Before this, a power loss may take it.
     ///
     /// # Errors
