@@ -22,6 +22,7 @@ mod failure;
 mod local;
 mod needs;
 mod partials;
+mod plain;
 
 mod pool;
 mod proof;
@@ -47,7 +48,9 @@ use proof::Proof;
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
 pub use needs::{Needs, NotInParts};
+pub(crate) use needs::places_of;
 pub(crate) use partials::OpenPartials;
+pub(crate) use plain::fetch_plain;
 
 pub use report::{Count, Fetched, Reused};
 

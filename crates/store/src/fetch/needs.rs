@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use chunked::toc::Toc;
 use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry};
 use serde::Serialize;
 
@@ -230,8 +231,13 @@ impl Wanted<'_> {
 /// which content without a boundary gives, are decoded piece by piece.
 pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
 
+/// Lists the chunks inside all contents of a layer.
+pub(crate) fn places_of(toc: &Toc) -> impl Iterator<Item = (ContentDigest, Place)> {
+    toc.entries.iter().filter_map(contents).flat_map(|(object, content)| places(object, content))
+}
+
 /// Lists the chunks of one content; none when it is a single one, as that is the object itself.
-pub(super) fn places(
+fn places(
     object: ContentDigest,
     content: &Content,
 ) -> impl Iterator<Item = (ContentDigest, Place)> + use<'_> {

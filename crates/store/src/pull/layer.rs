@@ -6,7 +6,7 @@ use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
 use crate::error::Error;
-use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification};
+use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain, places_of};
 use crate::layers::{LayerRecord, LayerState, Origin};
 
 /// A layer that was looked at.
@@ -132,7 +132,21 @@ impl Pull<'_> {
     }
 
     fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
-        let _ = why;
-        Err(Error::of_layer(&task.blob, Failure::Stopped))
+        let failed = |failure| Error::of_layer(&task.blob, failure);
+        let index = fetch_plain(self.store, task, &self.options.fetch, self.progress).map_err(failed)?;
+        let record = LayerRecord {
+            toc_digest: index.toc_digest,
+            blob: task.blob,
+            blob_len: task.source.blob_len(),
+            payload_len: 0,
+            diff_id: Some(index.diff_id),
+            tar_len: index.tar_len,
+            state: LayerState::Proven,
+            origin: Origin::IndexedPlain,
+        };
+        let tar_split = index.tar_split.as_ref().ok().map(|tar_split| tar_split.blob.as_slice());
+        self.store.layers().save(&record, &index.toc, tar_split)?;
+        self.store.index().add(places_of(&self.store.layers().toc(&record)?))?;
+        Ok((record, How::Whole { why, tar_len: index.tar_len }))
     }
 }

@@ -68,7 +68,7 @@ pub fn pull(
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
     let start = Instant::now();
-    let pull = Pull { store, tasks, options, progress, elsewhere: Elsewhere::default(), start };
+    let pull = Pull { store, options, progress, elsewhere: Elsewhere::default(), start };
     let opened = each(tasks, pull.at_once(), |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
     let done = each(&planned, pull.at_once(), |index, (task, planned)| {
@@ -82,7 +82,6 @@ pub fn pull(
 
 pub(super) struct Pull<'a> {
     pub(super) store: &'a Store,
-    pub(super) tasks: &'a [Task<'a>],
     pub(super) options: &'a Options,
     pub(super) progress: &'a dyn fetch::Progress,
     pub(super) elsewhere: Elsewhere,
