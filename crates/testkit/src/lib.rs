@@ -4,9 +4,11 @@
 
 pub mod data;
 pub mod engine;
+pub mod link;
 pub mod oci;
 pub mod process;
 pub mod registry;
+pub mod scripted;
 pub mod tar;
 pub mod toc;
 pub mod tools;
