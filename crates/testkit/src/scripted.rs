@@ -22,6 +22,7 @@ mod route;
 mod script;
 mod server;
 mod service;
+mod signer;
 mod upload;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,6 +32,7 @@ use std::thread;
 pub use fault::{Fault, Misdeed, Target};
 pub use log::{Counters, Host, Request};
 pub use script::{Auth, Blobs, Headers, Login, Multipart, Ranges, Script, Start};
+pub use signer::Signer;
 
 use server::Server;
 use service::Service;

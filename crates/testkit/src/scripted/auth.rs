@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::message::{Answer, Head, parameters};
-use super::script::{Auth, Login};
+use super::script::{Auth, Login, Script};
+use super::signer::Signer;
 
 /// The tokens given out so far.
 #[derive(Debug, Default)]
@@ -63,8 +64,8 @@ impl Tokens {
     }
 
     /// Answers a request for a token, as GET with a query or as POST with a form.
-    pub(super) fn give(&self, auth: &Auth, head: &Head, form: &str) -> Answer {
-        let Auth::Bearer { login, uses } = auth else { return Answer::empty(404) };
+    pub(super) fn give(&self, script: &Script, head: &Head, form: &str) -> Answer {
+        let Auth::Bearer { login, uses } = &script.auth else { return Answer::empty(404) };
         let one = |name| parameters(form, name).pop().unwrap_or_default();
         let known = login.as_ref().is_none_or(|login| {
             is_login(head, login)
@@ -76,11 +77,15 @@ impl Tokens {
         }
         let mut scopes = head.query("scope");
         scopes.extend(parameters(form, "scope"));
-        let scopes = scopes.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect();
+        let scopes: Vec<String> =
+            scopes.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect();
         let mut tokens = self.0.lock().expect("no thread panics with the tokens");
-        let token = format!("token-{}", tokens.len());
+        let serial = tokens.len();
+        let signer = script.signer.as_ref();
+        let token = signer.map_or_else(|| format!("token-{serial}"), |signer| signer.token(&scopes, serial));
+        let expires_in = signer.map_or(300, Signer::lifetime);
         tokens.insert(token.clone(), Token { scopes, uses_left: uses.unwrap_or(u32::MAX) });
-        Answer::json(200, &json!({"token": token, "access_token": token, "expires_in": 300}))
+        Answer::json(200, &json!({"token": token, "access_token": token, "expires_in": expires_in}))
     }
 
     /// Uses the token of a request, or names the `error` of the challenge.

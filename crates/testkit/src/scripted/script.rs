@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::signer::Signer;
 use crate::link::Link;
 
 /// How a registry behaves. The default is a good one: many ranges in a request, no redirects, open to everybody.
@@ -34,6 +35,8 @@ pub struct Script {
     pub blobs: Blobs,
     /// Who may come in.
     pub auth: Auth,
+    /// Signs the tokens given out, for another registry that sends its clients here.
+    pub signer: Option<Signer>,
     /// What goes wrong now and then; the first that fits a request is taken.
     pub faults: Vec<Fault>,
     /// Whether the referrers API is there; without it clients fall back to tags.
@@ -53,6 +56,7 @@ impl Default for Script {
             connection_limit: None,
             blobs: Blobs::Here,
             auth: Auth::None,
+            signer: None,
             faults: Vec::new(),
             referrers: true,
             link: None,

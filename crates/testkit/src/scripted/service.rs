@@ -83,7 +83,7 @@ impl Service {
             (Host::Blobs, Route::Signed { digest }) => self.signed_blob(head, digest, flip),
             (Host::Blobs, _) | (Host::Front, Route::Signed { .. }) => Answer::empty(404),
             (Host::Front, Route::Token) => {
-                self.tokens.give(&self.script.auth, head, &String::from_utf8_lossy(body))
+                self.tokens.give(&self.script, head, &String::from_utf8_lossy(body))
             }
             (Host::Front, _) => {
                 let realm = format!("http://{}/token", self.front);

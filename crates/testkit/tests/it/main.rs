@@ -3,3 +3,4 @@
 mod client;
 mod peers;
 mod scripted;
+mod servers;
