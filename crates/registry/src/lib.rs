@@ -18,6 +18,7 @@
 
 pub mod archive;
 pub mod blob;
+pub mod byteranges;
 pub mod client;
 pub mod convert;
 pub mod descriptor;

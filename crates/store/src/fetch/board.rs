@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::failure::Failure;
 use super::needs::FrameId;
 use super::pool::Decoded;
-use super::failure::Failure;
 
 /// Holds decoded contents, up to a number of bytes, until the proof takes them.
 ///
@@ -58,10 +58,18 @@ impl Board {
     }
 
     /// Leaves the contents of frames that are in the store by now. Fails when nobody will take them.
-    pub(super) fn offer(&self, frames: Vec<(FrameId, Range<usize>)>, decoded: Decoded) -> Result<(), Failure> {
+    pub(super) fn offer(
+        &self,
+        frames: Vec<(FrameId, Range<usize>)>,
+        decoded: Decoded,
+    ) -> Result<(), Failure> {
         let len = decoded.bytes.len();
         let mut state = self.lock();
-        while !state.ended && !state.proof_waits && state.held.saturating_add(len) > self.memory && state.held > 0 {
+        while !state.ended
+            && !state.proof_waits
+            && state.held.saturating_add(len) > self.memory
+            && state.held > 0
+        {
             state = self.wait(state);
         }
         if state.ended {

@@ -9,10 +9,10 @@ use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
+use super::failure::Failure;
 use super::needs::{Frame, Wanted};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
-use super::failure::Failure;
 
 /// Bytes of a giant chunk that are written at once.
 const PIECE_LEN: usize = 1 << 20;
@@ -58,7 +58,12 @@ impl<'p, 'a> Decode<'p, 'a> {
 }
 
 /// Puts one frame's content into the store: a small file as an object, anything else as a chunk of a partial.
-pub(super) fn store(fetch: &Fetch<'_>, wanted: &Wanted<'_>, frame: &Frame, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn store(
+    fetch: &Fetch<'_>,
+    wanted: &Wanted<'_>,
+    frame: &Frame,
+    bytes: &[u8],
+) -> Result<(), Failure> {
     if wanted.is_small() {
         check(wanted, bytes)?;
         fetch.store.objects().put(&wanted.digest, bytes)?;

@@ -9,10 +9,10 @@ use chunked::ContentDigest;
 use super::Fetch;
 use super::board::Board;
 use super::decode::store;
+use super::failure::Failure;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
 use super::report::Fetched;
-use super::failure::Failure;
 use crate::index::Place;
 
 /// Copies every missing chunk that the index found a place for. The index may be wrong: what is not there any more, or

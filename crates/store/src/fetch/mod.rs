@@ -31,8 +31,8 @@ mod transfer;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
@@ -47,8 +47,8 @@ use proof::Proof;
 
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub use needs::{Needs, NotInParts};
 pub(crate) use needs::places_of;
+pub use needs::{Needs, NotInParts};
 pub(crate) use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
 
@@ -200,7 +200,9 @@ impl Fetch<'_> {
             let now = self.needs.missing().len();
             fruitless = if now < missing.len() { 0 } else { fruitless + 1 };
             match ended {
-                Err(error) if error.class() == Class::Unsupported && fruitless < FRUITLESS_ROUNDS => fetched.replanned(&error),
+                Err(error) if error.class() == Class::Unsupported && fruitless < FRUITLESS_ROUNDS => {
+                    fetched.replanned(&error)
+                }
                 ended => ended?,
             }
         }

@@ -163,7 +163,9 @@ impl<'a> Needs<'a> {
     /// Lists the chunks inside the contents that have to be gathered, for the dedup index.
     pub fn places(&self) -> impl Iterator<Item = (ContentDigest, Place)> {
         let gathered = self.entries.iter().zip(&self.wants).filter(|(_, want)| **want == Want::Gather);
-        gathered.filter_map(|(entry, _)| contents(entry)).flat_map(|(object, content)| places(object, content))
+        gathered
+            .filter_map(|(entry, _)| contents(entry))
+            .flat_map(|(object, content)| places(object, content))
     }
 
     /// Lists the ranges of the blob that neither the store nor anything it knows of holds.

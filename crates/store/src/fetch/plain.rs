@@ -28,7 +28,8 @@ pub(crate) fn fetch_plain(
     progress.planned(len);
     let body = source.read_range(BlobRange::saturating(0, len)).map_err(|source| Failure::Read { source })?;
     let body = Verifying::new(Metered { body, progress }, task.blob.0, len);
-    let options = chunked::index::Options { jobs: options.jobs, limits: options.limits, ..Default::default() };
+    let options =
+        chunked::index::Options { jobs: options.jobs, limits: options.limits, ..Default::default() };
     let index = index(body, &Contents(store), &options).map_err(Failure::Layer)?;
     match task.diff_id {
         Some(expected) if expected != index.diff_id => {

@@ -9,9 +9,9 @@ use chunked::digest::{DiffId, Hasher};
 use chunked::{Chunk, ChunkKind, Entry, FileRange};
 
 use super::board::Board;
+use super::failure::Failure;
 use super::needs::{FrameId, Want, Wanted};
 use super::{Fetch, Verification};
-use super::failure::Failure;
 use crate::partials::Partial;
 
 /// Bytes that are read from the store at once.

@@ -5,8 +5,8 @@ use chunked::plan::{FetchPlan, Strategy};
 use serde::Serialize;
 
 use super::Needs;
-use super::proof::Proven;
 use super::failure::Failure;
+use super::proof::Proven;
 
 /// A number of things and the bytes of content in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

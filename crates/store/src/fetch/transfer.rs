@@ -9,9 +9,9 @@ use crossbeam_channel::Sender;
 use super::Fetch;
 use super::board::Board;
 use super::decode;
+use super::failure::Failure;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::Pool;
-use super::failure::Failure;
 
 /// Decoded bytes that make a batch: fits into the second cache of a core, and is worth a hand-over.
 const BATCH_LEN: u64 = 1 << 20;

@@ -43,7 +43,12 @@ impl Pull<'_> {
         };
         // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
         let present = match self.store.layers().find(&task.blob)? {
-            None => task.diff_id.as_ref().map(|diff_id| self.store.layers().find_diff_id(diff_id)).transpose()?.flatten(),
+            None => task
+                .diff_id
+                .as_ref()
+                .map(|diff_id| self.store.layers().find_diff_id(diff_id))
+                .transpose()?
+                .flatten(),
             found => found,
         };
         if let Some(record) = present.filter(|record| record.state >= wanted) {
@@ -99,7 +104,12 @@ impl Pull<'_> {
         Ok((record, report))
     }
 
-    fn parts(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<(LayerRecord, How), Error> {
+    fn parts(
+        &self,
+        task: &Task<'_>,
+        layer: &ChunkedLayer,
+        needs: &Needs<'_>,
+    ) -> Result<(LayerRecord, How), Error> {
         let fetch = Fetch {
             store: self.store,
             source: &*task.source,
@@ -112,7 +122,9 @@ impl Pull<'_> {
         };
         let fetched = match fetch.run(task.diff_id.as_ref()) {
             Ok(fetched) => fetched,
-            Err(failure) if failure.class() == Class::Unsupported => return self.whole(task, failure.to_string()),
+            Err(failure) if failure.class() == Class::Unsupported => {
+                return self.whole(task, failure.to_string());
+            }
             Err(failure) => return Err(Error::of_layer(&task.blob, failure)),
         };
         let record = LayerRecord {
