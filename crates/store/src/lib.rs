@@ -4,6 +4,7 @@ mod directory;
 mod durability;
 pub mod error;
 pub mod images;
+pub mod index;
 pub mod layers;
 mod lock;
 pub mod objects;
@@ -13,6 +14,7 @@ pub mod store;
 
 pub use error::Error;
 pub use images::{Image, Images};
+pub use index::{DedupIndex, Place};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};
