@@ -16,6 +16,7 @@ pub mod store;
 
 pub use error::Error;
 pub use images::{Image, Images};
+pub use index::{DedupIndex, Place};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};

@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
 use crate::error::Error;
 use crate::images::Images;
+use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
 use crate::objects::Objects;
@@ -35,6 +36,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
+    index: DedupIndex,
 }
 
 impl Store {
@@ -60,8 +62,14 @@ impl Store {
             temporary.clone(),
             Arc::clone(&durability),
         )?;
-        let images = Images::open(root.subdirectory("oci")?, locks, temporary, Arc::clone(&durability))?;
-        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images })
+        let images = Images::open(
+            root.subdirectory("oci")?,
+            locks.clone(),
+            temporary.clone(),
+            Arc::clone(&durability),
+        )?;
+        let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
+        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images, index })
     }
 
     /// Opens the store at `root`.
@@ -103,9 +111,9 @@ impl Store {
         &self.images
     }
 
-    /// Returns the index of chunks inside objects.
-    pub fn index(&self) -> &crate::index::DedupIndex {
-        &crate::index::DedupIndex
+    /// Returns the dedup index.
+    pub fn index(&self) -> &DedupIndex {
+        &self.index
     }
 
     /// Puts all that was written on disk. Before this, a power loss may take it.
