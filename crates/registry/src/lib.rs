@@ -31,6 +31,7 @@ pub mod media_type;
 pub mod name;
 pub mod platform;
 pub mod reference;
+mod remote_blob;
 pub mod replacement;
 pub mod selection;
 pub mod sink;
