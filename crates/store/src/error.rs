@@ -19,13 +19,24 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// Layers do not make a tree.
+    #[error(transparent)]
+    Tree(#[from] crate::tree::Invalid),
+    /// A tree cannot be unpacked as asked.
+    #[error(transparent)]
+    Refused(#[from] crate::unpack::Refused),
+    /// A thread ended without a result; only a defect of this program does that.
+    #[error("a worker ended without a result")]
+    WorkerLost,
 }
 
 impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::File { .. } => Class::Local,
+            Self::File { .. } | Self::WorkerLost => Class::Local,
+            Self::Tree(invalid) => invalid.class(),
+            Self::Refused(refused) => refused.class(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod tree;
+pub mod unpack;
 
 pub use error::Error;
 pub use tree::Tree;

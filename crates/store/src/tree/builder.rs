@@ -47,7 +47,7 @@ impl Default for Limits {
 }
 
 /// Merges layers into a [`Tree`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Builder {
     draft: Draft,
     limits: Limits,

@@ -12,7 +12,7 @@ pub(super) type Slot = u32;
 
 pub(super) const ROOT: Slot = 0;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Draft {
     nodes: Vec<Node>,
     /// Slots whose node has lost its last name.
@@ -22,7 +22,7 @@ pub(super) struct Draft {
     limit: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) body: Body,
     pub(super) metadata: Metadata,
@@ -30,7 +30,7 @@ pub(super) struct Node {
     names: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Body {
     Directory(Directory),
     File(Option<FileContent>),
@@ -42,7 +42,7 @@ pub(super) enum Body {
     Free,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Directory {
     pub(super) children: BTreeMap<Box<str>, Child>,
     /// The directory it is in; of the root, the root.

@@ -142,6 +142,8 @@ pub struct Child<'a> {
     pub id: NameId,
     /// The name: 1 to 255 bytes, no `/`, no NUL, not `.` or `..`.
     pub name: &'a str,
+    /// The directory it is in.
+    pub directory: NodeId,
     /// Where it leads.
     pub node: NodeId,
 }
@@ -198,7 +200,12 @@ impl Tree {
     /// When `id` is of another, larger tree.
     pub fn child(&self, id: NameId) -> Child<'_> {
         let name = self.names[id.0 as usize];
-        Child { id, name: self.text_of(&name), node: name.node }
+        Child { id, name: self.text_of(&name), directory: name.directory, node: name.node }
+    }
+
+    /// Returns the first name of a node; `None` for the root.
+    pub fn first_name(&self, node: NodeId) -> Option<Child<'_>> {
+        (node != Self::ROOT).then(|| self.child(self.node(node).first))
     }
 
     /// Tells whether a name is the first of those that lead to its node. The others are hard links to it.
