@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
 use rustix::io::Errno;
@@ -37,16 +36,9 @@ pub(super) struct Cloner {
     can_copy_range: bool,
 }
 
-/// Turns abilities off, for tests.
-#[cfg(test)]
-pub(super) static PLAIN: AtomicBool = AtomicBool::new(false);
-#[cfg(not(test))]
-static PLAIN: AtomicBool = AtomicBool::new(false);
-
 impl Cloner {
     pub(super) fn new() -> Self {
-        let is_able = !PLAIN.load(Ordering::Relaxed);
-        Self { buffer: vec![0; BUFFER_LEN], can_clone: is_able, can_copy_range: is_able }
+        Self { buffer: vec![0; BUFFER_LEN], can_clone: true, can_copy_range: true }
     }
 
     /// Gives `to`, which is empty, the `len` bytes of `from`.
@@ -150,5 +142,72 @@ impl Cloner {
             at += len as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Makes a file of data and holes: each number of bytes, one kind after the other.
+    fn make(path: &std::path::Path, runs: &[u64]) -> File {
+        let file = File::create_new(path).unwrap();
+        let mut at = 0;
+        for (index, len) in runs.iter().enumerate() {
+            if index % 2 == 0 {
+                file.write_all_at(&testkit::data::text(at, *len as usize), at).unwrap();
+            }
+            at += len;
+        }
+        file.set_len(at).unwrap();
+        File::open(path).unwrap()
+    }
+
+    #[test]
+    fn bytes_and_holes_arrive_by_every_means() {
+        const MIB: u64 = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let cases: [&[u64]; 9] = [
+            &[1],
+            &[4095],
+            &[4096],
+            &[65_535],
+            &[65_536],
+            &[300_000],
+            &[0, MIB],
+            &[100, MIB, 5000, 2 * MIB, 1],
+            &[0, MIB, 4096],
+        ];
+        for (case, can_clone, can_copy_range) in
+            (0..cases.len()).flat_map(|case| [(case, true, true), (case, false, true), (case, false, false)])
+        {
+            let [source, made] =
+                ["source", "made"].map(|name| path(&format!("{name}-{case}-{can_clone}-{can_copy_range}")));
+            let from = make(&source, cases[case]);
+            let (to, len) = (File::create_new(&made).unwrap(), cases[case].iter().sum());
+            let mut cloner = Cloner { can_clone, can_copy_range, ..Cloner::new() };
+            let means = cloner.fill(&from, &to, len).unwrap();
+            assert!(fs::read(&source).unwrap() == fs::read(&made).unwrap(), "{made:?}");
+            let blocks = |file: &File| file.metadata().unwrap().blocks();
+            assert!(blocks(&to) <= blocks(&from), "{made:?} has lost its holes");
+            match means {
+                Means::Cloned => assert!(can_clone && len >= CLONE_LEN),
+                Means::Copied(copied) => assert!(copied <= len),
+                Means::WrongLen(_) => unreachable!("{made:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_of_another_length_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for (len, claimed) in [(5, 4), (5, 6), (0, 1), (5000, 4999), (5000, 70_000), (70_000, 4096)] {
+            let from = make(&dir.path().join(format!("{len}-{claimed}")), &[len]);
+            let to = File::create(dir.path().join("to")).unwrap();
+            assert_eq!(Cloner::new().fill(&from, &to, claimed).unwrap(), Means::WrongLen(len));
+        }
     }
 }

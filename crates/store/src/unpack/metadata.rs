@@ -41,9 +41,10 @@ pub(super) enum Target<'a> {
     Link(BorrowedFd<'a>, &'a str),
 }
 
-/// Permission bits to make a file with: no more than it will have.
+/// Permission bits to make a file with: those it will have, and for attributes, which take leave to write, the owner's.
 pub(super) fn initial_mode(metadata: &Metadata) -> Mode {
-    Mode::from_raw_mode(u32::from(metadata.mode & 0o777))
+    let own = if metadata.xattrs.is_empty() { Mode::empty() } else { Mode::RUSR | Mode::WUSR };
+    Mode::from_raw_mode(u32::from(metadata.mode & 0o777)) | own
 }
 
 impl Target<'_> {
@@ -124,7 +125,7 @@ impl Target<'_> {
         };
         match set {
             Ok(()) => Ok(None),
-            Err(Errno::PERM | Errno::ACCESS) => Ok(Some(Reason::AttributeNotPermitted)),
+            Err(Errno::PERM | Errno::ACCESS) => Ok(Some(Reason::AttributeRefused)),
             Err(Errno::OPNOTSUPP) => Ok(Some(Reason::AttributeNotSupported)),
             Err(error) => Err(error.into()),
         }

@@ -56,8 +56,8 @@ pub enum Reason {
     OverlayAttribute,
     /// An attribute that the security policy of the machine sets.
     SecurityLabel,
-    /// An attribute that takes more privileges.
-    AttributeNotPermitted,
+    /// An attribute that takes more privileges, or that this type of file cannot have.
+    AttributeRefused,
     /// An attribute that the file system cannot hold.
     AttributeNotSupported,
 }
@@ -68,7 +68,7 @@ impl fmt::Display for Reason {
             Self::DeviceNotPermitted => "devices that only root can make",
             Self::OverlayAttribute => "attributes that are overlayfs's own",
             Self::SecurityLabel => "security labels, which are up to this machine",
-            Self::AttributeNotPermitted => "attributes that only root can set",
+            Self::AttributeRefused => "attributes that Linux refuses to set",
             Self::AttributeNotSupported => "attributes that the file system cannot hold",
         })
     }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use chunked::{BlobRange, Content, Entry, EntryKind, Timestamp};
 use rustix::process::{geteuid, getuid};
@@ -136,42 +136,6 @@ fn metadata_is_as_the_tree_says_whatever_is_made_afterwards() {
             ),
         ]
     );
-}
-
-#[test]
-fn holes_and_bytes_are_those_of_the_content() {
-    let mut image = Image::new();
-    let mut holes = vec![0; 3 << 20];
-    for at in [0, 1 << 20, (2 << 20) + 5000] {
-        holes[at..at + 100].fill(1);
-    }
-    for len in [1, 4095, 4096, 65_535, 65_536, 300_000] {
-        image.file(&format!("{len}"), &testkit::data::text(len, len as usize));
-    }
-    image.file("holes", &holes).file("zeros", &[0; 1 << 20]);
-    for (bytes, written) in [(&holes, true), (&vec![0; 1 << 20], false)] {
-        let file = File::create(&image.contents[&ContentDigest::of(bytes)]).unwrap();
-        file.set_len(bytes.len() as u64).unwrap();
-        for at in [0, 1 << 20, (2 << 20) + 5000].into_iter().filter(|_| written) {
-            file.write_all_at(&[1; 100], at).unwrap();
-        }
-    }
-    for is_plain in [false, true] {
-        clone::PLAIN.store(is_plain, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("root-{is_plain}");
-        let report = image.unpack(&name).unwrap();
-        assert_eq!(report.cloned.files + report.copied.files, 8);
-        for (_, node) in image.tree().nodes().skip(1) {
-            let crate::tree::Kind::File(Some(content)) = node.kind else { continue };
-            let source = &image.contents[&content.digest];
-            let name = image.tree();
-            let id = name.nodes().find(|(_, other)| *other == node).unwrap().0;
-            let made = image.path(&format!("root-{is_plain}")).join(name.path(id).join("/"));
-            assert!(fs::read(&made).unwrap() == fs::read(source).unwrap(), "{made:?}");
-            let blocks = |path: &Path| fs::metadata(path).unwrap().blocks();
-            assert!(blocks(&made) <= blocks(source), "{made:?} has lost its holes");
-        }
-    }
 }
 
 #[test]
