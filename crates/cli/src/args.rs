@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Images(Images),
+    Rm(Rm),
 }
 
 /// Convert a layer, or every layer of an image, to zstd:chunked.
@@ -134,6 +136,33 @@ pub(crate) struct Verify {
     pub(crate) form: Form,
 }
 
+/// List the images in the store.
+///
+/// `size` is that of the layers, not compressed, and `state` says how much of the image is here and verified: `indexed` is
+/// the list of its files, `complete` all content as well, and `proven` that the layers are those the image's config names.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Images {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove images from the store.
+///
+/// Content stays until `gc` finds that no image needs it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rm {
+    /// Names of images, or how their digests or image IDs begin
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+}
+
 /// What to look at.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct What {
@@ -148,6 +177,14 @@ pub(crate) struct What {
     /// Only images for this platform, `os/arch[/variant]`; can be repeated
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Vec<Selector>,
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct StorePlace {
+    /// The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel otherwise]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// How to speak.

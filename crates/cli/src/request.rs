@@ -26,6 +26,10 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// List the images of the store.
+    Images(args::Images),
+    /// Remove images from the store.
+    Rm(args::Rm),
 }
 
 /// A layer to convert.
@@ -149,6 +153,8 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Images(args) => Ok(Request::Images(args)),
+            Verb::Rm(args) => Ok(Request::Rm(args)),
         }
     }
 }

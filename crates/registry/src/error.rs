@@ -8,6 +8,7 @@ use chunked::Class;
 use chunked::digest::{BlobDigest, DiffId};
 
 use crate::archive;
+use crate::client;
 use crate::image;
 use crate::platform;
 use crate::reference::{self, Reference};
@@ -22,9 +23,14 @@ pub enum Error {
     /// A platform is malformed.
     #[error(transparent)]
     Platform(#[from] platform::Invalid),
-    /// The transport is known, but not built yet.
-    #[error("cannot open `{0}`: registries over HTTP are not supported yet; a file is written `./NAME`")]
-    Http(Box<Reference>),
+    /// A registry did not do what was asked of it.
+    #[error("cannot access `{place}`")]
+    Registry {
+        /// Which image.
+        place: Box<Reference>,
+        /// The cause.
+        source: Box<client::Failure>,
+    },
     /// The transport can be read but not written.
     #[error("cannot write `{0}`: expected `oci:` or `oci-archive:`")]
     ReadOnly(Box<Reference>),
@@ -275,7 +281,8 @@ impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::Reference(_) | Self::Platform(_) | Self::Http(_) | Self::ReadOnly(_) => Class::Unsupported,
+            Self::Reference(_) | Self::Platform(_) | Self::ReadOnly(_) => Class::Unsupported,
+            Self::Registry { source, .. } => source.class(),
             Self::LayoutVersion { .. } | Self::NameTooLong { .. } => Class::Unsupported,
             Self::Irreplaceable { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,

@@ -18,10 +18,13 @@
 
 pub mod archive;
 pub mod blob;
+pub mod byteranges;
+pub mod client;
 pub mod convert;
 pub mod descriptor;
 mod directory;
 pub mod error;
+pub mod http;
 pub mod image;
 pub mod instances;
 mod layout;

@@ -14,11 +14,11 @@ use crate::source::ImageSource;
 /// file in `scratch`.
 ///
 /// # Errors
-/// [`Error::NoSuchImage`] and others when it is not there, [`Error::Http`] for a registry.
+/// [`Error::NoSuchImage`] and others when it is not there.
 pub fn open(reference: &Reference, scratch: &Path) -> Result<Box<dyn ImageSource>, Error> {
     let own = reference.clone();
     Ok(match reference {
-        Reference::Registry(_) => return Err(Error::Http(Box::new(own))),
+        Reference::Registry(_) => return Err(Error::ReadOnly(Box::new(own))),
         Reference::OciLayout { dir, tag } => {
             Box::new(Layout::open(Directory::open(dir)?, own, tag.as_deref())?)
         }
@@ -35,11 +35,11 @@ pub fn open(reference: &Reference, scratch: &Path) -> Result<Box<dyn ImageSource
 /// replaced.
 ///
 /// # Errors
-/// [`Error::ReadOnly`] and [`Error::Http`] for transports that cannot be written, and those of the file system.
+/// [`Error::ReadOnly`] for transports that cannot be written, and those of the file system.
 pub fn create(reference: &Reference) -> Result<Box<dyn ImageSink>, Error> {
     let own = reference.clone();
     Ok(match reference {
-        Reference::Registry(_) => return Err(Error::Http(Box::new(own))),
+        Reference::Registry(_) => return Err(Error::ReadOnly(Box::new(own))),
         Reference::OciLayout { dir, tag } => Box::new(LayoutWriter::create(dir, own, tag.as_deref())?),
         Reference::OciArchive { file, tag } => Box::new(ArchiveWriter::create(file, own, tag.as_deref())?),
         Reference::DockerArchive { .. } => return Err(Error::ReadOnly(Box::new(own))),

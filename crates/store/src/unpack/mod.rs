@@ -34,6 +34,7 @@ pub use refused::Refused;
 pub use report::{Amount, Reason, Report, Skipped};
 
 use crate::error::Error;
+use crate::objects::Objects;
 use crate::tree::{NameId, NodeId, Tree};
 use fill::Filler;
 use staging::Staging;
@@ -49,6 +50,12 @@ pub trait Contents: Sync {
     /// # Errors
     /// When it is there and cannot be opened.
     fn open(&self, digest: &ContentDigest) -> Result<Option<File>, Error>;
+}
+
+impl Contents for Objects {
+    fn open(&self, digest: &ContentDigest) -> Result<Option<File>, Error> {
+        self.open(digest)
+    }
 }
 
 /// How to unpack.

@@ -151,7 +151,7 @@ fn paths_may_be_longer_than_linux_takes_at_once() {
 #[test]
 fn what_cannot_be_made_is_left_out_and_told() {
     let mut image = Image::new();
-    let mut labelled = Entry::new(EntryKind::Regular, "file");
+    let mut labelled = Entry { mode: 0o444, ..Entry::new(EntryKind::Regular, "file") };
     labelled.xattrs.insert("security.selinux".into(), b"label".to_vec());
     labelled.xattrs.insert("trusted.overlay.opaque".into(), b"y".to_vec());
     labelled.xattrs.insert("user.kept".into(), b"yes".to_vec());
