@@ -2,6 +2,7 @@
 
 mod convert;
 mod inspect;
+mod pull;
 mod store;
 mod verify;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Pull(request) => pull::run(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
     }

@@ -174,7 +174,11 @@ impl Layers {
             |source| Error::Toc { toc_digest: Box::new(record.toc_digest), source: Box::new(source) };
         let read = |source| failed(chunked::Error::Read { what: "the TOC", source });
         let json = Input::open(bytes.as_slice(), |_| {}).map_err(read)?;
-        Toc::parse(json, record.payload_len, &self.limits).map_err(failed)
+        let toc = match record.origin {
+            Origin::Chunked => Toc::parse(json, record.payload_len, &self.limits),
+            Origin::IndexedPlain => Toc::parse_unplaced(json, &self.limits),
+        };
+        toc.map_err(failed)
     }
 
     /// Returns the TOC of a layer as it was fetched, and verifies its digest.
