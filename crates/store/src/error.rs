@@ -122,6 +122,17 @@ pub enum Error {
         /// Their names.
         candidates: Vec<String>,
     },
+    /// A layer of an image is not there.
+    #[error(
+        "the image `{}` is not complete: its layer with the TOC {toc_digest} is not in the store",
+        shorten(image)
+    )]
+    NoLayer {
+        /// Which image.
+        image: String,
+        /// Which layer.
+        toc_digest: Box<TocDigest>,
+    },
     /// Layers do not make a tree.
     #[error(transparent)]
     Tree(#[from] crate::tree::Invalid),
@@ -167,6 +178,7 @@ impl Error {
         match self {
             Self::File { .. } | Self::NotAStore { .. } | Self::OutsideChunk { .. } => Class::Local,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
+            Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,
             Self::InUse { .. } => Class::Transient,
             Self::NotAFile { .. } | Self::TooLong { .. } | Self::Damaged { .. } => Class::Corrupt,

@@ -51,6 +51,11 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Tells whether it is the choice of the directory that is wrong.
+    pub fn is_about_directory(&self) -> bool {
+        matches!(self, Self::NotEmpty(_) | Self::NotADirectory(_) | Self::MountPoint(_) | Self::NoName(_))
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
