@@ -8,6 +8,7 @@ use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
+use store::unpack::{InvalidIdMap, Owners};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -37,6 +38,7 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     Verify(Verify),
     Pull(Pull),
+    Unpack(Unpack),
     Images(Images),
     Rm(Rm),
 }
@@ -185,6 +187,37 @@ pub(crate) enum Verification {
     Toc,
 }
 
+/// Make the root file system of an image as plain files.
+///
+/// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
+/// devices and holes. It must be missing or empty, and appears when it is complete. Where the file system can, files share
+/// their bytes with the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unpack {
+    /// An image in the store: its name, or how its digest or image ID begins
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// The directory to make
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Whose the files are: `as-is`, those whom the image says; `squash`, yours; or `map:INSIDE:OUTSIDE:COUNT[,...]`, others
+    /// in their place [default: as-is for root, squash otherwise]
+    #[arg(long, value_name = "WHO", value_parser = parse_owners)]
+    pub(crate) owner: Option<Owners>,
+
+    /// Wait until everything is safe from a power loss
+    #[arg(long)]
+    pub(crate) sync: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
 /// List the images in the store.
 ///
 /// `size` is that of the layers, not compressed, and `state` says how much of the image is here and verified: `indexed` is
@@ -282,6 +315,17 @@ fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
 
 fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
     text.parse()
+}
+
+fn parse_owners(text: &str) -> Result<Owners, String> {
+    match text {
+        "as-is" => Ok(Owners::AsIs),
+        "squash" => Ok(Owners::Squash),
+        _ => match text.strip_prefix("map:") {
+            Some(map) => map.parse().map(Owners::Map).map_err(|error: InvalidIdMap| error.to_string()),
+            None => Err("expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`".to_owned()),
+        },
+    }
 }
 
 fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {

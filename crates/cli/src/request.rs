@@ -30,6 +30,8 @@ pub(crate) enum Request {
     VerifyImage(ImageToSee, Form),
     /// Bring images into the store.
     Pull(Box<Pull>),
+    /// Make the files of an image.
+    Unpack(args::Unpack),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -170,6 +172,7 @@ impl TryFrom<Args> for Request {
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
             Verb::Pull(args) => pull(args),
+            Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
         }

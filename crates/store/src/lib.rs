@@ -13,6 +13,8 @@ pub mod partials;
 pub mod pull;
 mod staged;
 pub mod store;
+pub mod tree;
+pub mod unpack;
 
 pub use error::Error;
 pub use images::{Image, Images};
@@ -21,3 +23,4 @@ pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};
 pub use store::Store;
+pub use tree::Tree;
