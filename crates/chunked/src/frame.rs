@@ -5,6 +5,8 @@ use std::io;
 
 use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, zstd_sys::ZSTD_EndDirective};
 
+use crate::zstd_read::ZstdReader;
+
 /// Bytes before the payload of a skippable frame: magic and length.
 pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
@@ -111,6 +113,14 @@ impl fmt::Debug for Encoder {
     }
 }
 
+/// Decompresses what `frames` holds, one frame after another, while it is read.
+///
+/// # Errors
+/// `OutOfMemory`; reading answers `InvalidData` for bytes that are not zstd.
+pub fn content<R: io::Read>(frames: R) -> io::Result<impl io::Read> {
+    ZstdReader::new(io::BufReader::with_capacity(DCtx::in_size(), frames))
+}
+
 /// Decompresses frames one after another with one context.
 pub struct Decoder {
     context: DCtx<'static>,
@@ -140,6 +150,22 @@ impl Decoder {
         let room = self.content.get_mut(..len).unwrap_or_default();
         let found = self.context.decompress(room, frames).map_err(zstd_error)?;
         Ok(self.content.get(..found).unwrap_or_default())
+    }
+
+    /// Decodes the first frame of `bytes`, which must fill `room` exactly; what follows the frame is left alone.
+    ///
+    /// # Errors
+    /// `InvalidData` when the frame is damaged, or holds more or less.
+    pub fn frame_into(&mut self, bytes: &[u8], room: &mut [u8]) -> io::Result<()> {
+        let len = zstd_safe::find_frame_compressed_size(bytes).map_err(zstd_error)?;
+        let frame = bytes.get(..len).unwrap_or_default();
+        match self.context.decompress(room, frame).map_err(zstd_error)? {
+            found if found == room.len() => Ok(()),
+            found => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the frame holds {found} bytes, expected {}", room.len()),
+            )),
+        }
     }
 
     /// Decodes the next bytes of a frame and hands out what they hold, a buffer at a time; tells whether the frame ended.

@@ -74,17 +74,23 @@ pub struct Link {
     pub round_trip: Duration,
     /// Bytes a second that all connections have together.
     pub bandwidth: f64,
+    /// Bytes a second that one connection has: the same, unless loss, latency or the server hold it back.
+    pub connection_bandwidth: f64,
     /// What the server takes for each further range of a request.
     pub per_range: Duration,
 }
 
+impl Link {
+    /// Takes a link that one connection can fill, to a server that serves ranges at no cost.
+    pub const fn new(round_trip: Duration, bandwidth: f64) -> Self {
+        Self { round_trip, bandwidth, connection_bandwidth: bandwidth, per_range: Duration::ZERO }
+    }
+}
+
 impl Abilities {
     /// A source without a network in between: any range at no cost.
-    pub const LOCAL: Self = Self {
-        ranges: Ranges::One,
-        parallelism: 1,
-        link: Link { round_trip: Duration::ZERO, bandwidth: 1e10, per_range: Duration::ZERO },
-    };
+    pub const LOCAL: Self =
+        Self { ranges: Ranges::One, parallelism: 1, link: Link::new(Duration::ZERO, 1e10) };
 }
 
 /// What was asked of a source, and what came.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
 
 /// What every `--help` ends with.
@@ -36,6 +36,9 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Pull(Pull),
+    Images(Images),
+    Rm(Rm),
 }
 
 /// Convert a layer, or every layer of an image, to zstd:chunked.
@@ -157,6 +160,78 @@ pub(crate) struct RegistryArgs {
     pub(crate) tls_verify: bool,
 }
 
+/// Bring images into the store, fetching only what is not there.
+///
+/// Every layer is verified while it comes in: the TOC against the manifest, every file against the TOC, and the whole
+/// against the diff ID in the image's config. An interrupted pull goes on where it stopped.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pull {
+    /// Images: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// What makes a layer trusted: `diff-id`, its whole tar has the digest in the image's config; or `toc`, every file
+    /// has the digest in the TOC, which takes a third less work when most of a layer is here
+    #[arg(long, value_name = "HOW", default_value = "diff-id")]
+    pub(crate) verify: Verification,
+
+    /// Threads that decode, for each layer [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Layers at once
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
+    pub(crate) layers: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
+/// What makes a layer trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verification {
+    DiffId,
+    Toc,
+}
+
+/// List the images in the store.
+///
+/// `size` is that of the layers, not compressed, and `state` says how much of the image is here and verified: `indexed` is
+/// the list of its files, `complete` all content as well, and `proven` that the layers are those the image's config names.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Images {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove images from the store.
+///
+/// Content stays until `gc` finds that no image needs it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rm {
+    /// Names of images, or how their digests or image IDs begin
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+}
+
 /// What to look at.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct What {
@@ -175,6 +250,14 @@ pub(crate) struct What {
 
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
+}
+
+/// Where the store is.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct StorePlace {
+    /// The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel otherwise]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// How to speak.

@@ -5,12 +5,14 @@ mod args;
 mod commands;
 mod descriptor_file;
 mod exit;
+mod image_name;
 mod instances;
 mod interrupt;
 mod layer_file;
 mod machine;
 mod output;
 mod request;
+mod store_place;
 mod ui;
 
 use std::process::ExitCode;

@@ -8,6 +8,8 @@ use chunked::convert::{Options, SelfCheck};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Operand, Reference, name, reference};
+use store::fetch::{self, Verification};
+use store::pull;
 
 use crate::args::{self, Args, Form, RegistryArgs, Verb};
 
@@ -26,6 +28,12 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// Bring images into the store.
+    Pull(Box<Pull>),
+    /// List the images of the store.
+    Images(args::Images),
+    /// Remove images from the store.
+    Rm(args::Rm),
 }
 
 /// A layer to convert.
@@ -47,6 +55,18 @@ pub(crate) struct ConvertImage {
     pub(crate) options: registry::convert::Options,
     /// Where the descriptor goes, if not to standard output.
     pub(crate) descriptor: Option<PathBuf>,
+    pub(crate) form: Form,
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Images to bring into the store.
+#[derive(Debug)]
+pub(crate) struct Pull {
+    pub(crate) references: Vec<Reference>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    pub(crate) options: pull::Options,
+    pub(crate) store: args::StorePlace,
     pub(crate) form: Form,
     pub(crate) registry: RegistryArgs,
 }
@@ -124,6 +144,8 @@ pub(crate) enum Invalid {
     LayerOption(&'static str, String),
     #[error("`{0}` is for images, and `{1}` a single layer")]
     ImageOption(&'static str, String),
+    #[error("`{0}` is a single layer, expected an image")]
+    LayerToPull(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -147,6 +169,9 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Pull(args) => pull(args),
+            Verb::Images(args) => Ok(Request::Images(args)),
+            Verb::Rm(args) => Ok(Request::Rm(args)),
         }
     }
 }
@@ -230,6 +255,30 @@ fn verify(args: args::Verify) -> Result<Request, Invalid> {
         }
         ToSee::Image(image) => Request::VerifyImage(image, args.form),
     })
+}
+
+fn pull(args: args::Pull) -> Result<Request, Invalid> {
+    let reference = |text: &String| match place(text)? {
+        Place::Image(reference) => Ok(reference),
+        Place::Layer(_) => Err(Invalid::LayerToPull(text.clone())),
+    };
+    let defaults = fetch::Options::default();
+    let fetch = fetch::Options {
+        jobs: args.jobs.unwrap_or(defaults.jobs),
+        verification: match args.verify {
+            args::Verification::DiffId => Verification::DiffId,
+            args::Verification::Toc => Verification::Toc,
+        },
+        ..defaults
+    };
+    Ok(Request::Pull(Box::new(Pull {
+        references: args.images.iter().map(reference).collect::<Result<_, _>>()?,
+        platform: args.platform,
+        options: pull::Options { layers: Some(args.layers), fetch },
+        store: args.store,
+        form: args.form,
+        registry: args.registry,
+    })))
 }
 
 enum ToSee {

@@ -22,6 +22,7 @@
 pub mod archive;
 pub mod auth;
 pub mod blob;
+pub mod byteranges;
 pub mod challenge;
 pub mod client;
 pub mod convert;

@@ -5,6 +5,7 @@
 
 mod compare;
 mod findings;
+mod replay;
 mod rows;
 
 use std::borrow::Borrow;
@@ -12,13 +13,14 @@ use std::io::{BufRead, Read};
 
 pub use compare::Rules;
 pub use findings::{Disagreement, Field, Findings, Inconsistent};
+pub use replay::{Piece, replay};
 pub use rows::Auditor;
 
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::tar::{BLOCK_LEN, Event, Member, Walk};
-use crate::tar_split::{Invalid, Problem, Reader, Record, shorten};
+use crate::tar::{Event, Member, Walk};
+use crate::tar_split::{Problem, Reader, shorten};
 
 /// Compares the rows of a TOC with the headers in a tar-split stream, and each header with the record that follows it.
 ///
@@ -36,44 +38,7 @@ where
     E: Borrow<Entry>,
     R: BufRead,
 {
-    let mut auditor = Auditor::new(rows, rules);
-    let mut walk = Walk::new(limits);
-    let mut awaited: Option<Box<Member>> = None;
-    loop {
-        let record = reader.records();
-        let invalid = |problem| Error::TarSplit(Invalid { record, problem });
-        match reader.read()? {
-            None => break,
-            Some(Record::Segment(mut bytes)) => {
-                let is_zeros = bytes.len() % BLOCK_LEN == 0 && bytes.iter().all(|byte| *byte == 0);
-                if walk.has_ended() && !is_zeros {
-                    return Err(invalid(Problem::AfterEnd));
-                }
-                while let Some(event) = walk.step(&mut bytes).map_err(Problem::Tar).map_err(invalid)? {
-                    if let Some(member) = &awaited {
-                        return Err(invalid(Problem::NoFile { path: shorten(&member.name) }));
-                    }
-                    if let Event::Member(member) = event {
-                        let _row = auditor.member(&member);
-                        awaited = Some(member);
-                    }
-                }
-                if walk.is_inside_header() {
-                    return Err(invalid(Problem::SplitHeader));
-                }
-            }
-            Some(Record::File { name, len, .. }) => {
-                matches_header(&name, len, awaited.take().as_deref()).map_err(invalid)?;
-                walk.skip_content();
-            }
-        }
-    }
-    let problem = match awaited {
-        Some(member) => Err(Problem::NoFile { path: shorten(&member.name) }),
-        None => walk.finish().map_err(Problem::Tar),
-    };
-    problem.map_err(|problem| Error::TarSplit(Invalid { record: reader.records(), problem }))?;
-    Ok(auditor.finish())
+    replay(reader, rows, rules, limits, |_| Ok(()))
 }
 
 /// Checks the record of a file against the header that came before it.

@@ -43,6 +43,7 @@ pub(super) fn open(
         payload_len: range.start(),
         footer: Some(kind),
         toc,
+        toc_blob: blob,
         toc_digest,
         annotations,
         tar_split: None,

@@ -4,6 +4,8 @@ mod document;
 mod estargz;
 mod zstd;
 
+use std::io::{BufRead, BufReader};
+
 use document::FOOTER;
 use serde::{Serialize, Serializer};
 pub(crate) use zstd::dialect;
@@ -17,7 +19,9 @@ use crate::limits::Limits;
 use crate::location::Location;
 use crate::range::BlobRange;
 use crate::source::RangeSource;
+use crate::tar_split::Reader;
 use crate::toc::{self, Toc};
+use crate::zstd_read::ZstdReader;
 
 /// A layer, as far as it can be read in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct ChunkedLayer {
     pub footer: Option<footer::Kind>,
     /// The TOC.
     pub toc: Toc,
+    /// The TOC as it is stored, compressed; for eStargz with its tar header.
+    pub toc_blob: Vec<u8>,
     /// The digest of the TOC: compressed for zstd:chunked, plain for eStargz.
     pub toc_digest: TocDigest,
     /// What the descriptor says of the TOC; `None` when the footer alone led to it, and nothing vouches for it.
@@ -107,6 +113,19 @@ pub enum PlainReason {
 impl Serialize for PlainReason {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl TarSplit {
+    /// Decompresses the stream, from its first record.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when there is no memory for it.
+    pub fn records<'a>(&'a self, limits: &Limits) -> Result<Reader<impl BufRead + use<'a>>, Error> {
+        let stream = ZstdReader::new(self.blob.as_slice());
+        let stream = stream.map_err(|source| Error::Read { what: "the tar-split", source })?;
+        let limits = Limits { tar_split_len: limits.tar_split_len.min(self.len), ..*limits };
+        Ok(Reader::new(BufReader::with_capacity(64 << 10, stream), &limits))
     }
 }
 

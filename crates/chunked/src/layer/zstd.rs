@@ -33,6 +33,7 @@ pub(super) fn open(
         payload_len: location.payload_len(),
         footer,
         toc,
+        toc_blob: blob,
         toc_digest: TocDigest(digest),
         annotations,
         tar_split,

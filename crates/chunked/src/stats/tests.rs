@@ -26,6 +26,7 @@ fn layer(dialect: Dialect, entries: Vec<Entry>) -> ChunkedLayer {
         payload_len: 1000,
         footer: None,
         toc: Toc { entries, trailer: Trailer { tar_split: None, has_end_offsets: true, len: 200 } },
+        toc_blob: Vec::new(),
         toc_digest: TocDigest::of(b""),
         annotations: None,
         tar_split: None,

@@ -186,6 +186,24 @@ impl Member {
         })
     }
 
+    /// Becomes what unpackers take the member for, where [`to_entry`](Self::to_entry) refuses details that they pass over: a
+    /// contiguous file is a regular one, a size without payload counts for nothing, and a time that no TOC can express
+    /// is the nearest that it can.
+    pub(crate) fn relax(&mut self) {
+        if self.typeflag == b'7' {
+            self.typeflag = b'0';
+        }
+        self.size = self.payload_len();
+        for time in [Some(&mut self.modified), self.accessed.as_mut(), self.changed.as_mut()] {
+            let Some(time) = time.filter(|time| !EXPRESSIBLE_SECONDS.contains(&time.seconds)) else {
+                continue;
+            };
+            let last = EXPRESSIBLE_SECONDS.end.saturating_sub(1);
+            let seconds = time.seconds.clamp(EXPRESSIBLE_SECONDS.start, last);
+            *time = Timestamp { seconds, nanoseconds: 0 };
+        }
+    }
+
     /// Returns the TOC's type for the member; `None` when there is none.
     pub fn kind(&self) -> Option<EntryKind> {
         Some(match self.typeflag {

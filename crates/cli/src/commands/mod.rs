@@ -2,6 +2,8 @@
 
 mod convert;
 mod inspect;
+mod pull;
+mod store;
 mod verify;
 
 use std::process::ExitCode;
@@ -19,5 +21,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Pull(request) => pull::run(&request),
+        Request::Images(args) => store::images(&args),
+        Request::Rm(args) => store::rm(&args),
     }
 }

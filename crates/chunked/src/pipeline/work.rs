@@ -1,16 +1,17 @@
-//! Compresses, hashes and checks batches, each on one thread while they are in its cache.
+//! Cuts, hashes, compresses, checks and stores batches, each on one thread while they are in its cache.
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::SelfCheck;
-use super::report::PlainReason;
+use super::purpose::Purpose;
+use super::reason::PlainReason;
+use super::sink::{self, ContentSink};
 use super::slab::Stretch;
 use super::steps::{Batch, Encoded, EncodedBatch, FileSums, FrameEnd, Framed, Step};
 use crate::chunker::{self, Cut};
 use crate::digest::ContentDigest;
 use crate::entry::{ChunkKind, Entry};
 use crate::error::Error;
-use crate::frame::{Decoder, Encoder, Level};
+use crate::frame::{Decoder, Encoder};
 use crate::tar_split::Crc64;
 
 /// A batch to do, and where to send the result.
@@ -20,10 +21,10 @@ pub(super) struct Job {
 }
 
 /// Does jobs until there are no more.
-pub(super) fn run(jobs: &Receiver<Job>, level: Level, self_check: SelfCheck) -> Result<(), Error> {
-    let decoder = (self_check == SelfCheck::On).then(Decoder::new);
+pub(super) fn run(jobs: &Receiver<Job>, purpose: Purpose<'_>) -> Result<(), Error> {
     let mut worker = Worker {
-        frames: Frames { encoder: Encoder::new(level), decoder },
+        frames: Frames { encoder: purpose.encoder(), decoder: purpose.decoder() },
+        sink: purpose.sink(),
         scratch: Vec::new(),
         cuts: Vec::new(),
     };
@@ -34,13 +35,14 @@ pub(super) fn run(jobs: &Receiver<Job>, level: Level, self_check: SelfCheck) -> 
     Ok(())
 }
 
-struct Worker {
+struct Worker<'s> {
     frames: Frames,
+    sink: Option<&'s dyn ContentSink>,
     scratch: Vec<u8>,
     cuts: Vec<Cut>,
 }
 
-impl Worker {
+impl Worker<'_> {
     fn batch(&mut self, batch: Batch) -> Result<EncodedBatch, Error> {
         let mut done = EncodedBatch { steps: Vec::with_capacity(batch.steps.len()), frames: Vec::new() };
         for step in batch.steps {
@@ -56,7 +58,9 @@ impl Worker {
             Step::Member(entry) => Encoded::Member(entry),
             Step::Open(entry) => Encoded::Open(entry),
             Step::Close(sums) => Encoded::Close(sums),
+            Step::Uncut => Encoded::Uncut,
             Step::Plain(why) => Encoded::Plain(why),
+            Step::Irregular(why) => Encoded::Irregular(why),
             Step::End => Encoded::End,
             Step::File(entry, content) => self.file(entry, &content, frames)?,
             Step::Frame(bytes) => {
@@ -82,17 +86,25 @@ impl Worker {
         Ok(Encoded::Frame(Framed { len: bytes.len() as u64, chunk }, self.frames.add(bytes, frames)?))
     }
 
-    /// Cuts and encodes a whole file.
+    /// Cuts, stores and encodes a whole file.
     fn file(&mut self, entry: Box<Entry>, content: &Stretch, frames: &mut Vec<u8>) -> Result<Encoded, Error> {
         let content = content.whole(&mut self.scratch);
         self.cuts.clear();
         chunker::cut(content, &mut self.cuts);
-        if chunker::too_small(self.cuts.len(), content.len() as u64) {
+        let too_small = chunker::too_small(self.cuts.len(), content.len() as u64);
+        if too_small && self.sink.is_none() {
             let framed = Framed { len: content.len() as u64, chunk: None };
             let end = self.frames.add(content, frames)?;
             return Ok(Encoded::PlainFrame(framed, end, PlainReason::TinyChunks { name: entry.name }));
         }
+        if too_small {
+            self.cuts.clear();
+            self.cuts.push(Cut { end: content.len() as u64, kind: ChunkKind::Data });
+        }
         let sums = FileSums { digest: ContentDigest::of(content), crc64: Crc64::of(content) };
+        if let Some(sink) = self.sink {
+            sink.whole(sums.digest, content).map_err(sink::failed)?;
+        }
         let single = self.cuts.len() == 1;
         let mut chunks = Vec::with_capacity(self.cuts.len());
         let mut rest = content;
@@ -109,15 +121,17 @@ impl Worker {
 }
 
 struct Frames {
-    encoder: Encoder,
+    /// `None` when no frames are wanted; they are all empty then.
+    encoder: Option<Encoder>,
     decoder: Option<Decoder>,
 }
 
 impl Frames {
     /// Appends one frame, and decodes it again to compare.
     fn add(&mut self, content: &[u8], frames: &mut Vec<u8>) -> Result<FrameEnd, Error> {
+        let Some(encoder) = &mut self.encoder else { return Ok(FrameEnd(frames.len())) };
         let start = frames.len();
-        self.encoder.frame(content, frames).map_err(|source| Error::Compress { source })?;
+        encoder.frame(content, frames).map_err(|source| Error::Compress { source })?;
         if let Some(decoder) = &mut self.decoder {
             let frame = frames.get(start..).unwrap_or_default();
             if !decoder.frames(frame, content.len()).is_ok_and(|decoded| decoded == content) {

@@ -42,6 +42,16 @@ pub enum Misplaced {
     TooDeep,
 }
 
+impl Misplaced {
+    /// Tells whether the layer can be unpacked all the same, member by member in the order of the tar.
+    pub(super) fn can_unpack(&self) -> bool {
+        match self {
+            Self::Twice | Self::BelowFile | Self::FullWhiteout | Self::TooDeep => true,
+            Self::Climbs | Self::NotDirectory => false,
+        }
+    }
+}
+
 /// What is known of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Node {

@@ -1,10 +1,10 @@
 //! A frame too long to hold: a chunk that never splits, a huge hole, a million headers in a row.
 
-use super::SelfCheck;
+use super::purpose::Purpose;
 use super::slab::{SLAB_LEN, Stretch};
 use crate::digest::{ContentDigest, Hasher};
 use crate::error::Error;
-use crate::frame::{Decoder, Encoder, Level};
+use crate::frame::{Decoder, Encoder};
 
 /// Content longer than this is compressed piece by piece while it is read.
 pub(super) const GIANT_LEN: usize = 4 << 20;
@@ -12,9 +12,9 @@ pub(super) const GIANT_LEN: usize = 4 << 20;
 /// Bytes compressed at a time. Pieces are counted from the frame's start, so they depend on its content alone.
 const PIECE_LEN: usize = SLAB_LEN;
 
-/// A frame being compressed piece by piece.
+/// A frame being compressed, or content just being hashed, piece by piece.
 pub(super) struct Giant {
-    encoder: Encoder,
+    encoder: Option<Encoder>,
     check: Option<Check>,
     content: Hasher,
     len: u64,
@@ -29,18 +29,18 @@ struct Check {
 }
 
 impl Giant {
-    pub(super) fn new(level: Level, self_check: SelfCheck) -> Self {
-        let check = || Check { decoder: Decoder::new(), content: Hasher::new(), ended: false };
+    pub(super) fn new(purpose: &Purpose<'_>) -> Self {
+        let check = |decoder| Check { decoder, content: Hasher::new(), ended: false };
         Self {
-            encoder: Encoder::new(level),
-            check: (self_check == SelfCheck::On).then(check),
+            encoder: purpose.encoder(),
+            check: purpose.decoder().map(check),
             content: Hasher::new(),
             len: 0,
             scratch: Vec::new(),
         }
     }
 
-    /// Returns how many bytes of content have been compressed.
+    /// Returns how many bytes of content are done with.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -76,9 +76,9 @@ impl Giant {
         let bytes = piece.whole(&mut self.scratch);
         self.content.update(bytes);
         self.len = self.len.saturating_add(bytes.len() as u64);
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
         let start = frame.len();
-        let failed = |source| Error::Compress { source };
-        self.encoder.piece(bytes, last, frame).map_err(failed)?;
+        encoder.piece(bytes, last, frame).map_err(|source| Error::Compress { source })?;
         let Some(Check { decoder, content, ended }) = &mut self.check else { return Ok(()) };
         let new = frame.get(start..).unwrap_or_default();
         let hash = |bytes: &[u8]| {

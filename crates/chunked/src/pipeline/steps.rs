@@ -1,6 +1,6 @@
-//! What the scanner asks of the encoders, and what they answer: the layer in tar order, a batch at a time.
+//! What the scanner asks of the workers, and what they answer: the layer in tar order, a batch at a time.
 
-use super::report::PlainReason;
+use super::reason::PlainReason;
 use super::slab::Stretch;
 use crate::digest::ContentDigest;
 use crate::entry::{ChunkKind, Entry};
@@ -20,6 +20,8 @@ pub(super) enum Step {
     Open(Box<Entry>),
     /// The next chunk of the open member.
     Chunk(Stretch, ChunkKind),
+    /// The open member is one chunk after all, as its chunks would be too small.
+    Uncut,
     /// The end of the open member.
     Close(FileSums),
     /// Bytes of a frame that the scanner had to compress itself.
@@ -28,11 +30,13 @@ pub(super) enum Step {
     EncodedFrame(Framed),
     /// From here on the layer gets no TOC.
     Plain(PlainReason),
+    /// From here on the layer gets no tar-split, and the order of its rows matters.
+    Irregular(PlainReason),
     /// The tar is done.
     End,
 }
 
-/// The same after encoding. Ends of frames are offsets in the batch's `frames`.
+/// The same when it is done. Ends of frames are offsets in the batch's `frames`.
 #[derive(Debug)]
 pub(super) enum Encoded {
     Segment(Stretch),
@@ -42,8 +46,10 @@ pub(super) enum Encoded {
     /// A frame that is no chunk, because from here on the layer gets no TOC.
     PlainFrame(Framed, FrameEnd, PlainReason),
     Open(Box<Entry>),
+    Uncut,
     Close(FileSums),
     Plain(PlainReason),
+    Irregular(PlainReason),
     End,
 }
 
@@ -67,7 +73,7 @@ pub(super) struct FileSums {
     pub(super) crc64: u64,
 }
 
-/// Steps that one encoder does in one go, about a megabyte of tar.
+/// Steps that one worker does in one go, about a megabyte of tar.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) steps: Vec<Step>,
@@ -75,8 +81,8 @@ pub(super) struct Batch {
 
 /// A batch done.
 #[derive(Debug, Default)]
-pub(super) struct EncodedBatch {
+pub(crate) struct EncodedBatch {
     pub(super) steps: Vec<Encoded>,
     /// The frames of all steps, one after another.
-    pub(super) frames: Vec<u8>,
+    pub(crate) frames: Vec<u8>,
 }

@@ -5,24 +5,23 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Progress;
-use super::report::Source;
 use super::scan::Intake;
 use super::slab::{Pool, Slab};
 use crate::digest::{DiffId, Hasher};
 use crate::error::Error;
-use crate::input::Input;
+use crate::input::{Compression, Input};
 
-/// Fills slabs until the input ends. A receiver that is gone has failed and says so itself.
+/// Fills slabs until the input ends, and tells how it was compressed. A receiver that is gone has failed and says so
+/// itself.
 pub(super) fn run(
     input: impl Read,
+    watch: impl FnMut(&[u8]),
     mut pool: Pool,
     scan: Sender<Intake>,
     hash: Sender<Arc<Slab>>,
-    progress: &dyn Progress,
-) -> Result<Source, Error> {
+) -> Result<Compression, Error> {
     let failed = |source| Error::Read { what: "the layer", source };
-    let mut input = Input::open(input, |blob_len| progress.read(blob_len)).map_err(failed)?;
+    let mut input = Input::open(input, watch).map_err(failed)?;
     loop {
         let mut slab = pool.take();
         if slab.fill(|room| read_full(&mut input, room)).map_err(failed)? == 0 {
@@ -33,9 +32,8 @@ pub(super) fn run(
             break;
         }
     }
-    let (compression, digest, blob_len) = input.finish();
     let _ = scan.send(Intake::End);
-    Ok(Source { compression, digest, blob_len })
+    Ok(input.compression())
 }
 
 /// Hashes slabs until there are no more, and returns the digest and length of the tar.

@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::encode::Job;
+use super::Setup;
 use super::giant::{GIANT_LEN, Giant};
-use super::report::PlainReason;
+use super::purpose::Purpose;
+use super::reason::PlainReason;
+use super::sink::Staged;
 use super::slab::{Slab, Stretch};
 use super::steps::{Batch, EncodedBatch, FileSums, Framed, Step};
 use super::tree::Tree;
-use super::{Options, SelfCheck};
+use super::work::Job;
 use crate::chunker::{self, Chunker, Cut};
 use crate::digest::Hasher;
 use crate::entry::{ChunkKind, Entry};
 use crate::error::Error;
-use crate::frame::Level;
 use crate::limits::Limits;
-use crate::tar::{self, BLOCK_LEN, Member};
+use crate::tar::{self, BLOCK_LEN, Member, Unfaithful};
 use crate::tar_split::Crc64;
 
 /// Tar bytes that make a batch worth sending: enough to keep the queues' cost small, few enough for a core's cache.
 const BATCH_LEN: usize = 1 << 20;
 
-/// Longest payload that an encoder cuts by itself; the scanner cuts what is longer and shares its chunks out.
+/// Longest payload that a worker cuts by itself; the scanner cuts what is longer and shares its chunks out.
 const FILE_LEN: usize = 1 << 20;
 
 /// Frames of a layer that gets no TOC: long enough to compress well, short enough for several cores to share.
@@ -65,12 +66,12 @@ impl From<Error> for Stop {
 
 type Flow<T> = Result<T, Stop>;
 
-/// Scans the whole tar and sends its batches to the encoders, and their order to the assembler.
+/// Scans the whole tar and sends its batches to the workers, and their order to whoever puts them together.
 pub(super) fn run(
     slabs: Receiver<Intake>,
     jobs: Sender<Job>,
     order: Sender<Receiver<EncodedBatch>>,
-    options: &Options,
+    setup: &Setup<'_>,
 ) -> Result<(), Error> {
     let batches = Batches { batch: Batch::default(), weight: 0, jobs, order };
     let mut scanner = Scanner {
@@ -79,12 +80,14 @@ pub(super) fn run(
         headers: Open::default(),
         tree: Tree::default(),
         members: 0,
-        style: Style { level: options.level, self_check: options.self_check },
-        limits: options.limits,
+        irregular: false,
+        purpose: setup.purpose,
+        limits: *setup.limits,
     };
     match scanner.scan() {
         Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Plain(_) | Stop::OtherStage) | Ok(()) => Ok(()),
+        Err(Stop::Plain(why)) => Err(Error::Unindexable(why)),
+        Err(Stop::OtherStage) | Ok(()) => Ok(()),
     }
 }
 
@@ -115,7 +118,7 @@ impl Cursor {
     }
 }
 
-/// Steps on their way to the encoders.
+/// Steps on their way to the workers.
 struct Batches {
     batch: Batch,
     weight: usize,
@@ -132,18 +135,18 @@ impl Batches {
     }
 
     /// Compresses what is settled of a frame that has become too long to hold.
-    fn grow(&mut self, open: &mut Open, settled: usize, style: &Style) -> Flow<()> {
+    fn grow(&mut self, open: &mut Open, settled: usize, purpose: &Purpose<'_>) -> Flow<()> {
         if open.giant.is_none() && settled <= GIANT_LEN {
             return Ok(());
         }
-        let giant = open.giant.get_or_insert_with(|| Box::new(Giant::new(style.level, style.self_check)));
+        let giant = open.giant.get_or_insert_with(|| Box::new(Giant::new(purpose)));
         let before = open.bytes.len();
         let encoded = giant.grow(&mut open.bytes, settled)?;
         self.push(Step::Encoded(encoded), before.saturating_sub(open.bytes.len()))
     }
 
     /// Ends a frame, which is a chunk if it has a kind.
-    fn end(&mut self, open: Open, kind: Option<ChunkKind>, style: &Style) -> Flow<()> {
+    fn end(&mut self, open: Open, kind: Option<ChunkKind>, purpose: &Purpose<'_>) -> Flow<()> {
         let Open { bytes, giant } = open;
         let weight = bytes.len();
         let giant = match giant {
@@ -154,7 +157,7 @@ impl Batches {
                 };
                 return self.push(step, weight);
             }
-            None => Giant::new(style.level, style.self_check),
+            None => Giant::new(purpose),
             Some(giant) => *giant,
         };
         let (encoded, len, digest) = giant.finish(bytes)?;
@@ -184,29 +187,24 @@ enum Head {
     End,
 }
 
-struct Scanner {
+struct Scanner<'s> {
     tar: Cursor,
     batches: Batches,
     /// Headers and padding since the last payload.
     headers: Open,
     tree: Tree,
     members: u64,
-    style: Style,
+    /// Whether something was met that no TOC says.
+    irregular: bool,
+    purpose: Purpose<'s>,
     limits: Limits,
 }
 
-/// How the scanner compresses what is too long to hand on.
-#[derive(Clone, Copy)]
-struct Style {
-    level: Level,
-    self_check: SelfCheck,
-}
-
-impl Scanner {
+impl Scanner<'_> {
     fn scan(&mut self) -> Flow<()> {
-        match self.members() {
-            Err(Stop::Plain(why)) => self.plain(why)?,
-            done => done?,
+        match (self.members(), self.purpose) {
+            (Err(Stop::Plain(why)), Purpose::Blob { .. }) => self.plain(why)?,
+            (done, _) => done?,
         }
         self.batches.push(Step::End, 0)?;
         self.batches.flush()
@@ -215,17 +213,31 @@ impl Scanner {
     /// Scans the whole tar, as long as it can have a TOC.
     fn members(&mut self) -> Flow<()> {
         let mut padding = 0;
-        while let Head::Member { header_len, member } = self.head(padding)? {
-            let entry = Box::new(self.entry(&member)?);
+        while let Head::Member { header_len, mut member } = self.head(padding)? {
+            let entry = self.entry(&mut member)?;
             let headers = self.tar.take(padding.saturating_add(header_len));
-            self.segment(headers)?;
-            self.payload(entry, member.payload_len())?;
+            match entry {
+                Some(entry) => {
+                    self.segment(headers)?;
+                    self.payload(Box::new(entry), member.payload_len())?;
+                }
+                None => self.skip(&member)?,
+            }
             padding = member.padding_len();
         }
-        if self.members == 0 {
+        if self.members == 0 && self.purpose.sink().is_none() {
             return Err(PlainReason::NoEntries.into());
         }
         self.trailer(padding)
+    }
+
+    /// Goes on although a TOC does not say what the tar says, if what it says is enough to unpack the layer.
+    fn depart(&mut self, why: PlainReason) -> Flow<()> {
+        match self.purpose {
+            Purpose::Blob { .. } => Err(why.into()),
+            Purpose::Store(_) if std::mem::replace(&mut self.irregular, true) => Ok(()),
+            Purpose::Store(_) => self.batches.push(Step::Irregular(why), 0),
+        }
     }
 
     /// Looks at what follows `padding` bytes of padding.
@@ -256,22 +268,56 @@ impl Scanner {
         }
     }
 
-    fn entry(&mut self, member: &Member) -> Result<Entry, PlainReason> {
-        let entry = member.to_entry()?;
+    /// Returns the entry that the member is; `None` for one that unpackers ignore.
+    fn entry(&mut self, member: &mut Member) -> Flow<Option<Entry>> {
+        let entry = match member.to_entry() {
+            Ok(entry) => entry,
+            Err(why @ Unfaithful::GlobalHeader) => {
+                self.depart(why.into())?;
+                return Ok(None);
+            }
+            Err(why) => {
+                member.relax();
+                let entry = member.to_entry().map_err(|_| PlainReason::from(why.clone()))?;
+                self.depart(why.into())?;
+                entry
+            }
+        };
         self.members = self.members.saturating_add(1);
-        match self.tree.add(&entry) {
-            Ok(()) => Ok(entry),
-            Err(source) => Err(PlainReason::Misplaced { name: entry.name, source }),
+        if let Err(source) = self.tree.add(&entry) {
+            let can_unpack = source.can_unpack();
+            let why = PlainReason::Misplaced { name: entry.name.clone(), source };
+            if !can_unpack {
+                return Err(why.into());
+            }
+            self.depart(why)?;
         }
+        Ok(Some(entry))
+    }
+
+    /// Passes over the payload of a member that unpackers ignore.
+    fn skip(&mut self, member: &Member) -> Flow<()> {
+        let mut left = member.payload_len();
+        while left > 0 {
+            if self.tar.fill(1)? == 0 {
+                return Err(PlainReason::Truncated { offset: self.tar.offset }.into());
+            }
+            let skipped = self.tar.take(usize::try_from(left).unwrap_or(usize::MAX).min(FILE_LEN));
+            left = left.saturating_sub(skipped.len() as u64);
+        }
+        Ok(())
     }
 
     /// Notes tar bytes that are no payload: for the tar-split, and for the frame of headers they lie in.
     fn segment(&mut self, bytes: Stretch) -> Flow<()> {
-        self.headers.bytes.append(&bytes);
         let weight = bytes.len();
+        if self.purpose.sink().is_some() {
+            return self.batches.push(Step::Segment(bytes), weight);
+        }
+        self.headers.bytes.append(&bytes);
         self.batches.push(Step::Segment(bytes), weight)?;
         let settled = self.headers.bytes.len();
-        self.batches.grow(&mut self.headers, settled, &self.style)
+        self.batches.grow(&mut self.headers, settled, &self.purpose)
     }
 
     /// Ends the frame of headers, if there is one.
@@ -280,7 +326,7 @@ impl Scanner {
         if headers.bytes.is_empty() && headers.giant.is_none() {
             return Ok(());
         }
-        self.batches.end(headers, None, &self.style)
+        self.batches.end(headers, None, &self.purpose)
     }
 
     fn payload(&mut self, entry: Box<Entry>, len: u64) -> Flow<()> {
@@ -307,6 +353,7 @@ impl Scanner {
     fn long_file(&mut self, entry: Box<Entry>, len: u64) -> Flow<()> {
         let name = entry.name.clone();
         self.batches.push(Step::Open(entry), 0)?;
+        let mut staged = self.purpose.sink().map(|sink| Staged::start(sink, len)).transpose()?;
         let mut chunks = Chunks::default();
         let (mut digest, mut crc64, mut left) = (Hasher::new(), Crc64::new(), len);
         while left > 0 && self.tar.fill(1)? > 0 {
@@ -315,20 +362,38 @@ impl Scanner {
             for slice in bytes.slices() {
                 digest.update(slice);
                 crc64.update(slice);
-                chunks.chunker.scan(slice, &mut chunks.cuts);
+                staged.as_mut().map_or(Ok(()), |staged| staged.write(slice))?;
             }
-            chunks.open.bytes.append(&bytes);
-            if chunks.are_too_small() {
-                self.batches.end(chunks.open, None, &self.style)?;
-                return Err(PlainReason::TinyChunks { name }.into());
-            }
+            self.chunks(&mut chunks, &bytes, &name)?;
+        }
+        if !chunks.uncut {
+            std::mem::take(&mut chunks.chunker).finish(&mut chunks.cuts);
             self.cut_chunks(&mut chunks)?;
         }
-        std::mem::take(&mut chunks.chunker).finish(&mut chunks.cuts);
-        self.cut_chunks(&mut chunks)?;
         let sums = FileSums { digest: digest.finish_content(), crc64: crc64.finish() };
         self.batches.push(Step::Close(sums), 0)?;
-        if left == 0 { Ok(()) } else { Err(PlainReason::TruncatedFile { name }.into()) }
+        if left > 0 {
+            return Err(PlainReason::TruncatedFile { name }.into());
+        }
+        Ok(staged.map_or(Ok(()), |staged| staged.commit(sums.digest))?)
+    }
+
+    /// Cuts the next bytes of a long file.
+    fn chunks(&mut self, chunks: &mut Chunks, bytes: &Stretch, name: &str) -> Flow<()> {
+        if chunks.uncut {
+            return Ok(());
+        }
+        bytes.slices().for_each(|slice| chunks.chunker.scan(slice, &mut chunks.cuts));
+        chunks.open.bytes.append(bytes);
+        if !chunks.are_too_small() {
+            return self.cut_chunks(chunks);
+        }
+        if self.purpose.sink().is_none() {
+            self.batches.end(std::mem::take(&mut chunks.open), None, &self.purpose)?;
+            return Err(PlainReason::TinyChunks { name: name.to_owned() }.into());
+        }
+        *chunks = Chunks { uncut: true, ..Chunks::default() };
+        self.batches.push(Step::Uncut, 0)
     }
 
     fn cut_chunks(&mut self, chunks: &mut Chunks) -> Flow<()> {
@@ -338,13 +403,13 @@ impl Scanner {
             let left = end.saturating_sub(chunks.start).saturating_sub(compressed);
             let mut rest = bytes;
             let bytes = rest.take(usize::try_from(left).unwrap_or(usize::MAX));
-            self.batches.end(Open { bytes, giant }, Some(kind), &self.style)?;
+            self.batches.end(Open { bytes, giant }, Some(kind), &self.purpose)?;
             chunks.open.bytes = rest;
             chunks.start = end;
             chunks.made = chunks.made.saturating_add(1);
         }
         let settled = chunks.open.bytes.len().saturating_sub(chunks.chunker.undecided());
-        self.batches.grow(&mut chunks.open, settled, &self.style)
+        self.batches.grow(&mut chunks.open, settled, &self.purpose)
     }
 
     /// Takes what follows the last member: padding, the two zero blocks, and any more zero blocks.
@@ -357,7 +422,7 @@ impl Scanner {
             let bytes = self.tar.buffered.front(found, &mut scratch).get(..found).unwrap_or_default();
             if len == TRAILING_SEGMENT_LEN && (found % BLOCK_LEN != 0 || bytes.iter().any(|byte| *byte != 0))
             {
-                return Err(PlainReason::TrailingBytes { offset: self.tar.offset }.into());
+                self.depart(PlainReason::TrailingBytes { offset: self.tar.offset })?;
             }
             if found == 0 {
                 return self.end_headers();
@@ -374,7 +439,7 @@ impl Scanner {
         self.batches.push(Step::Plain(why), 0)?;
         while self.tar.fill(PLAIN_FRAME_LEN)? > 0 {
             let bytes = self.tar.take(PLAIN_FRAME_LEN);
-            self.batches.end(Open { bytes, giant: None }, None, &self.style)?;
+            self.batches.end(Open { bytes, giant: None }, None, &self.purpose)?;
         }
         Ok(())
     }
@@ -390,6 +455,8 @@ struct Chunks {
     made: usize,
     /// The bytes since then.
     open: Open,
+    /// Whether it stays in one piece.
+    uncut: bool,
 }
 
 impl Chunks {

@@ -1,0 +1,74 @@
+//! Where the store is.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
+use store::Store;
+
+use crate::args::StorePlace;
+
+/// The store of the machine.
+const SYSTEM: &str = "/var/lib/morsel";
+
+/// There is no place for a store of one's own.
+#[derive(Debug, thiserror::Error)]
+#[error("neither XDG_DATA_HOME nor HOME says where your store is; `--root DIR` does")]
+pub(crate) struct NoHome;
+
+impl StorePlace {
+    /// Opens the store, making it where there is none.
+    pub(crate) fn create(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.path()?)?)
+    }
+
+    /// Opens the store that is there.
+    pub(crate) fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::open_existing(&self.path()?)?)
+    }
+
+    fn path(&self) -> Result<PathBuf, NoHome> {
+        match &self.root {
+            Some(root) => Ok(root.clone()),
+            None => default_path(geteuid().is_root(), |name| env::var_os(name)),
+        }
+    }
+}
+
+/// Where the XDG base directory specification puts data, unless it is everyone's.
+fn default_path(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, NoHome> {
+    if is_root {
+        return Ok(PathBuf::from(SYSTEM));
+    }
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
+        .ok_or(NoHome)?;
+    Ok(data.join("morsel"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_depends_on_who_asks() {
+        let place = |is_root, variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                let found = variables.iter().find(|(key, _)| *key == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            default_path(is_root, lookup).ok().map(|path| path.display().to_string())
+        };
+        let home = ("HOME", "/home/me");
+        assert_eq!(place(true, &[home]).as_deref(), Some("/var/lib/morsel"));
+        assert_eq!(place(false, &[home]).as_deref(), Some("/home/me/.local/share/morsel"));
+        assert_eq!(place(false, &[home, ("XDG_DATA_HOME", "/data")]).as_deref(), Some("/data/morsel"));
+        assert_eq!(
+            place(false, &[home, ("XDG_DATA_HOME", "relative")]).as_deref(),
+            Some("/home/me/.local/share/morsel")
+        );
+        assert_eq!(place(false, &[]), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! What a power loss may take: content that was written and not synced.
+//!
+//! No object is synced by itself. Instead a file `dirty` says that there may be unsynced content, and of which boot. It
+//! goes away when everything is synced.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::directory::Directory;
+use crate::error::{Error, at_path};
+use crate::lock;
+
+/// Name of the marker.
+pub(crate) const DIRTY: &str = "dirty";
+
+/// Longest content of the marker in bytes.
+const DIRTY_LEN_MAX: u64 = 256;
+
+/// Identifies a boot of the machine: what was written and not synced in another one may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BootId(String);
+
+impl BootId {
+    /// Asks the kernel; where it does not tell, no two boots are the same.
+    pub(crate) fn current() -> Self {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self(text.trim().to_owned())
+    }
+
+    /// Tells whether nothing was lost since a boot of that name.
+    pub(crate) fn is(&self, other: &str) -> bool {
+        !self.0.is_empty() && self.0 == other.trim()
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Keeps the marker while this process writes.
+#[derive(Debug)]
+pub(crate) struct Durability {
+    root: Directory,
+    boot: BootId,
+    /// The marker, held by a shared lock, while there may be unsynced content of ours.
+    marker: RwLock<Option<File>>,
+    writes: AtomicU64,
+}
+
+/// The right to write content: the marker stays as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    _marker: RwLockReadGuard<'a, Option<File>>,
+}
+
+impl Durability {
+    pub(crate) fn new(root: Directory, boot: BootId) -> Self {
+        Self { root, boot, marker: RwLock::default(), writes: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn boot(&self) -> &BootId {
+        &self.boot
+    }
+
+    /// Must be called before content is written or named. The first call puts the marker on disk.
+    pub(crate) fn writing(&self) -> Result<Writing<'_>, Error> {
+        loop {
+            let marker = self.marker.read().unwrap_or_else(PoisonError::into_inner);
+            if marker.is_some() {
+                self.writes.fetch_add(1, Ordering::AcqRel);
+                return Ok(Writing { _marker: marker });
+            }
+            drop(marker);
+            let mut marker = self.marker.write().unwrap_or_else(PoisonError::into_inner);
+            if marker.is_none() {
+                *marker = Some(self.raise()?);
+            }
+        }
+    }
+
+    /// Puts everything on disk, and takes the marker away unless someone wrote meanwhile.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let before = self.writes.load(Ordering::Acquire);
+        rustix::fs::syncfs(&self.root).map_err(at_path("sync", self.root.path()))?;
+        let mut marker = self.marker.write().unwrap_or_else(PoisonError::into_inner);
+        if self.writes.load(Ordering::Acquire) == before
+            && let Some(marker) = marker.take()
+        {
+            self.lower(marker)?;
+        }
+        Ok(())
+    }
+
+    fn raise(&self) -> Result<File, Error> {
+        let failed = || at_path("write", self.root.path_of(DIRTY));
+        let mut file = lock::shared(&self.root, DIRTY)?;
+        let mut found = String::new();
+        // What is not UTF-8 is not ours, and written anew.
+        let _ = (&file).take(DIRTY_LEN_MAX).read_to_string(&mut found);
+        if !self.boot.is(&found) {
+            // Its age tells from when on content may be lost, so the marker of another process of this boot stays.
+            file.rewind().map_err(failed())?;
+            file.write_all(format!("{}\n", self.boot.as_str()).as_bytes()).map_err(failed())?;
+        }
+        file.sync_all().map_err(failed())?;
+        self.root.sync()?;
+        Ok(file)
+    }
+
+    /// Removes the marker unless another process needs it, which then removes it.
+    fn lower(&self, marker: File) -> Result<(), Error> {
+        if flock(&marker, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            self.root.remove(DIRTY)?;
+        }
+        Ok(())
+    }
+}

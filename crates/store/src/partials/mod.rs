@@ -1,0 +1,210 @@
+//! File content in progress, chunk by chunk. It survives the end of the process.
+
+mod map;
+
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chunked::digest::Hasher;
+use chunked::{Chunk, ChunkKind, ContentDigest, Digest, FileRange};
+
+use self::map::{Layout, Map};
+use crate::directory::Directory;
+use crate::durability::Durability;
+use crate::error::{Error, at_path};
+use crate::lock;
+use crate::objects::{self, Objects};
+
+/// End of the name of a map.
+pub(crate) const MAP: &str = ".map";
+
+/// Bytes hashed at a time.
+const PIECE_LEN: usize = 256 << 10;
+
+/// The partial files of a store: `partial/<hex>`, each with its map.
+#[derive(Debug)]
+pub struct Partials {
+    directory: Directory,
+    objects: Arc<Objects>,
+    durability: Arc<Durability>,
+}
+
+impl Partials {
+    pub(crate) fn new(directory: Directory, objects: Arc<Objects>, durability: Arc<Durability>) -> Self {
+        Self { directory, objects, durability }
+    }
+
+    /// Opens the partial file of some content as [`Partials::open`] does, if there is one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn find(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
+        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
+        match self.directory.stat(&map_name)? {
+            Some(_) => self.open(digest, chunks),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not there.
+    ///
+    /// What was written earlier of the same chunks is kept. Another thread or process that has it open is waited for;
+    /// `None` when the content is an object by then, and nothing is left to do.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
+        let name = Digest::Sha256(digest.0).hex();
+        let _writing = self.durability.writing()?;
+        let map_name = format!("{name}{MAP}");
+        let map = Map::new(lock::exclusive(&self.directory, &map_name)?);
+        if self.objects.len_of(digest)?.is_some() {
+            self.directory.remove(&name)?;
+            self.directory.remove(&map_name)?;
+            return Ok(None);
+        }
+        let file = self.directory.open_or_create(&name)?;
+        let partial = Partial {
+            partials: self,
+            digest: *digest,
+            name,
+            file,
+            map,
+            chunks: chunks.iter().map(|chunk| chunk.file).collect(),
+            here: Vec::new(),
+        };
+        partial.resume(chunks).map(Some)
+    }
+}
+
+/// A file of which some chunks are here. Dropped, it stays on disk for the next run.
+///
+/// Only one thread of one process has it at a time, but it may be shared by reference: chunks are written by several threads.
+#[derive(Debug)]
+pub struct Partial<'a> {
+    partials: &'a Partials,
+    digest: ContentDigest,
+    name: String,
+    file: File,
+    map: Map,
+    chunks: Vec<FileRange>,
+    here: Vec<AtomicBool>,
+}
+
+impl Partial<'_> {
+    /// Takes over what an earlier run left, as far as it can be relied on.
+    fn resume(mut self, chunks: &[Chunk]) -> Result<Self, Error> {
+        let failed = || at_path("read", self.partials.directory.path_of(&self.name));
+        let boot = self.partials.durability.boot();
+        let layout = Layout::of(chunks);
+        let len = self.chunks.last().map_or(0, FileRange::end);
+        let marks = self.map.read(&layout, boot).map_err(failed())?;
+        let has_len = self.file.metadata().map_err(failed())?.len() == len;
+        let mut here = match marks {
+            Some(marks) if has_len && marks.is_of_this_boot => {
+                self.here = marks.here.into_iter().map(AtomicBool::new).collect();
+                return Ok(self);
+            }
+            // A power loss may have kept a mark and lost what it stands for.
+            Some(marks) if has_len => self.verified(chunks, &marks.here).map_err(failed())?,
+            _ => {
+                self.file.set_len(0).map_err(failed())?;
+                vec![false; chunks.len()]
+            }
+        };
+        self.file.set_len(len).map_err(failed())?;
+        for (here, chunk) in here.iter_mut().zip(chunks) {
+            // No one writes there, so it is a hole.
+            *here |= chunk.kind == ChunkKind::Zeros;
+        }
+        self.map.write(&layout, boot, &here).map_err(failed())?;
+        self.here = here.into_iter().map(AtomicBool::new).collect();
+        Ok(self)
+    }
+
+    /// Hashes the chunks that are said to be here, and tells which are.
+    fn verified(&self, chunks: &[Chunk], marks: &[bool]) -> std::io::Result<Vec<bool>> {
+        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest {
+            Some(expected) if *mark => Ok(self.hash(chunk.file)? == expected),
+            _ => Ok(false),
+        };
+        chunks.iter().zip(marks).map(verify).collect()
+    }
+
+    fn hash(&self, range: FileRange) -> std::io::Result<ContentDigest> {
+        let mut hasher = Hasher::new();
+        let mut piece = vec![0; PIECE_LEN.min(usize::try_from(range.len()).unwrap_or(PIECE_LEN))];
+        let mut at = range.start();
+        while at < range.end() {
+            let rest = usize::try_from(range.end() - at).unwrap_or(PIECE_LEN);
+            let Some(piece) = piece.get_mut(..rest.min(PIECE_LEN)) else { break };
+            self.file.read_exact_at(piece, at)?;
+            hasher.update(piece);
+            at = at.saturating_add(piece.len() as u64);
+        }
+        Ok(hasher.finish_content())
+    }
+
+    /// Tells whether a chunk is here, by its index. Chunks of zeros are here from the start.
+    pub fn has(&self, chunk: usize) -> bool {
+        self.here.get(chunk).is_some_and(|here| here.load(Ordering::Acquire))
+    }
+
+    /// Writes bytes of a chunk to the offset `at` of the file. The piece that ends the chunk marks it as being here, so its
+    /// pieces come in order, and the last only once the caller has verified the digest of all.
+    ///
+    /// # Errors
+    /// [`Error::OutsideChunk`] when there is no such chunk, or the bytes are not within it; those of the file system.
+    pub fn write(&self, chunk: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        let end = at.saturating_add(bytes.len() as u64);
+        let range = self.chunks.get(chunk).filter(|range| range.start() <= at && end <= range.end());
+        let Some(range) = range else {
+            let path = self.partials.directory.path_of(&self.name);
+            return Err(Error::OutsideChunk { chunk, at, len: bytes.len() as u64, path });
+        };
+        let _writing = self.partials.durability.writing()?;
+        self.file.write_all_at(bytes, at).map_err(self.failed("write"))?;
+        if end == range.end() { self.mark(chunk, true) } else { Ok(()) }
+    }
+
+    /// Takes back that a chunk is here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget(&self, chunk: usize) -> Result<(), Error> {
+        self.mark(chunk, false)
+    }
+
+    fn mark(&self, chunk: usize, is_here: bool) -> Result<(), Error> {
+        let Some(here) = self.here.get(chunk) else { return Ok(()) };
+        self.map.mark(chunk, is_here).map_err(self.failed("write"))?;
+        here.store(is_here, Ordering::Release);
+        Ok(())
+    }
+
+    /// Returns the file, open for reading and writing.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes the file an object. The caller has verified the digest of the whole.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn commit(self) -> Result<(), Error> {
+        let directory = &self.partials.directory;
+        let mode = Permissions::from_mode(objects::MODE);
+        self.file.set_permissions(mode).map_err(self.failed("change the mode of"))?;
+        if !self.partials.objects.adopt(directory, &self.name, &self.digest)? {
+            directory.remove(&self.name)?;
+        }
+        directory.remove(&format!("{}{MAP}", self.name))?;
+        Ok(())
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        at_path(action, self.partials.directory.path_of(&self.name))
+    }
+}

@@ -1,0 +1,137 @@
+//! The store as a whole.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::directory::Directory;
+use crate::durability::{BootId, Durability};
+use crate::error::Error;
+use crate::images::Images;
+use crate::layers::Layers;
+use crate::lock;
+use crate::objects::Objects;
+use crate::partials::Partials;
+
+/// Name of the file that says which format a store has.
+const FORMAT: &str = "format";
+/// What that file says.
+const FORMAT_CONTENT: &str = "morsel store 1\n";
+/// Longest content of that file in bytes.
+const FORMAT_LEN_MAX: u64 = 256;
+/// Name of the lock that every process holds, shared, while it has the store open.
+const LOCK: &str = "lock";
+
+/// What this machine has of container images: file content, layers, images.
+///
+/// Several processes may have a store open at once. Cheap to share by reference between threads.
+#[derive(Debug)]
+pub struct Store {
+    root: Directory,
+    _lock: File,
+    durability: Arc<Durability>,
+    objects: Arc<Objects>,
+    partials: Partials,
+    layers: Layers,
+    images: Images,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] when the directory holds something else; [`Error::Format`] when a later version of this program
+    /// made it; those of the file system.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let root = Directory::create(root)?;
+        check_format(&root)?;
+        let lock = lock::shared(&root, LOCK)?;
+        let durability = Arc::new(Durability::new(root.clone(), BootId::current()));
+        let temporary = root.subdirectory("tmp")?;
+        let locks = root.subdirectory("locks")?;
+        let objects =
+            Arc::new(Objects::new(root.subdirectory("objects")?, temporary.clone(), Arc::clone(&durability)));
+        let partials =
+            Partials::new(root.subdirectory("partial")?, Arc::clone(&objects), Arc::clone(&durability));
+        let layers = Layers::open(
+            root.subdirectory("layers")?,
+            locks.clone(),
+            temporary.clone(),
+            Arc::clone(&durability),
+        )?;
+        let images = Images::open(root.subdirectory("oci")?, locks, temporary, Arc::clone(&durability))?;
+        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images })
+    }
+
+    /// Opens the store at `root`.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] when there is none; those of [`Store::open`].
+    pub fn open_existing(root: &Path) -> Result<Self, Error> {
+        let missing = || Error::NoStore { path: root.to_owned() };
+        match Directory::open(root) {
+            Ok(directory) if directory.stat(FORMAT)?.is_some() => Self::open(root),
+            Ok(_) => Err(missing()),
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the path the store was opened by.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Returns the complete file contents.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Returns the file contents in progress.
+    pub fn partials(&self) -> &Partials {
+        &self.partials
+    }
+
+    /// Returns the layers.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// Returns the images.
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// Returns the index of chunks inside objects.
+    pub fn index(&self) -> &crate::index::DedupIndex {
+        &crate::index::DedupIndex
+    }
+
+    /// Puts all that was written on disk. Before this, a power loss may take it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.durability.sync()
+    }
+}
+
+/// Makes sure that a directory is a store of the format we know, or becomes one.
+fn check_format(root: &Directory) -> Result<(), Error> {
+    let Some(found) = root.read(FORMAT, FORMAT_LEN_MAX)? else {
+        let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
+        if !root.names()?.iter().all(is_ours) {
+            return Err(Error::NotAStore { path: root.path().to_owned() });
+        }
+        return root.replace(FORMAT, FORMAT_CONTENT.as_bytes());
+    };
+    match found == FORMAT_CONTENT.as_bytes() {
+        true => Ok(()),
+        false => Err(Error::Format {
+            path: root.path().to_owned(),
+            found: String::from_utf8_lossy(&found).trim_end().to_owned(),
+            expected: FORMAT_CONTENT.trim_ascii_end(),
+        }),
+    }
+}

@@ -1,0 +1,9 @@
+//! Stores on disk: what they keep, what several processes do to one, and what crashes leave.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
+
+mod images;
+mod layers;
+mod objects;
+mod partials;
+mod sample;
