@@ -1,15 +1,18 @@
-//! Container images by reference: OCI layouts and archives, and converting what they hold.
+//! Container images by reference: registries, OCI layouts and archives, and converting what they hold.
 //!
 //! A [`Reference`] names an image, [`transport`] opens it as an [`ImageSource`] or starts it as an [`ImageSink`], and what
 //! lies between them is bytes under digests: [`Document`]s kept exactly as they came, and blobs.
 //!
 //! ```no_run
 //! use morsel_registry::convert::{self, NoProgress, Options};
-//! use morsel_registry::transport;
+//! use morsel_registry::client::{self, Registries};
+//! use morsel_registry::transport::{self, Access};
 //!
 //! # fn main() -> Result<(), morsel_registry::Error> {
-//! let source = transport::open(&"docker-archive:app.tar".parse()?, "/var/tmp".as_ref())?;
-//! let sink = transport::create(&"oci:images:app".parse()?)?;
+//! let registries = Registries::new(client::Options::default());
+//! let access = Access { scratch: "/var/tmp".into(), registries };
+//! let source = transport::open(&"docker-archive:app.tar".parse()?, &access)?;
+//! let sink = transport::create(&"oci:images:app".parse()?, &access)?;
 //! let report = convert::convert(&*source, sink, &Options::default(), &NoProgress)?;
 //! assert_eq!(report.manifests.len(), 1);
 //! # Ok(())
@@ -17,8 +20,10 @@
 //! ```
 
 pub mod archive;
+pub mod auth;
 pub mod blob;
 pub mod byteranges;
+pub mod challenge;
 pub mod client;
 pub mod convert;
 pub mod descriptor;
@@ -33,6 +38,7 @@ pub mod media_type;
 pub mod name;
 pub mod platform;
 pub mod reference;
+mod remote;
 mod remote_blob;
 pub mod replacement;
 pub mod selection;
