@@ -21,6 +21,7 @@ pub(crate) use repository::{Answer, Fetched, Repository};
 use self::endpoint::Scheme;
 use crate::auth::Tokens;
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{self, Http, Tls, Verification};
 use crate::name::Name;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub cert_dir: Option<PathBuf>,
     /// Directories that have one with certificates for each of some hosts, in the order of preference.
     pub certs: Vec<PathBuf>,
+    /// What is known of the hosts that send blobs; more is learned with each answer.
+    pub hosts: Hosts,
 }
 
 /// All registries, with connections, tokens and what was learned of them; clones share these.
@@ -60,6 +63,11 @@ impl Registries {
     pub fn new(options: Options) -> Self {
         let tokens = Tokens::new(options.auth_files.clone());
         Self(Arc::new(Shared { options, http: Mutex::default(), tokens, schemes: Mutex::default() }))
+    }
+
+    /// Returns what is known of the hosts that send blobs.
+    pub fn hosts(&self) -> &Hosts {
+        &self.0.options.hosts
     }
 
     /// Finds out where the repository of `name` is.
