@@ -33,10 +33,11 @@ pub(crate) fn fetch_plain(
     let body = Verifying::new(Metered { body, stop, progress }, task.blob.0, len);
     let options =
         chunked::index::Options { jobs: options.jobs, limits: options.limits, ..Default::default() };
-    let index = index(body, &Contents(store), &options).map_err(|error| match stop.load(Ordering::Relaxed) {
-        true => Failure::Stopped,
-        false => Failure::Layer(error),
-    })?;
+    let index =
+        index(body, &Contents(store), &options).map_err(|error| match stop.load(Ordering::Relaxed) {
+            true => Failure::Stopped,
+            false => Failure::Layer(error),
+        })?;
     match task.diff_id {
         Some(expected) if expected != index.diff_id => {
             Err(Failure::DiffId { expected, found: index.diff_id })

@@ -80,12 +80,7 @@ impl<'p> Transfer<'p, '_> {
         Ok(())
     }
 
-    fn frame(
-        &self,
-        frame: &'p Frame,
-        body: &mut Body<'_, '_>,
-        batch: &mut Batch<'p>,
-    ) -> Result<(), Failure> {
+    fn frame(&self, frame: &'p Frame, body: &mut Body<'_, '_>, batch: &mut Batch<'p>) -> Result<(), Failure> {
         let len = self.fetch.chunk(frame.id)?.file.len();
         if len > SMALL_LEN_MAX {
             self.send(batch)?;

@@ -154,7 +154,8 @@ impl Pull<'_> {
 
     fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
         let failed = |failure| Error::of_layer(&task.blob, failure);
-        let plain = fetch_plain(self.store, task, &self.options.fetch, &self.stop, self.progress).map_err(failed)?;
+        let plain =
+            fetch_plain(self.store, task, &self.options.fetch, &self.stop, self.progress).map_err(failed)?;
         let record = LayerRecord {
             toc_digest: plain.toc_digest,
             blob: task.blob,

@@ -5,6 +5,9 @@
 mod images;
 mod index;
 mod layers;
+mod made;
 mod objects;
 mod partials;
+mod pull;
 mod sample;
+mod source;
