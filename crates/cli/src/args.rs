@@ -8,6 +8,7 @@ use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
+use store::unpack::{InvalidIdMap, Owners};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -37,6 +38,7 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     Verify(Verify),
     Pull(Pull),
+    Unpack(Unpack),
     Images(Images),
     Rm(Rm),
 }
@@ -140,26 +142,6 @@ pub(crate) struct Verify {
     pub(crate) form: Form,
 }
 
-/// The heading of options that many verbs share.
-const REGISTRIES: &str = "Registries";
-
-/// How to get along with registries.
-#[derive(Debug, Clone, ClapArgs)]
-pub(crate) struct RegistryArgs {
-    /// Take credentials from FILE [default: where podman and docker keep them]
-    #[arg(long, value_name = "FILE", help_heading = REGISTRIES)]
-    pub(crate) authfile: Option<PathBuf>,
-
-    /// Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
-    #[arg(long, value_name = "DIR", help_heading = REGISTRIES)]
-    pub(crate) cert_dir: Option<PathBuf>,
-
-    /// Whether registries have to use TLS, and prove who they are
-    #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
-    pub(crate) tls_verify: bool,
-}
-
 /// Bring images into the store, fetching only what is not there.
 ///
 /// Every layer is verified while it comes in: the TOC against the manifest, every file against the TOC, and the whole
@@ -192,10 +174,10 @@ pub(crate) struct Pull {
     pub(crate) store: StorePlace,
 
     #[command(flatten)]
-    pub(crate) form: Form,
+    pub(crate) registry: RegistryArgs,
 
     #[command(flatten)]
-    pub(crate) registry: RegistryArgs,
+    pub(crate) form: Form,
 }
 
 /// What makes a layer trusted.
@@ -203,6 +185,37 @@ pub(crate) struct Pull {
 pub(crate) enum Verification {
     DiffId,
     Toc,
+}
+
+/// Make the root file system of an image as plain files.
+///
+/// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
+/// devices and holes. It must be missing or empty, and appears when it is complete. Where the file system can, files share
+/// their bytes with the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unpack {
+    /// An image in the store: its name, or how its digest or image ID begins
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// The directory to make
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Whose the files are: `as-is`, those whom the image says; `squash`, yours; or `map:INSIDE:OUTSIDE:COUNT[,...]`, others
+    /// in their place [default: as-is for root, squash otherwise]
+    #[arg(long, value_name = "WHO", value_parser = parse_owners)]
+    pub(crate) owner: Option<Owners>,
+
+    /// Wait until everything is safe from a power loss
+    #[arg(long)]
+    pub(crate) sync: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 /// List the images in the store.
@@ -230,6 +243,26 @@ pub(crate) struct Rm {
 
     #[command(flatten)]
     pub(crate) store: StorePlace,
+}
+
+/// The heading of options that many verbs share.
+const REGISTRIES: &str = "Registries";
+
+/// How to get along with registries.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RegistryArgs {
+    /// Take credentials from FILE [default: where podman and docker keep them]
+    #[arg(long, value_name = "FILE", help_heading = REGISTRIES)]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+    #[arg(long, value_name = "DIR", help_heading = REGISTRIES)]
+    pub(crate) cert_dir: Option<PathBuf>,
+
+    /// Whether registries have to use TLS, and prove who they are
+    #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) tls_verify: bool,
 }
 
 /// What to look at.
@@ -282,6 +315,17 @@ fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
 
 fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
     text.parse()
+}
+
+fn parse_owners(text: &str) -> Result<Owners, String> {
+    match text {
+        "as-is" => Ok(Owners::AsIs),
+        "squash" => Ok(Owners::Squash),
+        _ => match text.strip_prefix("map:") {
+            Some(map) => map.parse().map(Owners::Map).map_err(|error: InvalidIdMap| error.to_string()),
+            None => Err("expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`".to_owned()),
+        },
+    }
 }
 
 fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {

@@ -64,7 +64,9 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
 
 fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
-    if is_misplaced || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+    let is_occupied =
+        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_about_directory());
+    if is_misplaced || is_occupied || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
         return code::USAGE;
     }
     match class(error) {

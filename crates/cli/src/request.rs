@@ -30,6 +30,8 @@ pub(crate) enum Request {
     VerifyImage(ImageToSee, Form),
     /// Bring images into the store.
     Pull(Box<Pull>),
+    /// Make the files of an image.
+    Unpack(args::Unpack),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -67,8 +69,8 @@ pub(crate) struct Pull {
     pub(crate) platform: Option<Selector>,
     pub(crate) options: pull::Options,
     pub(crate) store: args::StorePlace,
-    pub(crate) form: Form,
     pub(crate) registry: RegistryArgs,
+    pub(crate) form: Form,
 }
 
 /// A layer to look at.
@@ -170,6 +172,7 @@ impl TryFrom<Args> for Request {
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
             Verb::Pull(args) => pull(args),
+            Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
         }
@@ -276,8 +279,8 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         platform: args.platform,
         options: pull::Options { layers: Some(args.layers), fetch },
         store: args.store,
-        form: args.form,
         registry: args.registry,
+        form: args.form,
     })))
 }
 

@@ -32,6 +32,9 @@ pub enum Invalid {
     /// There are too many lines.
     #[error("there are more than {LINES_MAX} lines between two parts")]
     TooManyLines,
+    /// There are no parts.
+    #[error("there are no parts")]
+    NoParts,
     /// There are more parts than ranges were asked for.
     #[error("there are more parts than the {limit} ranges asked for")]
     TooManyParts {
@@ -97,7 +100,7 @@ impl ContentRange {
 }
 
 fn parse_content_range(value: &str) -> Option<ContentRange> {
-    let (unit, rest) = value.trim().split_once(|c: char| c == ' ' || c == '\t')?;
+    let (unit, rest) = value.trim().split_once([' ', '\t'])?;
     let (range, blob_len) = rest.split_once('/')?;
     let blob_len = if blob_len.trim() == "*" { None } else { Some(number(blob_len)?) };
     let range = if range.trim() == "*" { None } else { Some(parse_range(range)?) };
@@ -178,6 +181,11 @@ impl<R: Read> Byteranges<R> {
         let range = self.header()?.of_blob(self.blob_len)?;
         self.left = range.len();
         Ok(Some(range))
+    }
+
+    /// Returns the body, for what may follow the last part. What was read ahead is gone.
+    pub fn into_inner(self) -> R {
+        self.input.into_inner()
     }
 
     /// Reads up to and including the delimiter of a part; false at the end.

@@ -30,6 +30,7 @@ pub mod convert;
 pub mod descriptor;
 mod directory;
 pub mod error;
+pub mod hosts;
 pub mod http;
 pub mod image;
 pub mod instances;
@@ -49,6 +50,7 @@ pub mod tree;
 
 pub use descriptor::Descriptor;
 pub use error::Error;
+pub use hosts::Hosts;
 pub use image::{Config, Document, Exact, Index, Manifest};
 pub use instances::{Instance, Instances};
 pub use media_type::MediaType;
