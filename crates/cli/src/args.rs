@@ -55,7 +55,7 @@ pub(crate) struct Convert {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
+    /// Where it goes: a file or `-` for a layer; `docker://NAME`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 

@@ -2,5 +2,8 @@
 
 mod blob;
 mod image;
+mod sink;
+mod upload;
 
 pub(crate) use image::RemoteImage;
+pub(crate) use sink::RemoteSink;
