@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
+use store::unpack::{InvalidIdMap, Owners};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -37,6 +38,7 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     Verify(Verify),
     Pull(Pull),
+    Unpack(Unpack),
     Images(Images),
     Rm(Rm),
 }
@@ -48,8 +50,8 @@ pub(crate) enum Verb {
 /// express becomes plain zstd, with the reason reported.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
-    /// A layer, plain or compressed, in a file or `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-    /// `docker-archive:FILE[:NAME]`
+    /// A layer, plain or compressed, in a file or `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`,
+    /// `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
@@ -99,6 +101,9 @@ pub(crate) struct Convert {
 
     #[command(flatten)]
     pub(crate) form: Form,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Say what a layer, or every layer of an image, is made of, and which clients can use it.
@@ -169,6 +174,9 @@ pub(crate) struct Pull {
     pub(crate) store: StorePlace,
 
     #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    #[command(flatten)]
     pub(crate) form: Form,
 }
 
@@ -177,6 +185,37 @@ pub(crate) struct Pull {
 pub(crate) enum Verification {
     DiffId,
     Toc,
+}
+
+/// Make the root file system of an image as plain files.
+///
+/// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
+/// devices and holes. It must be missing or empty, and appears when it is complete. Where the file system can, files share
+/// their bytes with the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unpack {
+    /// An image in the store: its name, or how its digest or image ID begins
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// The directory to make
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Whose the files are: `as-is`, those whom the image says; `squash`, yours; or `map:INSIDE:OUTSIDE:COUNT[,...]`, others
+    /// in their place [default: as-is for root, squash otherwise]
+    #[arg(long, value_name = "WHO", value_parser = parse_owners)]
+    pub(crate) owner: Option<Owners>,
+
+    /// Wait until everything is safe from a power loss
+    #[arg(long)]
+    pub(crate) sync: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 /// List the images in the store.
@@ -206,10 +245,31 @@ pub(crate) struct Rm {
     pub(crate) store: StorePlace,
 }
 
+/// The heading of options that many verbs share.
+const REGISTRIES: &str = "Registries";
+
+/// How to get along with registries.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RegistryArgs {
+    /// Take credentials from FILE [default: where podman and docker keep them]
+    #[arg(long, value_name = "FILE", help_heading = REGISTRIES)]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+    #[arg(long, value_name = "DIR", help_heading = REGISTRIES)]
+    pub(crate) cert_dir: Option<PathBuf>,
+
+    /// Whether registries have to use TLS, and prove who they are
+    #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) tls_verify: bool,
+}
+
 /// What to look at.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct What {
-    /// A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+    /// A layer in a file, `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
     #[arg(value_name = "BLOB|IMAGE")]
     pub(crate) place: String,
 
@@ -220,6 +280,9 @@ pub(crate) struct What {
     /// Only images for this platform, `os/arch[/variant]`; can be repeated
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Vec<Selector>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Where the store is.
@@ -252,6 +315,17 @@ fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
 
 fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
     text.parse()
+}
+
+fn parse_owners(text: &str) -> Result<Owners, String> {
+    match text {
+        "as-is" => Ok(Owners::AsIs),
+        "squash" => Ok(Owners::Squash),
+        _ => match text.strip_prefix("map:") {
+            Some(map) => map.parse().map(Owners::Map).map_err(|error: InvalidIdMap| error.to_string()),
+            None => Err("expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`".to_owned()),
+        },
+    }
 }
 
 fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {

@@ -65,7 +65,8 @@ impl Interrupt {
         GuardedBlob { blob, interrupt: self }
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// Fails once the process was asked to stop.
+    pub(crate) fn check(&self) -> io::Result<()> {
         if self.was_asked() { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
 

@@ -122,6 +122,26 @@ pub enum Error {
         /// Their names.
         candidates: Vec<String>,
     },
+    /// A layer of an image is not there.
+    #[error(
+        "the image `{}` is not complete: its layer with the TOC {toc_digest} is not in the store",
+        shorten(image)
+    )]
+    NoLayer {
+        /// Which image.
+        image: String,
+        /// Which layer.
+        toc_digest: Box<TocDigest>,
+    },
+    /// Layers do not make a tree.
+    #[error(transparent)]
+    Tree(#[from] crate::tree::Invalid),
+    /// A tree cannot be unpacked as asked.
+    #[error(transparent)]
+    Refused(#[from] crate::unpack::Refused),
+    /// A thread ended without a result; only a defect of this program does that.
+    #[error("a worker ended without a result")]
+    WorkerLost,
 }
 
 /// What is wrong with a file of the store.
@@ -158,12 +178,16 @@ impl Error {
         match self {
             Self::File { .. } | Self::NotAStore { .. } | Self::OutsideChunk { .. } => Class::Local,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
+            Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,
             Self::InUse { .. } => Class::Transient,
             Self::NotAFile { .. } | Self::TooLong { .. } | Self::Damaged { .. } => Class::Corrupt,
             Self::WrongDigest { .. } => Class::Corrupt,
             Self::Toc { source, .. } => source.class(),
             Self::Layer { source, .. } => source.class(),
+            Self::WorkerLost => Class::Local,
+            Self::Tree(invalid) => invalid.class(),
+            Self::Refused(refused) => refused.class(),
         }
     }
 }

@@ -13,10 +13,14 @@ pub mod partials;
 pub mod pull;
 mod staged;
 pub mod store;
+pub mod tree;
+pub mod unpack;
 
 pub use error::Error;
 pub use images::{Image, Images};
+pub use index::{DedupIndex, Place};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};
 pub use store::Store;
+pub use tree::Tree;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
 use crate::error::Error;
-use crate::images::Images;
+use crate::images::{Image, Images};
+use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
 use crate::objects::Objects;
 use crate::partials::Partials;
+use crate::tree::{self, Tree};
 
 /// Name of the file that says which format a store has.
 const FORMAT: &str = "format";
@@ -35,6 +37,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
+    index: DedupIndex,
 }
 
 impl Store {
@@ -60,8 +63,14 @@ impl Store {
             temporary.clone(),
             Arc::clone(&durability),
         )?;
-        let images = Images::open(root.subdirectory("oci")?, locks, temporary, Arc::clone(&durability))?;
-        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images })
+        let images = Images::open(
+            root.subdirectory("oci")?,
+            locks.clone(),
+            temporary.clone(),
+            Arc::clone(&durability),
+        )?;
+        let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
+        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images, index })
     }
 
     /// Opens the store at `root`.
@@ -103,9 +112,32 @@ impl Store {
         &self.images
     }
 
-    /// Returns the index of chunks inside objects.
-    pub fn index(&self) -> &crate::index::DedupIndex {
-        &crate::index::DedupIndex
+    /// Returns the dedup index.
+    pub fn index(&self) -> &DedupIndex {
+        &self.index
+    }
+
+    /// Merges the layers of an image into one tree.
+    ///
+    /// # Errors
+    /// [`Error::NoLayer`] when one is not here; [`Error::Tree`] when they do not make a tree; those of
+    /// [`Layers::visit_toc`].
+    pub fn tree(&self, image: &Image) -> Result<Tree, Error> {
+        let mut builder = tree::Builder::new(tree::Limits::default());
+        for toc_digest in &image.layers {
+            let missing = || Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
+            let record = self.layers.get(toc_digest)?.ok_or_else(missing)?;
+            builder.start_layer();
+            let mut added = Ok(());
+            self.layers.visit_toc(&record, |entry| {
+                if added.is_ok() {
+                    added = builder.add(entry);
+                }
+            })?;
+            added?;
+            builder.end_layer()?;
+        }
+        Ok(builder.finish())
     }
 
     /// Puts all that was written on disk. Before this, a power loss may take it.

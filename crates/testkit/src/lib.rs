@@ -3,6 +3,7 @@
 //! Everything here may panic: a test that cannot be set up has failed.
 
 pub mod authority;
+pub mod compare;
 pub mod data;
 pub mod engine;
 pub mod link;

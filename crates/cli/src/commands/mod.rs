@@ -4,6 +4,7 @@ mod convert;
 mod inspect;
 mod pull;
 mod store;
+mod unpack;
 mod verify;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
+        Request::Unpack(args) => unpack::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
     }
