@@ -14,7 +14,7 @@ mod memory;
 mod output;
 mod peers;
 mod places;
-mod pull_faults;
+mod pull_tampered;
 mod real;
 mod sandbox;
 mod update;
