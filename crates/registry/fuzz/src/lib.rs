@@ -7,6 +7,7 @@ use chunked::BlobRange;
 use chunked::digest::BlobDigest;
 use morsel_registry::byteranges::{Byteranges, ContentRange};
 use morsel_registry::challenge::{self, Challenge};
+use morsel_registry::config::{hosts, registries};
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::image::{Config, Document, Exact, Parsed};
 use morsel_registry::media_type::MediaType;
@@ -18,12 +19,14 @@ use morsel_registry::reference::{ArchiveImage, Operand, Reference};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("challenge", challenge),
+    ("hosts_toml", hosts_toml),
     ("index", index),
     ("manifest", manifest),
     ("multipart", multipart),
     ("reference", reference),
+    ("registries_conf", registries_conf),
 ];
 
 /// A `WWW-Authenticate` header; what it says, written anew, says the same.
@@ -35,6 +38,12 @@ pub fn challenge(input: &[u8]) {
     if written.len() <= text.len() {
         assert_eq!(challenge::parse(&written), Ok(challenges));
     }
+}
+
+/// A `hosts.toml`.
+pub fn hosts_toml(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _hosts = hosts::parse(text, "/etc/containerd/certs.d/host".as_ref());
 }
 
 /// The JSON of an index.
@@ -121,6 +130,15 @@ fn challenge_text(challenge: &Challenge) -> String {
     let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
     let parameters = challenge.parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value)));
     format!("{} {}", challenge.scheme, parameters.collect::<Vec<_>>().join(", "))
+}
+
+/// A `registries.conf`; read twice, it says the same.
+pub fn registries_conf(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(once) = registries::parse(text) else { return };
+    let mut twice = once.clone();
+    twice.merge(once.clone());
+    assert_eq!(twice, once);
 }
 
 /// Parses a document under the type given; its bytes must be kept as they are.
