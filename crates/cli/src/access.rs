@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use registry::client::{Options, Registries};
 use registry::config::Files;
+use registry::hosts::Hosts;
 use registry::http::{self, Proxies, Verification};
 use registry::transport::Access;
 
@@ -25,6 +26,7 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
         auth_files: auth_files(args.authfile.as_deref())?,
         cert_dir: args.cert_dir.clone(),
         places: places(),
+        hosts: Hosts::default(),
         certs: config_home()
             .map(|home| home.join(CERTS_OF_USER))
             .into_iter()

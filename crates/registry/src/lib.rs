@@ -40,7 +40,6 @@ pub mod name;
 pub mod platform;
 pub mod reference;
 mod remote;
-mod remote_blob;
 pub mod replacement;
 pub mod selection;
 pub mod sink;

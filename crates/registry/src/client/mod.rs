@@ -21,6 +21,7 @@ pub(crate) use repository::{Answer, Fetched, Repository};
 use crate::auth::Tokens;
 use crate::config::{self, Route, Scheme};
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{self, Http, Tls, Verification};
 use crate::name::Name;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub certs: Vec<PathBuf>,
     /// The files that say where registries and their mirrors are.
     pub places: config::Files,
+    /// What is known of the hosts that send blobs; more is learned with each answer.
+    pub hosts: Hosts,
 }
 
 /// All registries, with connections, tokens and what was learned of them; clones share these.
@@ -62,6 +65,11 @@ impl Registries {
     pub fn new(options: Options) -> Self {
         let tokens = Tokens::new(options.auth_files.clone());
         Self(Arc::new(Shared { options, http: Mutex::default(), tokens, schemes: Mutex::default() }))
+    }
+
+    /// Returns what is known of the hosts that send blobs.
+    pub fn hosts(&self) -> &Hosts {
+        &self.0.options.hosts
     }
 
     /// Finds out where the repository of `name` is.

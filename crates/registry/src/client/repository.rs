@@ -18,6 +18,7 @@ use serde::de::IgnoredAny;
 use crate::auth::Scope;
 use crate::config::Abilities;
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
 use crate::image::DOCUMENT_LEN_MAX;
 use crate::media_type::MediaType;
@@ -72,6 +73,16 @@ pub(crate) struct Fetched {
 impl Repository {
     pub(super) fn new(registries: Registries, name: Name, endpoints: Vec<Endpoint>) -> Self {
         Self { registries, name, endpoints, targets: Mutex::default(), first: AtomicUsize::new(0) }
+    }
+
+    /// Returns the host that the name says.
+    pub(crate) fn host(&self) -> &str {
+        self.name.host()
+    }
+
+    /// Returns what is known of the hosts that send blobs.
+    pub(crate) fn hosts(&self) -> &Hosts {
+        self.registries.hosts()
     }
 
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.

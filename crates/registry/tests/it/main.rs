@@ -10,4 +10,5 @@ mod fuzz;
 mod instances;
 mod layout;
 mod made;
+mod ranges;
 mod tool;
