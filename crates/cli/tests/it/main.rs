@@ -14,6 +14,8 @@ mod memory;
 mod output;
 mod peers;
 mod places;
+mod pull_tampered;
 mod real;
 mod sandbox;
+mod update;
 mod verify;
