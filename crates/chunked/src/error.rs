@@ -74,6 +74,9 @@ pub enum Error {
     /// A tar-split stream is malformed, or does not fit the content it is put together with.
     #[error(transparent)]
     TarSplit(#[from] crate::tar_split::Invalid),
+    /// The layer holds something that cannot be unpacked from a TOC, or its tar is damaged.
+    #[error("the layer cannot be indexed: {0}")]
+    Unindexable(crate::index::PlainReason),
     /// zstd failed, for want of memory.
     #[error("cannot compress")]
     Compress {
@@ -100,6 +103,8 @@ impl Error {
             Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
             Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
+            Self::Unindexable(why) if !why.is_damage() => Class::Unsupported,
+            Self::Unindexable(_) => Class::Corrupt,
             Self::Toc(invalid) if invalid.is_unsupported() => Class::Unsupported,
             Self::Misplaced(_) | Self::Toc(_) | Self::TarSplit(_) => Class::Corrupt,
             Self::Tar(_) | Self::Inconsistent(_) => Class::Corrupt,

@@ -5,6 +5,8 @@ use std::io;
 
 use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, zstd_sys::ZSTD_EndDirective};
 
+use crate::zstd_read::ZstdReader;
+
 /// Bytes before the payload of a skippable frame: magic and length.
 pub const SKIPPABLE_HEADER_LEN: u64 = 8;
 
@@ -109,6 +111,14 @@ impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Encoder").finish_non_exhaustive()
     }
+}
+
+/// Decompresses what `frames` holds, one frame after another, while it is read.
+///
+/// # Errors
+/// `OutOfMemory`; reading answers `InvalidData` for bytes that are not zstd.
+pub fn content<R: io::Read>(frames: R) -> io::Result<impl io::Read> {
+    ZstdReader::new(io::BufReader::with_capacity(DCtx::in_size(), frames))
 }
 
 /// Decompresses frames one after another with one context.

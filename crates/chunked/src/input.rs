@@ -6,7 +6,6 @@ use std::io::{self, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{BlobDigest, Hasher};
 use crate::zstd_read::ZstdReader;
 
 /// Bytes read at a time; gunzip slows down below this (measured).
@@ -50,11 +49,11 @@ impl fmt::Display for Compression {
     }
 }
 
-/// Reads the tar of a layer and hashes the layer as it is compressed, in one pass.
+/// Reads the tar of a layer, and shows the layer as it is compressed to whoever wants to hash or count it, in one pass.
 ///
 /// All of the input is read: what follows the compressed data and is not more of it is an error of kind `InvalidInput` or
 /// `InvalidData`, and data that ends too early one of kind `UnexpectedEof`.
-pub struct Input<R: Read, F: FnMut(u64)>(Kind<Metered<R, F>>);
+pub struct Input<R: Read, F: FnMut(&[u8])>(Kind<Watched<R, F>>);
 
 enum Kind<R: Read> {
     Plain(Start<R>),
@@ -65,17 +64,17 @@ enum Kind<R: Read> {
 /// The bytes that were looked at to tell the compression, and then the rest.
 type Start<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
 
-impl<R: Read, F: FnMut(u64)> Input<R, F> {
-    /// Looks at the first bytes of `reader`, and tells `progress` about all that is read.
+impl<R: Read, F: FnMut(&[u8])> Input<R, F> {
+    /// Looks at the first bytes of `reader`, and shows `watch` all that is read.
     ///
     /// # Errors
     /// Those of `reader`.
-    pub fn open(reader: R, progress: F) -> io::Result<Self> {
-        let mut metered = Metered { inner: reader, progress, hasher: Hasher::new(), len: 0 };
+    pub fn open(reader: R, watch: F) -> io::Result<Self> {
+        let mut watched = Watched { inner: reader, watch };
         let mut start = Vec::new();
-        metered.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut start)?;
+        watched.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut start)?;
         let compression = Compression::sniff(&start);
-        let all = io::Cursor::new(start).chain(metered);
+        let all = io::Cursor::new(start).chain(watched);
         Ok(Self(match compression {
             Compression::None => Kind::Plain(all),
             Compression::Gzip => {
@@ -87,19 +86,17 @@ impl<R: Read, F: FnMut(u64)> Input<R, F> {
         }))
     }
 
-    /// Returns how the layer was compressed, its digest and its length, once all of it has been read.
-    pub fn finish(self) -> (Compression, BlobDigest, u64) {
-        let (compression, start) = match self.0 {
-            Kind::Plain(start) => (Compression::None, start),
-            Kind::Gzip(gzip) => (Compression::Gzip, (*gzip).into_inner().into_inner()),
-            Kind::Zstd(zstd) => (Compression::Zstd, (*zstd).into_inner().into_inner()),
-        };
-        let (_, metered) = start.into_inner();
-        (compression, BlobDigest(metered.hasher.finish()), metered.len)
+    /// Tells how the layer is compressed.
+    pub fn compression(&self) -> Compression {
+        match self.0 {
+            Kind::Plain(_) => Compression::None,
+            Kind::Gzip(_) => Compression::Gzip,
+            Kind::Zstd(_) => Compression::Zstd,
+        }
     }
 }
 
-impl<R: Read, F: FnMut(u64)> Read for Input<R, F> {
+impl<R: Read, F: FnMut(&[u8])> Read for Input<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             Kind::Plain(start) => start.read(buffer),
@@ -109,25 +106,21 @@ impl<R: Read, F: FnMut(u64)> Read for Input<R, F> {
     }
 }
 
-impl<R: Read, F: FnMut(u64)> fmt::Debug for Input<R, F> {
+impl<R: Read, F: FnMut(&[u8])> fmt::Debug for Input<R, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Input").finish_non_exhaustive()
     }
 }
 
-struct Metered<R, F> {
+struct Watched<R, F> {
     inner: R,
-    progress: F,
-    hasher: Hasher,
-    len: u64,
+    watch: F,
 }
 
-impl<R: Read, F: FnMut(u64)> Read for Metered<R, F> {
+impl<R: Read, F: FnMut(&[u8])> Read for Watched<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.hasher.update(buffer.get(..count).unwrap_or_default());
-        self.len = self.len.saturating_add(count as u64);
-        (self.progress)(count as u64);
+        (self.watch)(buffer.get(..count).unwrap_or_default());
         Ok(count)
     }
 }

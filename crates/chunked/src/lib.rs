@@ -4,6 +4,7 @@
 //! [`RangeSource`] for blobs that are somewhere else.
 //!
 //! - [`convert`](mod@convert) turns a tar, plain or compressed, into a blob.
+//! - [`index`](mod@index) takes an ordinary layer apart into contents and a TOC, as if it had been chunked.
 //! - [`Layer`] opens a blob: its table of contents, or why it has none.
 //! - [`verify`](mod@verify) proves that a blob is what it says; [`audit`] compares TOC, tar-split and tar.
 //! - [`spec`] describes the format.
@@ -45,11 +46,13 @@ pub mod entry;
 pub mod error;
 pub mod footer;
 pub mod frame;
+pub mod index;
 pub mod input;
 mod json;
 pub mod layer;
 pub mod limits;
 pub mod location;
+mod pipeline;
 pub mod plan;
 pub mod range;
 pub mod source;

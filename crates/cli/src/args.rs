@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
+use store::unpack::{InvalidIdMap, Owners};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -36,8 +37,13 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Pull(Pull),
+    Unpack(Unpack),
     Images(Images),
     Rm(Rm),
+    Gc(Gc),
+    Fsck(Fsck),
+    Du(Du),
 }
 
 /// Convert a layer, or every layer of an image, to zstd:chunked.
@@ -47,8 +53,8 @@ pub(crate) enum Verb {
 /// express becomes plain zstd, with the reason reported.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
-    /// A layer, plain or compressed, in a file or `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-    /// `docker-archive:FILE[:NAME]`
+    /// A layer, plain or compressed, in a file or `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`,
+    /// `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
@@ -98,6 +104,9 @@ pub(crate) struct Convert {
 
     #[command(flatten)]
     pub(crate) form: Form,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Say what a layer, or every layer of an image, is made of, and which clients can use it.
@@ -136,6 +145,82 @@ pub(crate) struct Verify {
     pub(crate) form: Form,
 }
 
+/// Bring images into the store, fetching only what is not there.
+///
+/// Every layer is verified while it comes in: the TOC against the manifest, every file against the TOC, and the whole
+/// against the diff ID in the image's config. An interrupted pull goes on where it stopped.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pull {
+    /// Images: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// What makes a layer trusted: `diff-id`, its whole tar has the digest in the image's config; or `toc`, every file
+    /// has the digest in the TOC, which takes a third less work when most of a layer is here
+    #[arg(long, value_name = "HOW", default_value = "diff-id")]
+    pub(crate) verify: Verification,
+
+    /// Threads that decode, for each layer [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Layers at once
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
+    pub(crate) layers: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// What makes a layer trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verification {
+    DiffId,
+    Toc,
+}
+
+/// Make the root file system of an image as plain files.
+///
+/// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
+/// devices and holes. It must be missing or empty, and appears when it is complete. Where the file system can, files share
+/// their bytes with the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unpack {
+    /// An image in the store: its name, or how its digest or image ID begins
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// The directory to make
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Whose the files are: `as-is`, those whom the image says; `squash`, yours; or `map:INSIDE:OUTSIDE:COUNT[,...]`, others
+    /// in their place [default: as-is for root, squash otherwise]
+    #[arg(long, value_name = "WHO", value_parser = parse_owners)]
+    pub(crate) owner: Option<Owners>,
+
+    /// Wait until everything is safe from a power loss
+    #[arg(long)]
+    pub(crate) sync: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
 /// List the images in the store.
 ///
 /// `size` is that of the layers, not compressed, and `state` says how much of the image is here and verified: `indexed` is
@@ -163,10 +248,91 @@ pub(crate) struct Rm {
     pub(crate) store: StorePlace,
 }
 
+/// The heading of options that many verbs share.
+const REGISTRIES: &str = "Registries";
+
+/// How to get along with registries.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RegistryArgs {
+    /// Take credentials from FILE [default: where podman and docker keep them]
+    #[arg(long, value_name = "FILE", help_heading = REGISTRIES)]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+    #[arg(long, value_name = "DIR", help_heading = REGISTRIES)]
+    pub(crate) cert_dir: Option<PathBuf>,
+
+    /// Whether registries have to use TLS, and prove who they are
+    #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) tls_verify: bool,
+}
+
+/// Remove from the store what no image needs.
+///
+/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check that everything in the store is what it says it is.
+///
+/// All content is read and hashed. Exit code 0 means that nothing is wrong, or all of it was repaired; 3 that something
+/// is.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fsck {
+    /// Remove what is damaged, so that the next pull fetches it again; waits for other processes
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long, requires = "repair")]
+    pub(crate) no_wait: bool,
+
+    /// Threads that hash [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Say how much space the images in the store take.
+///
+/// `own` is content that only one image has, and that is freed when it is removed; `shared` is content that other images
+/// have too.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Du {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What to look at.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct What {
-    /// A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+    /// A layer in a file, `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
     #[arg(value_name = "BLOB|IMAGE")]
     pub(crate) place: String,
 
@@ -177,6 +343,9 @@ pub(crate) struct What {
     /// Only images for this platform, `os/arch[/variant]`; can be repeated
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Vec<Selector>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Where the store is.
@@ -209,6 +378,17 @@ fn parse_diff_id(text: &str) -> Result<DiffId, InvalidDigest> {
 
 fn parse_platform(text: &str) -> Result<Selector, platform::Invalid> {
     text.parse()
+}
+
+fn parse_owners(text: &str) -> Result<Owners, String> {
+    match text {
+        "as-is" => Ok(Owners::AsIs),
+        "squash" => Ok(Owners::Squash),
+        _ => match text.strip_prefix("map:") {
+            Some(map) => map.parse().map(Owners::Map).map_err(|error: InvalidIdMap| error.to_string()),
+            None => Err("expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`".to_owned()),
+        },
+    }
 }
 
 fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {

@@ -64,7 +64,9 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
 
 fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
-    if is_misplaced || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+    let is_occupied =
+        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_about_directory());
+    if is_misplaced || is_occupied || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
         return code::USAGE;
     }
     match class(error) {
@@ -100,6 +102,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         return Some(
             "nothing was written; this is a defect of morsel or of this machine's memory, please report it",
         );
+    }
+    if let Some(Invalid::LayerToImage(_, image) | Invalid::ImageToLayer(image, _)) = find(error)
+        && !image.contains(':')
+    {
+        return Some("a bare name is an image in a registry; a file of that name is written `./NAME`");
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use chunked::{BlobRange, RangeSource};
+use chunked::{Abilities, BlobRange, RangeSource, Traffic};
 use registry::blob::Blob;
 use registry::{Descriptor, Document, ImageSource, Reference};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -60,7 +60,13 @@ impl Interrupt {
         GuardedImage { image, interrupt: self }
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// Reads `blob` until the process is asked to stop.
+    pub(crate) fn guard_blob<'a>(&'a self, blob: Box<dyn Blob + 'a>) -> GuardedBlob<'a> {
+        GuardedBlob { blob, interrupt: self }
+    }
+
+    /// Fails once the process was asked to stop.
+    pub(crate) fn check(&self) -> io::Result<()> {
         if self.was_asked() { Err(io::Error::other("interrupted")) } else { Ok(()) }
     }
 
@@ -114,11 +120,12 @@ impl ImageSource for GuardedImage<'_> {
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, registry::Error> {
         let blob = self.image.blob(descriptor)?;
-        Ok(blob.map(|blob| Box::new(GuardedBlob { blob, interrupt: self.interrupt }) as Box<dyn Blob>))
+        Ok(blob.map(|blob| Box::new(self.interrupt.guard_blob(blob)) as Box<dyn Blob>))
     }
 }
 
-struct GuardedBlob<'a> {
+/// A blob that cannot be read any more once the process is asked to stop.
+pub(crate) struct GuardedBlob<'a> {
     blob: Box<dyn Blob + 'a>,
     interrupt: &'a Interrupt,
 }
@@ -131,6 +138,20 @@ impl RangeSource for GuardedBlob<'_> {
     fn read_range(&self, range: BlobRange) -> io::Result<Box<dyn Read + Send + '_>> {
         let bytes = self.blob.read_range(range)?;
         Ok(Box::new(GuardedRead { bytes, interrupt: self.interrupt }))
+    }
+
+    fn read_ranges(&self, ranges: &[BlobRange]) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.interrupt.check()?;
+        let bytes = self.blob.read_ranges(ranges)?;
+        Ok(Box::new(GuardedRead { bytes, interrupt: self.interrupt }))
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.blob.abilities()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.blob.traffic()
     }
 }
 

@@ -8,8 +8,10 @@ use chunked::convert::{Options, SelfCheck};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Operand, Reference, name, reference};
+use store::fetch::{self, Verification};
+use store::pull;
 
-use crate::args::{self, Args, Form, Verb};
+use crate::args::{self, Args, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -26,10 +28,20 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// Bring images into the store.
+    Pull(Box<Pull>),
+    /// Make the files of an image.
+    Unpack(args::Unpack),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
     Rm(args::Rm),
+    /// Remove from the store what no image needs.
+    Gc(args::Gc),
+    /// Check the store.
+    Fsck(args::Fsck),
+    /// Say how much space images take.
+    Du(args::Du),
 }
 
 /// A layer to convert.
@@ -51,6 +63,19 @@ pub(crate) struct ConvertImage {
     pub(crate) options: registry::convert::Options,
     /// Where the descriptor goes, if not to standard output.
     pub(crate) descriptor: Option<PathBuf>,
+    pub(crate) form: Form,
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Images to bring into the store.
+#[derive(Debug)]
+pub(crate) struct Pull {
+    pub(crate) references: Vec<Reference>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    pub(crate) options: pull::Options,
+    pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
 }
 
@@ -85,6 +110,7 @@ pub(crate) struct ImageToSee {
     pub(crate) reference: Reference,
     /// The platforms that are wanted; none means all.
     pub(crate) platforms: Vec<Selector>,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Where a single layer is. Shown as it was typed.
@@ -112,10 +138,6 @@ pub(crate) enum Invalid {
     Reference(#[from] reference::Invalid),
     #[error("`{text}` is not an image name; a file of that name is `./{text}`")]
     Name { text: String, source: name::Invalid },
-    #[error("`{0}` names an image in a registry, which is not supported yet; a file of that name is `./{0}`")]
-    BareName(String),
-    #[error("`{0}` is in a registry, which is not supported yet")]
-    Registry(String),
     #[error("`{0}` is a layer and `{1}` an image: a layer is converted to a layer, an image to an image")]
     LayerToImage(String, String),
     #[error("`{0}` is an image and `{1}` a layer: an image is converted to an image, a layer to a layer")]
@@ -130,6 +152,8 @@ pub(crate) enum Invalid {
     LayerOption(&'static str, String),
     #[error("`{0}` is for images, and `{1}` a single layer")]
     ImageOption(&'static str, String),
+    #[error("`{0}` is a single layer, expected an image")]
+    LayerToPull(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -153,8 +177,13 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Pull(args) => pull(args),
+            Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
+            Verb::Gc(args) => Ok(Request::Gc(args)),
+            Verb::Fsck(args) => Ok(Request::Fsck(args)),
+            Verb::Du(args) => Ok(Request::Du(args)),
         }
     }
 }
@@ -206,6 +235,7 @@ fn convert_image(args: args::Convert, source: Reference, destination: Reference)
         options,
         descriptor,
         form: args.form,
+        registry: args.registry,
     }))
 }
 
@@ -239,6 +269,30 @@ fn verify(args: args::Verify) -> Result<Request, Invalid> {
     })
 }
 
+fn pull(args: args::Pull) -> Result<Request, Invalid> {
+    let reference = |text: &String| match place(text)? {
+        Place::Image(reference) => Ok(reference),
+        Place::Layer(_) => Err(Invalid::LayerToPull(text.clone())),
+    };
+    let defaults = fetch::Options::default();
+    let fetch = fetch::Options {
+        jobs: args.jobs.unwrap_or(defaults.jobs),
+        verification: match args.verify {
+            args::Verification::DiffId => Verification::DiffId,
+            args::Verification::Toc => Verification::Toc,
+        },
+        ..defaults
+    };
+    Ok(Request::Pull(Box::new(Pull {
+        references: args.images.iter().map(reference).collect::<Result<_, _>>()?,
+        platform: args.platform,
+        options: pull::Options { layers: Some(args.layers), fetch },
+        store: args.store,
+        registry: args.registry,
+        form: args.form,
+    })))
+}
+
 enum ToSee {
     Layer(LayerToSee),
     Image(ImageToSee),
@@ -249,7 +303,9 @@ fn to_see(args: args::What) -> Result<ToSee, Invalid> {
         Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::ImageOption("--platform", args.place)),
         Place::Image(_) if args.descriptor.is_some() => Err(Invalid::LayerOption("--descriptor", args.place)),
         Place::Layer(place) => Ok(ToSee::Layer(LayerToSee { place, descriptor: args.descriptor })),
-        Place::Image(reference) => Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform })),
+        Place::Image(reference) => {
+            Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform, registry: args.registry }))
+        }
     }
 }
 
@@ -270,10 +326,6 @@ fn place(text: &str) -> Result<Place, Invalid> {
     match operand {
         Operand::Stream => Ok(Place::Layer(LayerPlace::Stream)),
         Operand::File(path) => Ok(Place::Layer(LayerPlace::File(path))),
-        Operand::Image(Reference::Registry(_)) if text.starts_with("docker://") => {
-            Err(Invalid::Registry(text.to_owned()))
-        }
-        Operand::Image(Reference::Registry(_)) => Err(Invalid::BareName(text.to_owned())),
         Operand::Image(image) => Ok(Place::Image(image)),
     }
 }

@@ -81,6 +81,12 @@ pub struct Selector {
 }
 
 impl Selector {
+    /// Chooses what this machine runs: Linux, on the architecture that this program was built for.
+    pub fn host() -> Self {
+        let architecture = go_name(std::env::consts::ARCH).to_owned();
+        Self { os: "linux".to_owned(), architecture, variant: None, os_version: None }
+    }
+
     /// Tells whether it chooses `platform`.
     pub fn matches(&self, platform: &Platform) -> bool {
         self.os == platform.os

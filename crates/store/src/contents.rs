@@ -1,13 +1,10 @@
 //! What a layer needs of the store.
 
-use chunked::toc::Toc;
-use chunked::{Content, ContentDigest};
+use chunked::{Content, ContentDigest, Entry};
 
-/// Lists the contents that a layer consists of, by digest and length. One may come several times.
-pub fn of(toc: &Toc) -> impl Iterator<Item = (ContentDigest, u64)> + '_ {
-    let contents =
-        toc.entries.iter().filter_map(|entry| entry.content.as_ref().map(|content| (entry, content)));
-    contents.filter_map(|(entry, content)| Some((digest_of(content)?, entry.size)))
+/// Returns the content that an entry needs, by digest and length; `None` when it needs none.
+pub fn of(entry: &Entry) -> Option<(ContentDigest, u64)> {
+    Some((digest_of(entry.content.as_ref()?)?, entry.size))
 }
 
 /// Returns the digest of a whole file. A file in one piece may leave it to the chunk; one in several may have none.

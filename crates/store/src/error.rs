@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::{Class, TocDigest};
+use chunked::{BlobDigest, Class, TocDigest};
+
+use crate::fetch::Failure;
 
 /// A failure of a store.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A layer could not be brought in.
+    #[error("cannot bring in layer {blob}")]
+    Layer {
+        /// Its blob.
+        blob: Box<BlobDigest>,
+        /// Why.
+        source: Box<Failure>,
+    },
     /// There is no image of that name or digest.
     #[error("there is no image `{}` in the store", shorten(name))]
     NoSuchImage {
@@ -112,6 +122,26 @@ pub enum Error {
         /// Their names.
         candidates: Vec<String>,
     },
+    /// A layer of an image is not there.
+    #[error(
+        "the image `{}` is not complete: its layer with the TOC {toc_digest} is not in the store",
+        shorten(image)
+    )]
+    NoLayer {
+        /// Which image.
+        image: String,
+        /// Which layer.
+        toc_digest: Box<TocDigest>,
+    },
+    /// Layers do not make a tree.
+    #[error(transparent)]
+    Tree(#[from] crate::tree::Invalid),
+    /// A tree cannot be unpacked as asked.
+    #[error(transparent)]
+    Refused(#[from] crate::unpack::Refused),
+    /// A thread ended without a result; only a defect of this program does that.
+    #[error("a worker ended without a result")]
+    WorkerLost,
 }
 
 /// What is wrong with a file of the store.
@@ -136,16 +166,28 @@ pub enum Damage {
 }
 
 impl Error {
+    pub(crate) fn of_layer(blob: &BlobDigest, failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error,
+            failure => Self::Layer { blob: Box::new(*blob), source: Box::new(failure) },
+        }
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
             Self::File { .. } | Self::NotAStore { .. } | Self::OutsideChunk { .. } => Class::Local,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
+            Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,
             Self::InUse { .. } => Class::Transient,
             Self::NotAFile { .. } | Self::TooLong { .. } | Self::Damaged { .. } => Class::Corrupt,
             Self::WrongDigest { .. } => Class::Corrupt,
             Self::Toc { source, .. } => source.class(),
+            Self::Layer { source, .. } => source.class(),
+            Self::WorkerLost => Class::Local,
+            Self::Tree(invalid) => invalid.class(),
+            Self::Refused(refused) => refused.class(),
         }
     }
 }

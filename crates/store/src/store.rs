@@ -8,13 +8,14 @@ use std::sync::Arc;
 use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
 use crate::error::{Error, at_path};
-use crate::images::Images;
+use crate::images::{Image, Images};
 use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
 use crate::objects::Objects;
 use crate::partials::Partials;
 use crate::recovery::{self, Recovery};
+use crate::tree::{self, Tree};
 
 /// Name of the file that says which format a store has.
 const FORMAT: &str = "format";
@@ -149,6 +150,29 @@ impl Store {
     /// Returns the dedup index.
     pub fn index(&self) -> &DedupIndex {
         &self.index
+    }
+
+    /// Merges the layers of an image into one tree.
+    ///
+    /// # Errors
+    /// [`Error::NoLayer`] when one is not here; [`Error::Tree`] when they do not make a tree; those of
+    /// [`Layers::visit_toc`].
+    pub fn tree(&self, image: &Image) -> Result<Tree, Error> {
+        let mut builder = tree::Builder::new(tree::Limits::default());
+        for toc_digest in &image.layers {
+            let missing = || Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
+            let record = self.layers.get(toc_digest)?.ok_or_else(missing)?;
+            builder.start_layer();
+            let mut added = Ok(());
+            self.layers.visit_toc(&record, |entry| {
+                if added.is_ok() {
+                    added = builder.add(entry);
+                }
+            })?;
+            added?;
+            builder.end_layer()?;
+        }
+        Ok(builder.finish())
     }
 
     /// Puts all that was written on disk. Before this, a power loss may take it.

@@ -141,8 +141,13 @@ fn each_content(
     mut visit: impl FnMut(ContentDigest, u64) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let Some(record) = store.layers().get(toc_digest)? else { return Ok(()) };
-    let toc = store.layers().toc(&record)?;
-    contents::of(&toc).try_for_each(|(digest, len)| visit(digest, len))
+    let mut visited = Ok(());
+    store.layers().visit_toc(&record, |entry| {
+        if let (Some((digest, len)), Ok(())) = (contents::of(&entry), &visited) {
+            visited = visit(digest, len);
+        }
+    })?;
+    visited
 }
 
 impl Usage {

@@ -2,11 +2,16 @@
 //!
 //! Everything here may panic: a test that cannot be set up has failed.
 
+pub mod authority;
+pub mod compare;
 pub mod data;
 pub mod engine;
+pub mod link;
+pub mod nginx;
 pub mod oci;
 pub mod process;
 pub mod registry;
+pub mod scripted;
 pub mod tar;
 pub mod toc;
 pub mod tools;

@@ -1,11 +1,16 @@
 //! The registry everybody runs: Debian's `docker-registry`.
 
+mod setup;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::process::Daemon;
+use crate::oci::Layout;
+use crate::process::{Daemon, run};
 use crate::tools::{self, Tier};
+
+pub use setup::{Auth, Setup};
 
 /// A registry on a free port of the loopback interface, gone when this is dropped.
 #[derive(Debug)]
@@ -15,15 +20,26 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts a registry that keeps everything below `dir`; without the program the test is skipped.
+    /// Starts a registry that keeps everything below `dir` and is open to everybody; without the program the test is
+    /// skipped.
     ///
     /// # Panics
     ///
     /// When it does not listen within half a minute.
     pub fn start(tier: Tier, dir: &Path) -> Option<Self> {
+        Self::start_as(tier, dir, &Setup::default())
+    }
+
+    /// Starts a registry with TLS, users or tokens; without a program that takes the test is skipped.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen within half a minute.
+    pub fn start_as(tier: Tier, dir: &Path, setup: &Setup) -> Option<Self> {
         let mut command = tools::host(tier, "docker-registry")?;
+        fs::create_dir_all(dir).expect("a directory can be made");
         let (config, log) = (dir.join("registry.yml"), dir.join("registry.log"));
-        fs::write(&config, configuration(&dir.join("registry"))).expect("the configuration can be written");
+        fs::write(&config, setup.configuration(tier, dir)?).expect("the configuration can be written");
         let errors = File::create(&log).expect("the log can be created");
         let mut daemon =
             Daemon::start(command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(errors));
@@ -37,12 +53,14 @@ impl Registry {
     }
 }
 
-/// Writes the configuration; port 0 lets the kernel choose, so that tests beside each other never collide.
-fn configuration(storage: &Path) -> String {
-    let storage = storage.display();
-    format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n"
-    )
+/// Copies an image of a layout to any registry with this machine's skopeo, and returns its name there. `options` are
+/// those of `skopeo copy`; without skopeo the test is skipped.
+pub fn push(tier: Tier, layout: &Layout, tag: &str, repository: &str, options: &[&str]) -> Option<String> {
+    let mut skopeo = tools::host(tier, "skopeo")?;
+    let name = format!("docker://{repository}:{tag}");
+    skopeo.args(["copy", "--insecure-policy", "--all", "--dest-tls-verify=false"]).args(options);
+    run(skopeo.arg(layout.reference(tag)).arg(&name));
+    Some(name)
 }
 
 /// Finds `msg="listening on ADDRESS"` in the log.

@@ -5,11 +5,11 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::metadata::Compressed;
 use crate::audit::{self, Rules};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::pipeline::Compressed;
 use crate::zstd_read::ZstdReader;
 use crate::{tar_split, toc};
 

@@ -13,8 +13,7 @@ use crate::range::{BlobRange, FileRange};
 pub(super) struct Folder<F> {
     visitor: F,
     limits: Limits,
-    /// Bytes of the blob that can hold data.
-    payload_len: u64,
+    placement: Placement,
     rows: u64,
     /// The entry that a chunk row may still add to.
     open: Option<Open>,
@@ -22,6 +21,15 @@ pub(super) struct Folder<F> {
     waiting: Vec<Entry>,
     data: Data,
     lacks_end_offset: bool,
+}
+
+/// Where the data of the rows is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Placement {
+    /// In a blob whose part for data has so many bytes.
+    Blob { payload_len: u64 },
+    /// In no blob: no row has an offset.
+    None,
 }
 
 #[derive(Debug)]
@@ -43,11 +51,11 @@ struct Data {
 }
 
 impl<F: FnMut(Entry)> Folder<F> {
-    pub(super) fn new(payload_len: u64, limits: &Limits, visitor: F) -> Self {
+    pub(super) fn new(placement: Placement, limits: &Limits, visitor: F) -> Self {
         Self {
             visitor,
             limits: *limits,
-            payload_len,
+            placement,
             rows: 0,
             open: None,
             waiting: Vec::new(),
@@ -77,7 +85,9 @@ impl<F: FnMut(Entry)> Folder<F> {
     /// Ends the TOC. Tells whether all data had an end of its own, which eStargz does not write.
     pub(super) fn finish(mut self) -> Result<bool, Invalid> {
         self.close()?;
-        self.end_data(self.payload_len);
+        if let Placement::Blob { payload_len } = self.placement {
+            self.end_data(payload_len);
+        }
         Ok(!self.lacks_end_offset)
     }
 
@@ -111,11 +121,16 @@ impl<F: FnMut(Entry)> Folder<F> {
         if len == 0 || len > rest {
             return Err(Problem::ChunkLen { start, len, size });
         }
-        let limit = if end_offset == 0 { self.payload_len } else { end_offset.min(self.payload_len) };
-        if row.offset >= limit {
-            return Err(Problem::Outside { found: row.offset.saturating_add(1), limit });
+        match self.placement {
+            Placement::Blob { payload_len } => {
+                let limit = if end_offset == 0 { payload_len } else { end_offset.min(payload_len) };
+                if row.offset >= limit {
+                    return Err(Problem::Outside { found: row.offset.saturating_add(1), limit });
+                }
+                self.start_data(row, len)?;
+            }
+            Placement::None => unplaced(row)?,
         }
-        self.start_data(row, len)?;
         Ok(Chunk {
             file: FileRange::saturating(start, len),
             blob: BlobRange::saturating(row.offset, 0),
@@ -166,8 +181,10 @@ impl<F: FnMut(Entry)> Folder<F> {
             if covered != size {
                 return Err(invalid(row, &entry, Problem::Incomplete { covered, size }));
             }
-            if end_offset > self.payload_len {
-                let problem = Problem::Outside { found: end_offset, limit: self.payload_len };
+            if let Placement::Blob { payload_len } = self.placement
+                && end_offset > payload_len
+            {
+                let problem = Problem::Outside { found: end_offset, limit: payload_len };
                 return Err(invalid(row, &entry, problem));
             }
             if end_offset == 0 {
@@ -184,6 +201,13 @@ impl<F: FnMut(Entry)> Folder<F> {
             (self.visitor)(entry)
         }
         Ok(())
+    }
+}
+
+fn unplaced(row: &Row) -> Result<(), Problem> {
+    match [row.offset, row.end_offset, row.inner_offset].into_iter().find(|offset| *offset != 0) {
+        Some(found) => Err(Problem::Placed { found }),
+        None => Ok(()),
     }
 }
 

@@ -91,6 +91,12 @@ pub enum Problem {
     /// A file with bytes has no place in the blob.
     #[error("the file has bytes but no offset in the blob")]
     NoOffset,
+    /// A file has a place in a blob, and there is no blob.
+    #[error("the data is at byte {found} of a blob, expected no place")]
+    Placed {
+        /// The offset.
+        found: u64,
+    },
     /// A chunk leaves a gap in the file, or covers a byte twice.
     #[error("the chunk starts at byte {found} of the file, expected {expected}")]
     NotContiguous {

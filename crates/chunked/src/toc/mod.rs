@@ -12,7 +12,7 @@ mod row;
 mod write;
 
 pub use invalid::{Invalid, Problem};
-pub use parse::{Toc, Trailer, visit};
+pub use parse::{Toc, Trailer, visit, visit_unplaced};
 pub use write::Writer;
 
 use crate::entry::EntryKind;

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Invalid;
-use super::fold::Folder;
+use super::fold::{Folder, Placement};
 use super::guard::Guard;
 use super::row::{Row, Text};
 use crate::digest::TarSplitDigest;
@@ -42,9 +42,31 @@ pub fn visit<R: Read>(
     limits: &Limits,
     visitor: impl FnMut(Entry),
 ) -> Result<Trailer, Error> {
+    read(reader, Placement::Blob { payload_len }, limits, visitor)
+}
+
+/// Reads the JSON of a TOC whose data is in no blob, as [`index`](mod@crate::index) writes it: no row may have an offset, and
+/// the chunks it gives to `visitor` have the empty range of the blob at 0. Otherwise as [`visit`].
+///
+/// # Errors
+/// Those of [`visit`].
+pub fn visit_unplaced<R: Read>(
+    reader: R,
+    limits: &Limits,
+    visitor: impl FnMut(Entry),
+) -> Result<Trailer, Error> {
+    read(reader, Placement::None, limits, visitor)
+}
+
+fn read<R: Read>(
+    reader: R,
+    placement: Placement,
+    limits: &Limits,
+    visitor: impl FnMut(Entry),
+) -> Result<Trailer, Error> {
     let mut guard = Guard::new(reader, limits);
     let mut document = Document {
-        folder: Folder::new(payload_len, limits, visitor),
+        folder: Folder::new(placement, limits, visitor),
         invalid: None,
         version: None,
         has_entries: false,
@@ -79,6 +101,16 @@ impl Toc {
     pub fn parse<R: Read>(reader: R, payload_len: u64, limits: &Limits) -> Result<Self, Error> {
         let mut entries = Vec::new();
         let trailer = visit(reader, payload_len, limits, |entry| entries.push(entry))?;
+        Ok(Self { entries, trailer })
+    }
+
+    /// Reads the JSON of a TOC whose data is in no blob; see [`visit_unplaced`].
+    ///
+    /// # Errors
+    /// Those of [`visit_unplaced`].
+    pub fn parse_unplaced<R: Read>(reader: R, limits: &Limits) -> Result<Self, Error> {
+        let mut entries = Vec::new();
+        let trailer = visit_unplaced(reader, limits, |entry| entries.push(entry))?;
         Ok(Self { entries, trailer })
     }
 }

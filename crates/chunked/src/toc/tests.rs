@@ -227,6 +227,23 @@ fn data_that_is_not_where_it_can_be_is_refused() {
 }
 
 #[test]
+fn a_toc_without_blob_has_rows_without_offsets() {
+    let unplaced = |rows: &str| {
+        let text = format!(r#"{{"version":1,"entries":[{rows}]}}"#);
+        Toc::parse_unplaced(text.as_bytes(), &Limits::default())
+    };
+    let rows = r#"{"type":"reg","name":"a","size":10,"chunkSize":4},{"type":"chunk","name":"a","chunkOffset":4},
+        {"type":"dir","name":"d"},{"type":"reg","name":"b","size":1}"#;
+    let toc = unplaced(rows).unwrap();
+    let contents: Vec<_> = toc.entries.iter().filter_map(|entry| entry.content.as_ref()).collect();
+    assert_eq!((toc.entries.len(), contents.len(), contents[0].chunks.len()), (3, 2, 2));
+    assert!(contents.iter().all(|content| content.range.is_empty()));
+    let refusal = |row: &str| unplaced(row).unwrap_err().to_string();
+    insta::assert_snapshot!(refusal(r#"{"type":"reg","name":"a","size":1,"offset":5}"#), @"row 0 of the TOC, `a`: the data is at byte 5 of a blob, expected no place");
+    insta::assert_snapshot!(refusal(r#"{"type":"reg","name":"a","size":9,"chunkSize":4}"#), @"row 0 of the TOC, `a`: the chunks cover 4 of 9 bytes");
+}
+
+#[test]
 fn limits_stop_what_is_too_much() {
     let text = |json: &str, limits: &Limits| {
         let error = Toc::parse(json.as_bytes(), PAYLOAD_LEN, limits).unwrap_err();

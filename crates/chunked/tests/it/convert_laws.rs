@@ -26,7 +26,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// A tar that does not fill the screen when a test fails.
-struct Layer(Vec<u8>);
+pub(crate) struct Layer(pub(crate) Vec<u8>);
 
 impl fmt::Debug for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +34,7 @@ impl fmt::Debug for Layer {
     }
 }
 
-fn layer() -> impl Strategy<Value = Layer> {
+pub(crate) fn layer() -> impl Strategy<Value = Layer> {
     let members = prop::collection::vec(content(), 1..8);
     (members, any::<bool>(), 0..20usize).prop_map(|(contents, with_rich, trailing)| {
         let files = contents.iter().enumerate().map(|(n, content)| Member::file(format!("f/{n}"), content));

@@ -6,3 +6,4 @@ mod convert;
 mod convert_laws;
 mod convert_plain;
 mod fuzz;
+mod index;

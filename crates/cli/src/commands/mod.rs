@@ -2,12 +2,15 @@
 
 mod convert;
 mod inspect;
+mod pull;
 mod store;
+mod unpack;
 mod verify;
 
 use std::process::ExitCode;
 
 pub(crate) use inspect::layer::NoToc;
+pub(crate) use store::repaired;
 
 use crate::request::Request;
 
@@ -20,7 +23,12 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Pull(request) => pull::run(&request),
+        Request::Unpack(args) => unpack::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
+        Request::Gc(args) => store::gc(&args),
+        Request::Fsck(args) => store::fsck(&args),
+        Request::Du(args) => store::du(&args),
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod image_progress;
 pub(crate) mod json;
 pub(crate) mod progress;
+pub(crate) mod pull_progress;
 pub(crate) mod table;
 pub(crate) mod words;
 

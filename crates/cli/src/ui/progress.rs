@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chunked::convert::Progress as _;
-use chunked::{BlobRange, RangeSource};
+use chunked::{Abilities, BlobRange, RangeSource, Traffic};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::say;
@@ -31,7 +31,7 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Lines {
     name: String,
-    whole: Option<u64>,
+    whole: Option<AtomicU64>,
     read: AtomicU64,
     last: Mutex<Instant>,
 }
@@ -44,10 +44,23 @@ impl Progress {
             () if io::stderr().is_terminal() => Self::Bar(bar(name.to_string(), whole)),
             () => Self::Lines(Lines {
                 name: name.to_string(),
-                whole,
+                whole: whole.map(AtomicU64::new),
                 read: AtomicU64::new(0),
                 last: Mutex::new(Instant::now()),
             }),
+        }
+    }
+
+    /// Says that there is more to read than was known.
+    pub(crate) fn more(&self, bytes: u64) {
+        match self {
+            Self::Quiet => {}
+            Self::Bar(bar) => bar.inc_length(bytes),
+            Self::Lines(lines) => {
+                if let Some(whole) = &lines.whole {
+                    whole.fetch_add(bytes, Ordering::Relaxed);
+                }
+            }
         }
     }
 
@@ -90,6 +103,19 @@ impl<S: RangeSource + ?Sized> RangeSource for Metered<'_, S> {
         let bytes = self.blob.read_range(range)?;
         Ok(Box::new(MeteredRead { bytes, progress: self.progress }))
     }
+
+    fn read_ranges(&self, ranges: &[BlobRange]) -> io::Result<Box<dyn Read + Send + '_>> {
+        let bytes = self.blob.read_ranges(ranges)?;
+        Ok(Box::new(MeteredRead { bytes, progress: self.progress }))
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.blob.abilities()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.blob.traffic()
+    }
 }
 
 struct MeteredRead<'a> {
@@ -116,8 +142,9 @@ impl Lines {
     }
 
     fn line(&self, read: u64) -> String {
-        match self.whole {
+        match &self.whole {
             Some(whole) => {
+                let whole = whole.load(Ordering::Relaxed);
                 let percent = Percent { part: read, whole };
                 format!("{}: read {} of {}, {percent}\n", self.name, Bytes(read), Bytes(whole))
             }
@@ -146,6 +173,7 @@ mod tests {
     fn lines_name_the_layer_and_how_far_it_is() {
         let line = |whole| {
             let last = Mutex::new(Instant::now());
+            let whole = whole.map(AtomicU64::new);
             Lines { name: "a.tar".to_owned(), whole, read: AtomicU64::new(0), last }.line(3 << 20)
         };
         assert_eq!(line(Some(12 << 20)), "a.tar: read 3.0 MiB of 12.0 MiB, 25.0 %\n");

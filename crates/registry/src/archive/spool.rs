@@ -33,8 +33,8 @@ pub(super) fn spool(reader: impl Read, path: &Path, scratch: &Path) -> Result<Fi
 
 fn spool_within(reader: impl Read, path: &Path, scratch: &Path, free_len: u64) -> Result<File, Error> {
     let read = AtomicU64::new(0);
-    let count = |len| {
-        read.fetch_add(len, Ordering::Relaxed);
+    let count = |bytes: &[u8]| {
+        read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     };
     let file = Directory::open(scratch)?.stage()?.into_nameless().map_err(at_path("write", scratch))?;
     let tar = Input::open(reader, count).map_err(at_path("decompress", path))?;

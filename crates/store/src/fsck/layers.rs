@@ -7,7 +7,7 @@ use chunked::{ContentDigest, TocDigest};
 use super::{BadLayer, Findings, LayerProblem, Options, reason};
 use crate::contents;
 use crate::error::Error;
-use crate::layers::LayerState;
+use crate::layers::{LayerRecord, LayerState};
 use crate::store::Store;
 
 pub(super) fn check(store: &Store, options: &Options, findings: &mut Findings) -> Result<(), Error> {
@@ -33,19 +33,9 @@ fn problem(
     bad_objects: &HashSet<ContentDigest>,
 ) -> Option<LayerProblem> {
     let lacking = || -> Result<Option<u64>, Error> {
-        let layers = store.layers();
-        let Some(record) = layers.get(toc_digest)? else { return Ok(None) };
-        let toc = layers.toc(&record)?;
-        layers.tar_split(&record)?;
-        if record.state == LayerState::Indexed {
-            return Ok(Some(0));
-        }
-        let mut lacking = 0;
-        for (digest, len) in contents::of(&toc) {
-            let is_here = !bad_objects.contains(&digest) && store.objects().len_of(&digest)? == Some(len);
-            lacking += u64::from(!is_here);
-        }
-        Ok(Some(lacking))
+        let Some(record) = store.layers().get(toc_digest)? else { return Ok(None) };
+        store.layers().tar_split(&record)?;
+        lacking(store, &record, bad_objects).map(Some)
     };
     match lacking() {
         Ok(Some(0)) => None,
@@ -53,4 +43,22 @@ fn problem(
         Ok(None) => Some(LayerProblem::Damaged("it has no record".to_owned())),
         Err(error) => Some(LayerProblem::Damaged(reason(&error))),
     }
+}
+
+/// Counts the contents that should be here and are not.
+fn lacking(store: &Store, record: &LayerRecord, bad_objects: &HashSet<ContentDigest>) -> Result<u64, Error> {
+    let is_here = |(digest, len): (ContentDigest, u64)| {
+        Ok(!bad_objects.contains(&digest) && store.objects().len_of(&digest)? == Some(len))
+    };
+    let mut lacking = Ok(0_u64);
+    store.layers().visit_toc(record, |entry| {
+        let content = contents::of(&entry).filter(|_| record.state > LayerState::Indexed);
+        if let (Some(content), Ok(count)) = (content, &mut lacking) {
+            match is_here(content) {
+                Ok(is_here) => *count += u64::from(!is_here),
+                Err(error) => lacking = Err(error),
+            }
+        }
+    })?;
+    lacking
 }

@@ -30,8 +30,9 @@ fn mark_image(store: &Store, image: &Image, kept: &mut Kept) -> Result<(), Error
         }
         // A layer that is not here needs nothing that is.
         let Some(record) = store.layers().get(toc_digest)? else { continue };
-        let toc = store.layers().toc(&record)?;
-        kept.contents.extend(contents::of(&toc).map(|(digest, _)| digest));
+        store.layers().visit_toc(&record, |entry| {
+            kept.contents.extend(contents::of(&entry).map(|(digest, _)| digest));
+        })?;
     }
     Ok(())
 }

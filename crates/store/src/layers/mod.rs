@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use chunked::digest::TarSplitDigest;
 use chunked::input::Input;
-use chunked::toc::Toc;
+use chunked::toc::{self, Toc, Trailer};
 use chunked::verifying::Verifying;
-use chunked::{BlobDigest, DiffId, Digest, Limits, TocDigest};
+use chunked::{BlobDigest, DiffId, Digest, Entry, Limits, TocDigest};
 use rustix::fs::{RenameFlags, mkdirat, renameat, renameat_with};
 
 use self::record::Stored;
@@ -169,12 +169,27 @@ impl Layers {
     /// [`Error::Damaged`] when it is missing or has another digest; [`Error::Toc`] when it cannot be parsed; those of the file
     /// system.
     pub fn toc(&self, record: &LayerRecord) -> Result<Toc, Error> {
+        let mut entries = Vec::new();
+        let trailer = self.visit_toc(record, |entry| entries.push(entry))?;
+        Ok(Toc { entries, trailer })
+    }
+
+    /// Reads the TOC of a layer, verifies its digest, and gives its entries to `visitor`, in order. An error may come after
+    /// entries were given out.
+    ///
+    /// # Errors
+    /// Those of [`Layers::toc`].
+    pub fn visit_toc(&self, record: &LayerRecord, visitor: impl FnMut(Entry)) -> Result<Trailer, Error> {
         let bytes = self.toc_bytes(record)?;
         let failed =
             |source| Error::Toc { toc_digest: Box::new(record.toc_digest), source: Box::new(source) };
         let read = |source| failed(chunked::Error::Read { what: "the TOC", source });
         let json = Input::open(bytes.as_slice(), |_| {}).map_err(read)?;
-        Toc::parse(json, record.payload_len, &self.limits).map_err(failed)
+        let visited = match record.origin {
+            Origin::Chunked => toc::visit(json, record.payload_len, &self.limits, visitor),
+            Origin::IndexedPlain => toc::visit_unplaced(json, &self.limits, visitor),
+        };
+        visited.map_err(failed)
     }
 
     /// Returns the TOC of a layer as it was fetched, and verifies its digest.

@@ -1,5 +1,6 @@
 //! What is known of a layer.
 
+use std::fmt;
 use std::path::Path;
 
 use chunked::digest::TarSplitDigest;
@@ -39,6 +40,16 @@ pub enum LayerState {
     Complete,
     /// The tar was rebuilt and has the digest that the image's config names.
     Proven,
+}
+
+impl fmt::Display for LayerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Indexed => "indexed",
+            Self::Complete => "complete",
+            Self::Proven => "proven",
+        })
+    }
 }
 
 /// Where the TOC of a layer is from.

@@ -37,6 +37,18 @@ impl Partials {
         Self { directory, objects, durability }
     }
 
+    /// Opens the partial file of some content as [`Partials::open`] does, if there is one.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn find(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
+        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
+        match self.directory.stat(&map_name)? {
+            Some(_) => self.open(digest, chunks),
+            None => Ok(None),
+        }
+    }
+
     /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not there.
     ///
     /// What was written earlier of the same chunks is kept. Another thread or process that has it open is waited for;

@@ -1,0 +1,167 @@
+//! One image of a pull: chosen, and named in the store when its layers are there.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+use chunked::annotations::Annotations;
+use chunked::{BlobDigest, DiffId};
+use registry::blob::Blob;
+use registry::platform::Selector;
+use registry::{Descriptor, Document, ImageSource, Instance, Instances, Reference};
+use store::pull::{LayerReport, Task};
+use store::{LayerRecord, Store, images};
+
+use crate::image_name::stored_name;
+use crate::interrupt::Interrupt;
+
+/// An image that was chosen from what stands behind a reference.
+pub(super) struct Image<'a> {
+    source: &'a dyn ImageSource,
+    instance: Instance,
+    /// The documents that led to it, as they came.
+    documents: BTreeMap<BlobDigest, Vec<u8>>,
+}
+
+impl<'a> Image<'a> {
+    /// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
+    /// zstd:chunked layers is taken, and the first of those.
+    pub(super) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
+        let recorder = Recorder { source, documents: Mutex::default() };
+        let platform = platform.cloned().unwrap_or_else(Selector::host);
+        let found = Instances::find(&recorder, &[platform])?;
+        let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
+        let best = found.present.iter().map(chunked).max().unwrap_or(0);
+        let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
+        let instance = instance.context("there is no image, only artifacts")?;
+        let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self { source, instance, documents })
+    }
+
+    /// Returns the name it gets in the store.
+    pub(super) fn name(&self) -> String {
+        stored_name(self.source.reference())
+    }
+
+    pub(super) fn reference(&self) -> &Reference {
+        self.source.reference()
+    }
+
+    /// Returns the digest of its manifest.
+    pub(super) fn manifest(&self) -> BlobDigest {
+        self.instance.manifest.digest()
+    }
+
+    /// Returns what it runs on.
+    pub(super) fn platform(&self) -> String {
+        self.instance.platform.to_string()
+    }
+
+    /// Lists its layers, the lowest first.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (&Descriptor, Option<DiffId>)> {
+        self.instance.layers()
+    }
+
+    /// Adds the layers that no other image of the pull has.
+    pub(super) fn add_tasks<'t>(
+        &'t self,
+        interrupt: &'t Interrupt,
+        tasks: &mut Vec<Task<'t>>,
+    ) -> anyhow::Result<()> {
+        for (descriptor, diff_id) in self.layers() {
+            if tasks.iter().any(|task| task.blob == descriptor.digest) {
+                continue;
+            }
+            let blob = self.source.blob(descriptor)?.ok_or_else(|| self.source.no_blob(descriptor))?;
+            tasks.push(Task {
+                blob: descriptor.digest,
+                source: Box::new(interrupt.guard_blob(blob)),
+                annotations: descriptor
+                    .annotations
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+                diff_id,
+            });
+        }
+        Ok(())
+    }
+
+    /// Names the image in the store.
+    pub(super) fn put(
+        &self,
+        store: &Store,
+        tasks: &[Task<'_>],
+        layers: &[(LayerRecord, LayerReport)],
+    ) -> anyhow::Result<()> {
+        let toc_of = |descriptor: &Descriptor| {
+            let index = tasks.iter().position(|task| task.blob == descriptor.digest)?;
+            layers.get(index).map(|(record, _)| record.toc_digest)
+        };
+        let tocs = self.layers().map(|(descriptor, _)| toc_of(descriptor));
+        let root = self.source.root();
+        let image = images::Image {
+            name: self.name(),
+            root: images::Document {
+                media_type: root.media_type.to_string(),
+                digest: root.digest,
+                len: root.len,
+            },
+            manifest: self.manifest(),
+            config: self.instance.manifest.value().config.digest,
+            platform: self.platform(),
+            layers: tocs.collect::<Option<_>>().context("a layer was not brought in")?,
+        };
+        let documents: Vec<_> =
+            self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
+        Ok(store.images().put(&image, &documents)?)
+    }
+}
+
+fn is_chunked(layer: &Descriptor) -> bool {
+    let annotations = Annotations::parse(|key| layer.annotations.get(key).map(String::as_str));
+    matches!(annotations, Ok(Some(Annotations::ZstdChunked { .. })))
+}
+
+/// Keeps the documents that are read from an image.
+struct Recorder<'a> {
+    source: &'a dyn ImageSource,
+    documents: Mutex<BTreeMap<BlobDigest, Vec<u8>>>,
+}
+
+impl Recorder<'_> {
+    fn keep(&self, digest: BlobDigest, bytes: &[u8]) {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        documents.insert(digest, bytes.to_vec());
+    }
+}
+
+impl ImageSource for Recorder<'_> {
+    fn reference(&self) -> &Reference {
+        self.source.reference()
+    }
+
+    fn root(&self) -> &Descriptor {
+        self.source.root()
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, registry::Error> {
+        let document = self.source.document(descriptor)?;
+        if let Some(document) = &document {
+            self.keep(descriptor.digest, document.bytes());
+        }
+        Ok(document)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, registry::Error> {
+        self.source.blob(descriptor)
+    }
+
+    fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, registry::Error> {
+        let bytes = self.source.small_blob(descriptor)?;
+        if let Some(bytes) = &bytes {
+            self.keep(descriptor.digest, bytes);
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,72 @@
+//! Brings images into the store.
+
+mod image;
+mod receipt;
+mod text;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use registry::transport;
+use store::pull;
+
+use image::Image;
+use receipt::Receipt;
+
+use crate::access::access;
+use crate::interrupt::Interrupt;
+use crate::output::print;
+use crate::request::Pull;
+use crate::ui;
+use crate::ui::json::to_json;
+use crate::ui::pull_progress::PullProgress;
+
+/// Resolves every reference, brings in the layers of all of them together, and names the images.
+pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
+    let store = request.store.create()?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let access = access(&request.registry)?;
+    let sources: Vec<_> = request
+        .references
+        .iter()
+        .map(|reference| transport::open(reference, &access).with_context(|| cannot(reference)))
+        .collect::<anyhow::Result<_>>()?;
+    let mut images = Vec::new();
+    for (source, reference) in sources.iter().zip(&request.references) {
+        let image = Image::choose(&**source, request.platform.as_ref());
+        images.push(image.with_context(|| cannot(reference))?);
+    }
+    let mut tasks = Vec::new();
+    for image in &images {
+        image.add_tasks(&interrupt, &mut tasks)?;
+    }
+    let progress = PullProgress::start(request.form);
+    let layers = pull::pull(&store, &tasks, &request.options, &progress);
+    progress.finish();
+    let layers = match layers {
+        Err(error) => {
+            interrupt.die_if_asked();
+            return Err(error).context(
+                images
+                    .iter()
+                    .map(Image::name)
+                    .fold("cannot pull".to_owned(), |text, name| format!("{text} `{name}`")),
+            );
+        }
+        Ok(layers) => layers,
+    };
+    for image in &images {
+        image.put(&store, &tasks, &layers)?;
+    }
+    let receipt = Receipt::of(&images, &tasks, &layers, &store);
+    if request.form.json {
+        print(&to_json(&receipt)?)?;
+    } else if !request.form.quiet {
+        ui::say(&text::of(&receipt));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cannot(reference: &registry::Reference) -> String {
+    format!("cannot pull `{reference}`")
+}

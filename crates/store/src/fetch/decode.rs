@@ -1,0 +1,142 @@
+//! Turns frames into contents of the store.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use chunked::ContentDigest;
+use chunked::frame::{self, Decoder};
+
+use super::Fetch;
+use super::board::Board;
+use super::failure::Failure;
+use super::needs::{Frame, Wanted};
+use super::pool::{Decoded, Pool};
+use super::transfer::Batch;
+
+/// Bytes of a giant chunk that are written at once.
+const PIECE_LEN: usize = 1 << 20;
+
+/// One decoder: a thread's worth of it.
+pub(super) struct Decode<'p, 'a> {
+    fetch: &'p Fetch<'a>,
+    board: &'p Board,
+    pool: &'p Arc<Pool>,
+    decoder: Decoder,
+}
+
+impl<'p, 'a> Decode<'p, 'a> {
+    pub(super) fn new(fetch: &'p Fetch<'a>, board: &'p Board, pool: &'p Arc<Pool>) -> Self {
+        Self { fetch, board, pool, decoder: Decoder::new() }
+    }
+
+    /// Decodes the frames, puts their contents into the store, and leaves them for the proof.
+    pub(super) fn batch(&mut self, batch: Batch<'_>) -> Result<(), Failure> {
+        let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
+        let len = usize::try_from(batch.len).unwrap_or(usize::MAX);
+        if decoded.bytes.len() < len {
+            decoded.bytes.resize(len, 0);
+        } else {
+            decoded.bytes.truncate(len);
+        }
+        let mut spans = Vec::with_capacity(batch.frames.len());
+        let (mut start, mut at) = (0_usize, 0_usize);
+        for (frame, end) in &batch.frames {
+            let wanted = self.fetch.wanted(frame.id)?;
+            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
+            let span = at..at.saturating_add(len);
+            let room = decoded.bytes.get_mut(span.clone()).unwrap_or_default();
+            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
+            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
+            store(self.fetch, &wanted, frame, room)?;
+            spans.push((frame.id, span.clone()));
+            (start, at) = (*end, span.end);
+        }
+        self.pool.give(batch.bytes);
+        self.board.offer(spans, decoded)
+    }
+}
+
+/// Puts one frame's content into the store: a small file as an object, anything else as a chunk of a partial.
+pub(super) fn store(
+    fetch: &Fetch<'_>,
+    wanted: &Wanted<'_>,
+    frame: &Frame,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    if wanted.is_small() {
+        check(wanted, bytes)?;
+        fetch.store.objects().put(&wanted.digest, bytes)?;
+    } else {
+        let at = fetch.chunk(frame.id)?.file.start();
+        if let Some(partial) = fetch.partials.open(fetch.store, wanted, frame.id)? {
+            partial.write(frame.id.chunk, at, bytes)?;
+        }
+    }
+    frame.came();
+    Ok(())
+}
+
+fn check(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<(), Failure> {
+    match ContentDigest::of(bytes) {
+        found if found == wanted.digest => Ok(()),
+        found => Err(wanted.mismatch(found)),
+    }
+}
+
+/// Decodes a chunk that is too long to be held in memory, while it comes.
+pub(super) fn giant(
+    fetch: &Fetch<'_>,
+    frame: &Frame,
+    body: &mut impl Read,
+    board: &Board,
+) -> Result<(), Failure> {
+    let wanted = fetch.wanted(frame.id)?;
+    let chunk = fetch.chunk(frame.id)?;
+    let partial = fetch.partials.open(fetch.store, &wanted, frame.id)?;
+    let mut content = frame::content(body.take(frame.range.len()))
+        .map_err(|source| Failure::Read { source })?
+        .take(chunk.file.len().saturating_add(1));
+    let mut piece = vec![0; PIECE_LEN];
+    let mut at = chunk.file.start();
+    loop {
+        let count = fill(&mut content, &mut piece).map_err(|source| fetch.damaged(frame, source))?;
+        let end = at.saturating_add(count as u64);
+        if end > chunk.file.end() || (count == 0 && end < chunk.file.end()) {
+            let found = end.saturating_sub(chunk.file.start());
+            return Err(fetch.damaged(frame, wrong_len(chunk.file.len(), found)));
+        }
+        if count == 0 {
+            break;
+        }
+        if let Some(partial) = &partial {
+            partial.write(frame.id.chunk, at, piece.get(..count).unwrap_or_default())?;
+        }
+        at = end;
+    }
+    frame.came();
+    board.stored(frame.id);
+    Ok(())
+}
+
+/// Reads until `piece` is full or the content ends.
+fn fill(content: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while let Some(room) = piece.get_mut(len..).filter(|room| !room.is_empty()) {
+        match content.read(room)? {
+            0 => break,
+            count => len = len.saturating_add(count),
+        }
+    }
+    Ok(len)
+}
+
+fn wrong_len(expected: u64, found: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the frame holds {found} bytes, expected {expected}"))
+}
+
+impl fmt::Debug for Decode<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decode").field("fetch", &self.fetch).finish_non_exhaustive()
+    }
+}

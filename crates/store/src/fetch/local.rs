@@ -1,0 +1,81 @@
+//! Takes chunks from objects that the dedup index knows.
+
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use chunked::ContentDigest;
+
+use super::Fetch;
+use super::board::Board;
+use super::decode::store;
+use super::failure::Failure;
+use super::needs::{Frame, SMALL_LEN_MAX};
+use super::pool::{Decoded, Pool};
+use super::report::Fetched;
+use crate::index::Place;
+
+/// Copies every missing chunk that the index found a place for. The index may be wrong: what is not there any more, or
+/// hashes to something else, stays missing.
+pub(super) fn copy(
+    fetch: &Fetch<'_>,
+    board: &Board,
+    pool: &Arc<Pool>,
+    fetched: &mut Fetched,
+) -> Result<(), Failure> {
+    let frames = Mutex::new(fetch.needs.frames.iter().filter(|frame| frame.place.is_some()));
+    let copied = thread::scope(|scope| {
+        let work = || {
+            let mut copied = Vec::new();
+            loop {
+                let frame = frames.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(frame) = frame else { return Ok(copied) };
+                copied.extend(copy_one(fetch, frame, board, pool)?);
+            }
+        };
+        let workers: Vec<_> = (0..fetch.options.jobs.get()).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join().unwrap_or(Err(Failure::WorkerLost)));
+        joined.collect::<Result<Vec<Vec<u64>>, Failure>>()
+    })?;
+    copied.into_iter().flatten().for_each(|len| fetched.reused.chunk(len));
+    Ok(())
+}
+
+/// Returns the length of what was copied, if it was.
+fn copy_one(
+    fetch: &Fetch<'_>,
+    frame: &Frame,
+    board: &Board,
+    pool: &Arc<Pool>,
+) -> Result<Option<u64>, Failure> {
+    let wanted = fetch.wanted(frame.id)?;
+    let chunk = fetch.chunk(frame.id)?;
+    let digest = chunk.digest.unwrap_or(wanted.digest);
+    let mut decoded = Decoded { bytes: pool.take(), pool: Arc::clone(pool) };
+    let found = match &frame.place {
+        Some(place) => read(fetch, place, &digest, &mut decoded.bytes)?,
+        None => false,
+    };
+    if !found {
+        return Ok(None);
+    }
+    store(fetch, &wanted, frame, &decoded.bytes)?;
+    let len = decoded.bytes.len();
+    board.offer(vec![(frame.id, 0..len)], decoded)?;
+    Ok(Some(len as u64))
+}
+
+fn read(
+    fetch: &Fetch<'_>,
+    place: &Place,
+    digest: &ContentDigest,
+    bytes: &mut Vec<u8>,
+) -> Result<bool, Failure> {
+    let Some(len) = usize::try_from(place.range.len()).ok().filter(|len| *len as u64 <= SMALL_LEN_MAX) else {
+        return Ok(false);
+    };
+    let Some(object) = fetch.store.objects().open(&place.object)? else { return Ok(false) };
+    bytes.resize(len, 0);
+    let is_read = object.read_exact_at(bytes, place.range.start()).is_ok();
+    Ok(is_read && ContentDigest::of(bytes) == *digest)
+}

@@ -1,0 +1,252 @@
+//! What a layer needs, and where each piece of it is.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry};
+use serde::Serialize;
+
+use super::failure::{Failure, show};
+use super::report::Reused;
+use crate::error::Error;
+use crate::index::Place;
+use crate::store::Store;
+
+/// A chunk of an entry's content, and the frame that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct FrameId {
+    /// The entry, by its place in the TOC.
+    pub(super) entry: usize,
+    /// The chunk, by its place in the content.
+    pub(super) chunk: usize,
+}
+
+/// A frame that is not here.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) id: FrameId,
+    /// Where it is in the blob.
+    pub(super) range: BlobRange,
+    /// Where else its content is said to be.
+    pub(super) place: Option<Place>,
+    came: AtomicBool,
+}
+
+impl Frame {
+    /// Says that the content is in the store.
+    pub(super) fn came(&self) {
+        self.came.store(true, Ordering::Release);
+    }
+}
+
+/// Why a layer cannot be fetched in parts, although it has a TOC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInParts {
+    /// The descriptor does not hold the TOC's digest.
+    #[error("nothing vouches for the TOC")]
+    NotVouchedFor,
+    /// Without one, the diff ID can only be had from the whole blob.
+    #[error("there is no tar-split that the TOC vouches for")]
+    NoTarSplit,
+    /// A file could not be checked.
+    #[error("the TOC has no digest for a file")]
+    NoDigest,
+    /// Frames come in another order than the entries, or overlap.
+    #[error("the frames are not in the order of the TOC")]
+    Order,
+}
+
+impl Serialize for NotInParts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How an entry's content gets to the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// There is none.
+    Nothing,
+    /// It is an object, or will be one before the proof comes to it.
+    Stored,
+    /// Another layer of this pull brings it.
+    Elsewhere,
+    /// Its chunks are gathered.
+    Gather,
+}
+
+/// What a layer needs, decided from its TOC and the store.
+#[derive(Debug)]
+pub struct Needs<'a> {
+    pub(super) entries: &'a [Entry],
+    wants: Vec<Want>,
+    /// The frames that are not here, ascending by place in the TOC and in the blob.
+    pub(super) frames: Vec<Frame>,
+    payload: BlobRange,
+    /// What is here already.
+    pub(super) reused: Reused,
+}
+
+impl<'a> Needs<'a> {
+    /// Compares the TOC of `layer` with the store. Contents that `elsewhere` knows are left to another layer of the same
+    /// pull, which comes before this one.
+    ///
+    /// # Errors
+    /// Those of the store; the inner one says why the layer has to be read whole.
+    pub fn of(
+        store: &Store,
+        layer: &'a ChunkedLayer,
+        elsewhere: &dyn Fn(&ContentDigest) -> bool,
+    ) -> Result<Result<Self, NotInParts>, Error> {
+        if let Err(why) = check(layer) {
+            return Ok(Err(why));
+        }
+        let entries = layer.toc.entries.as_slice();
+        let payload = BlobRange::saturating(0, layer.payload_len);
+        let wants = Vec::with_capacity(entries.len());
+        let mut needs = Self { entries, wants, frames: Vec::new(), payload, reused: Reused::default() };
+        let mut gathered = HashSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let want = match contents(entry) {
+                None => Want::Nothing,
+                Some((digest, _)) if gathered.contains(&digest) => needs.reused.same(entry.size),
+                Some((digest, _)) if store.objects().len_of(&digest)? == Some(entry.size) => {
+                    needs.reused.object(entry.size)
+                }
+                Some((digest, _)) if elsewhere(&digest) => needs.reused.elsewhere(entry.size),
+                Some((digest, content)) => {
+                    gathered.insert(digest);
+                    needs.gather(store, index, &digest, content)?;
+                    Want::Gather
+                }
+            };
+            needs.wants.push(want);
+        }
+        Ok(Ok(needs))
+    }
+
+    fn gather(
+        &mut self,
+        store: &Store,
+        entry: usize,
+        digest: &ContentDigest,
+        content: &Content,
+    ) -> Result<(), Error> {
+        let partial = store.partials().find(digest, &content.chunks)?;
+        for (index, chunk) in content.chunks.iter().enumerate() {
+            if chunk.kind == ChunkKind::Zeros {
+                continue;
+            }
+            if partial.as_ref().is_some_and(|partial| partial.has(index)) {
+                self.reused.resumed(chunk.file.len());
+                continue;
+            }
+            let known = chunk.digest.as_ref().or((content.chunks.len() == 1).then_some(digest));
+            let place = known.and_then(|digest| store.index().lookup(digest));
+            self.frames.push(Frame {
+                id: FrameId { entry, chunk: index },
+                range: chunk.blob,
+                place: place.filter(|place| place.range.len() == chunk.file.len()),
+                came: AtomicBool::new(false),
+            });
+        }
+        Ok(())
+    }
+
+    /// Lists the contents that have to be gathered.
+    pub fn gathered(&self) -> impl Iterator<Item = ContentDigest> {
+        let gathered = self.entries.iter().zip(&self.wants).filter(|(_, want)| **want == Want::Gather);
+        gathered.filter_map(|(entry, _)| contents(entry)).map(|(digest, _)| digest)
+    }
+
+    /// Lists the ranges of the blob that neither the store nor anything it knows of holds.
+    pub fn ranges(&self) -> Vec<BlobRange> {
+        self.frames.iter().filter(|frame| frame.place.is_none()).map(|frame| frame.range).collect()
+    }
+
+    /// Returns the stretch of the blob that holds all frames.
+    pub fn payload(&self) -> BlobRange {
+        self.payload
+    }
+
+    /// Lists the frames that did not come yet.
+    pub(super) fn missing(&self) -> Vec<&Frame> {
+        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).collect()
+    }
+
+    /// Lists the frames that did not come yet and lie within a range.
+    pub(super) fn missing_in(&self, range: BlobRange) -> impl Iterator<Item = &Frame> {
+        let start = self.frames.partition_point(|frame| frame.range.start() < range.start());
+        let rest = self.frames.get(start..).unwrap_or_default();
+        rest.iter()
+            .take_while(move |frame| frame.range.end() <= range.end())
+            .filter(|frame| !frame.came.load(Ordering::Acquire))
+    }
+
+    /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.
+    pub(super) fn is_awaited(&self, id: FrameId) -> bool {
+        self.frames.binary_search_by_key(&id, |frame| frame.id).is_ok()
+    }
+
+    pub(super) fn want(&self, entry: usize) -> Want {
+        self.wants.get(entry).copied().unwrap_or(Want::Nothing)
+    }
+
+    /// Returns the entry, its content's digest and the content; `None` for a number that no frame has.
+    pub(super) fn content(&self, entry: usize) -> Option<Wanted<'a>> {
+        let entry = self.entries.get(entry)?;
+        let (digest, content) = contents(entry)?;
+        Some(Wanted { entry, digest, chunks: &content.chunks })
+    }
+}
+
+/// A content that is gathered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) digest: ContentDigest,
+    pub(super) chunks: &'a [Chunk],
+}
+
+impl Wanted<'_> {
+    /// Says that the content has another digest than the TOC has.
+    pub(super) fn mismatch(&self, found: ContentDigest) -> Failure {
+        Failure::Content { path: show(&self.entry.name), expected: self.digest, found }
+    }
+
+    /// Tells whether the content is decoded, hashed and stored in one go.
+    pub(super) fn is_small(&self) -> bool {
+        self.chunks.len() == 1 && self.entry.size <= SMALL_LEN_MAX
+    }
+}
+
+/// Longest chunk that is decoded in memory: far above what the chunker of any known writer cuts on purpose. Longer ones,
+/// which content without a boundary gives, are decoded piece by piece.
+pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
+
+fn contents(entry: &Entry) -> Option<(ContentDigest, &Content)> {
+    let content = entry.content.as_ref()?;
+    content.digest.map(|digest| (digest, content))
+}
+
+fn check(layer: &ChunkedLayer) -> Result<(), NotInParts> {
+    if !layer.is_vouched_for() {
+        return Err(NotInParts::NotVouchedFor);
+    }
+    if !layer.tar_split.as_ref().is_some_and(|tar_split| tar_split.is_verified) {
+        return Err(NotInParts::NoTarSplit);
+    }
+    let mut end = 0;
+    for content in layer.toc.entries.iter().filter_map(|entry| entry.content.as_ref()) {
+        if content.digest.is_none() {
+            return Err(NotInParts::NoDigest);
+        }
+        for chunk in &content.chunks {
+            if chunk.blob.start() < end || chunk.inner_offset != 0 {
+                return Err(NotInParts::Order);
+            }
+            end = chunk.blob.end();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Follows the tar that a tar-split describes, hashes it, and completes the chunked files on the way.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use chunked::audit::{Piece, Rules, replay};
+use chunked::digest::{DiffId, Hasher};
+use chunked::{Chunk, ChunkKind, Entry, FileRange};
+
+use super::board::Board;
+use super::failure::Failure;
+use super::needs::{FrameId, Want, Wanted};
+use super::{Fetch, Verification};
+use crate::partials::Partial;
+
+/// Bytes that are read from the store at once.
+const PIECE_LEN: usize = 256 << 10;
+
+/// What is needed to prove a layer.
+#[derive(Debug)]
+pub(super) struct Proof<'p, 'a> {
+    pub(super) fetch: &'p Fetch<'a>,
+    pub(super) board: &'p Board,
+}
+
+/// What the proof found.
+#[derive(Debug)]
+pub(super) struct Proven {
+    /// The digest of the tar, unless nobody wanted to know.
+    pub(super) diff_id: Option<DiffId>,
+    /// Bytes of the tar.
+    pub(super) tar_len: u64,
+}
+
+/// A row of the TOC with its place.
+#[derive(Debug)]
+struct Row<'a> {
+    index: usize,
+    entry: &'a Entry,
+}
+
+impl std::borrow::Borrow<Entry> for Row<'_> {
+    fn borrow(&self) -> &Entry {
+        self.entry
+    }
+}
+
+impl Proof<'_, '_> {
+    /// Goes through the tar, waiting for what is still to come.
+    ///
+    /// # Errors
+    /// Those of the tar-split and of the store; [`Failure::Content`] when a chunked file is not what the TOC promises.
+    pub(super) fn run(self) -> Result<Proven, Failure> {
+        let limits = &self.fetch.options.limits;
+        let tar_split = self.fetch.layer.tar_split.as_ref().ok_or(Failure::Stopped)?;
+        let mut records = tar_split.records(limits).map_err(Failure::Layer)?;
+        let rows = self.fetch.needs.entries.iter().enumerate().map(|(index, entry)| Row { index, entry });
+        let mut tar = Tar { hasher: self.hasher(), len: 0 };
+        let mut failure = None;
+        let findings = replay(&mut records, rows, Rules::Exact, limits, |piece| {
+            let done = match piece {
+                Piece::Raw(bytes) => {
+                    tar.bytes(bytes);
+                    Ok(())
+                }
+                Piece::Content { row: Some(row), len } => self.content(&row, len, &mut tar),
+                // The comparison has noticed that there is no row, and the tar cannot be completed.
+                Piece::Content { row: None, .. } => Err(Failure::Stopped),
+            };
+            done.map_err(|error| {
+                failure = Some(error);
+                chunked::Error::WorkerLost
+            })
+        });
+        if let Some(error) = failure.filter(|error| !matches!(error, Failure::Stopped)) {
+            return Err(error);
+        }
+        let consistent = findings.and_then(|findings| Ok(findings.into_result()?));
+        consistent.map_err(Failure::Layer)?;
+        let diff_id = tar.hasher.map(|hasher| DiffId(hasher.finish()));
+        Ok(Proven { diff_id, tar_len: tar.len })
+    }
+
+    fn hasher(&self) -> Option<Hasher> {
+        (self.fetch.options.verification == Verification::DiffId).then(Hasher::new)
+    }
+
+    fn content(&self, row: &Row<'_>, len: u64, tar: &mut Tar) -> Result<(), Failure> {
+        let needs = self.fetch.needs;
+        let Some(wanted) = needs.content(row.index).filter(|wanted| wanted.entry.size == len) else {
+            return Err(Failure::Stopped);
+        };
+        match needs.want(row.index) {
+            Want::Gather if wanted.is_small() => self.small(row.index, &wanted, tar),
+            Want::Gather => self.chunked(row.index, &wanted, tar),
+            Want::Elsewhere => {
+                self.fetch.elsewhere.wait(&self.fetch.store, &wanted.digest)?;
+                self.stored(&wanted, tar)
+            }
+            Want::Stored | Want::Nothing => self.stored(&wanted, tar),
+        }
+    }
+
+    fn small(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        match self.board.take(FrameId { entry, chunk: 0 })? {
+            Some(stretch) => {
+                tar.bytes(stretch.bytes());
+                Ok(())
+            }
+            None => self.stored(wanted, tar),
+        }
+    }
+
+    fn stored(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        if tar.hasher.is_none() {
+            tar.len = tar.len.saturating_add(wanted.entry.size);
+            return Ok(());
+        }
+        let lost = || Failure::Lost { digest: wanted.digest };
+        let object = self.fetch.store.objects().open(&wanted.digest)?.ok_or_else(lost)?;
+        let all = FileRange::saturating(0, wanted.entry.size);
+        let read = pieces(&object, all, &mut |bytes| tar.bytes(bytes));
+        read.map_err(|source| Failure::ReadStore { digest: wanted.digest, source })
+    }
+
+    /// Gathers a file of several chunks, checks it as a whole, and makes it an object.
+    fn chunked(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        let mut file = Hasher::new();
+        for (chunk, part) in wanted.chunks.iter().enumerate() {
+            let id = FrameId { entry, chunk };
+            let stretch = match part.kind {
+                ChunkKind::Zeros => {
+                    tar.zeros(part.file.len(), |bytes| file.update(bytes));
+                    continue;
+                }
+                ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
+                ChunkKind::Data => None,
+            };
+            match stretch {
+                Some(stretch) => {
+                    tar.bytes(stretch.bytes());
+                    file.update(stretch.bytes());
+                }
+                None => self.read(id, wanted, part.file, &mut |bytes| {
+                    tar.bytes(bytes);
+                    file.update(bytes);
+                })?,
+            }
+        }
+        let partial = self.fetch.store.partials().open(&wanted.digest, wanted.chunks)?;
+        match (file.finish_content(), partial) {
+            (found, Some(partial)) if found == wanted.digest => Ok(partial.commit()?),
+            (found, None) if found == wanted.digest => Ok(()),
+            (found, partial) => {
+                if let Some(partial) = partial {
+                    forget_wrong(&partial, wanted.chunks)?;
+                }
+                Err(wanted.mismatch(found))
+            }
+        }
+    }
+
+    /// Reads a chunk that is in the store: in the partial file or, when another process was faster, in the object.
+    fn read(
+        &self,
+        id: FrameId,
+        wanted: &Wanted<'_>,
+        range: FileRange,
+        hand: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        let failed = |source| Failure::ReadStore { digest: wanted.digest, source };
+        if let Some(partial) = self.fetch.partials.open(self.fetch.store, wanted, id)? {
+            return pieces(partial.file(), range, hand).map_err(failed);
+        }
+        let lost = || Failure::Lost { digest: wanted.digest };
+        let object = self.fetch.store.objects().open(&wanted.digest)?.ok_or_else(lost)?;
+        pieces(&object, range, hand).map_err(failed)
+    }
+}
+
+/// Hands out a stretch of a file.
+fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_LEN.min(usize::try_from(range.len()).unwrap_or(PIECE_LEN))];
+    let mut at = range.start();
+    while at < range.end() {
+        let count = usize::try_from(range.end() - at).unwrap_or(PIECE_LEN).min(PIECE_LEN);
+        let room = piece.get_mut(..count).unwrap_or_default();
+        file.read_exact_at(room, at)?;
+        hand(room);
+        at = at.saturating_add(count as u64);
+    }
+    Ok(())
+}
+
+/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again. A chunk without a
+/// digest of its own is suspect.
+fn forget_wrong(partial: &Partial<'_>, chunks: &[Chunk]) -> Result<(), Failure> {
+    for (index, chunk) in chunks.iter().enumerate() {
+        let mut hasher = Hasher::new();
+        let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
+        let is_right = read.is_ok() && chunk.digest == Some(hasher.finish_content());
+        if chunk.kind == ChunkKind::Data && !is_right {
+            partial.forget(index)?;
+        }
+    }
+    Ok(())
+}
+
+/// The tar as far as it has been met.
+#[derive(Debug)]
+struct Tar {
+    hasher: Option<Hasher>,
+    len: u64,
+}
+
+impl Tar {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+    }
+
+    fn zeros(&mut self, mut len: u64, mut also: impl FnMut(&[u8])) {
+        const ZEROS: &[u8] = &[0; 64 << 10];
+        while len > 0 {
+            let count = len.min(ZEROS.len() as u64);
+            let bytes = ZEROS.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
+            self.bytes(bytes);
+            also(bytes);
+            len = len.saturating_sub(count);
+        }
+    }
+}

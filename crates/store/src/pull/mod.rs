@@ -1,0 +1,123 @@
+//! Brings the layers of one or several images into the store, several at once.
+//!
+//! First every layer is opened, which takes a few small requests, and compared with the store. Then what is missing is
+//! fetched. A content that several layers need is brought by the lowest of them.
+
+mod layer;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use chunked::digest::DiffId;
+use chunked::{BlobDigest, RangeSource};
+
+use crate::error::Error;
+use crate::fetch::{self, Elsewhere};
+use crate::layers::{LayerLock, LayerRecord};
+use crate::store::Store;
+
+pub use layer::Opened;
+pub use report::{How, LayerReport};
+
+/// A layer that an image needs.
+pub struct Task<'a> {
+    /// The blob's digest, for which the image's manifest vouches.
+    pub blob: BlobDigest,
+    /// The blob.
+    pub source: Box<dyn RangeSource + Send + Sync + 'a>,
+    /// The annotations of its descriptor.
+    pub annotations: BTreeMap<String, String>,
+    /// What the image's configuration says the tar hashes to.
+    pub diff_id: Option<DiffId>,
+}
+
+impl std::fmt::Debug for Task<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("blob", &self.blob).finish_non_exhaustive()
+    }
+}
+
+/// How layers are brought in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Layers at once; `None` means three.
+    pub layers: Option<NonZeroUsize>,
+    /// How each is.
+    pub fetch: fetch::Options,
+}
+
+/// Brings the layers into the store. Returns, for each task, the layer's record and what it took.
+///
+/// Other processes that want one of the layers wait meanwhile, and so does this one for them.
+///
+/// # Errors
+/// The first failure of a layer; the others are given up. What was verified until then stays.
+pub fn pull(
+    store: &Store,
+    tasks: &[Task<'_>],
+    options: &Options,
+    progress: &dyn fetch::Progress,
+) -> Result<Vec<(LayerRecord, LayerReport)>, Error> {
+    // All in one order, so that two processes never wait for each other.
+    let blobs: BTreeSet<_> = tasks.iter().map(|task| task.blob).collect();
+    let locks = blobs.iter().map(|blob| Ok((*blob, store.layers().lock(blob)?)));
+    let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
+
+    let start = Instant::now();
+    let pull = Pull { store, options, progress, elsewhere: Elsewhere::default(), start };
+    let opened = each(tasks, pull.at_once(), |_, task| pull.open(task))?;
+    let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
+    let done = each(&planned, pull.at_once(), |index, (task, planned)| {
+        let done = pull.bring(task, planned);
+        pull.elsewhere.end(index);
+        done
+    });
+    drop(locks);
+    done
+}
+
+pub(super) struct Pull<'a> {
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) progress: &'a dyn fetch::Progress,
+    pub(super) elsewhere: Elsewhere,
+    pub(super) start: Instant,
+}
+
+/// Does something with each item, in order but several at once, until it fails for one.
+fn each<I: Sync, T: Send>(
+    items: &[I],
+    at_once: usize,
+    work: impl Fn(usize, &I) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let next = Mutex::new(items.iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    let failed = Mutex::new(None);
+    thread::scope(|scope| {
+        for _ in 0..at_once.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((index, item)) = item else { return };
+                    match work(index, item) {
+                        Ok(value) => done.lock().unwrap_or_else(PoisonError::into_inner).push((index, value)),
+                        Err(error) => {
+                            *next.lock().unwrap_or_else(PoisonError::into_inner) = [].iter().enumerate();
+                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, value)| value).collect())
+}
