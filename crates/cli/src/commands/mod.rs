@@ -10,6 +10,7 @@ mod verify;
 use std::process::ExitCode;
 
 pub(crate) use inspect::layer::NoToc;
+pub(crate) use store::repaired;
 
 use crate::request::Request;
 
@@ -26,5 +27,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Unpack(args) => unpack::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
+        Request::Gc(args) => store::gc(&args),
+        Request::Fsck(args) => store::fsck(&args),
+        Request::Du(args) => store::du(&args),
     }
 }
