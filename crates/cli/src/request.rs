@@ -71,6 +71,7 @@ pub(crate) struct Pull {
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// A layer to look at.
@@ -281,6 +282,7 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
         form: args.form,
+        registry: args.registry,
     })))
 }
 

@@ -25,6 +25,7 @@ pub mod blob;
 pub mod byteranges;
 pub mod challenge;
 pub mod client;
+pub mod config;
 pub mod convert;
 pub mod descriptor;
 mod directory;
