@@ -71,7 +71,6 @@ pub(crate) struct Pull {
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
-    pub(crate) registry: RegistryArgs,
 }
 
 /// A layer to look at.
@@ -282,7 +281,6 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
         form: args.form,
-        registry: args.registry,
     })))
 }
 

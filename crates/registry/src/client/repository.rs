@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url, Version};
 
 use super::detail::Detail;
 use super::endpoint::Endpoint;
@@ -53,6 +53,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The host that has the bytes, after redirects, with its port if that is not the usual one.
     pub(crate) host: String,
+    /// The version of HTTP that the host spoke.
+    pub(crate) version: Version,
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body, which nobody read yet.
@@ -362,9 +364,9 @@ fn media_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        let Response { status, url, headers, body, sent, retries } = response;
+        let Response { status, url, version, headers, body, sent, retries } = response;
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Self { status, host, headers, body, sent, retries }
+        Self { status, host, version, headers, body, sent, retries }
     }
 }

@@ -40,7 +40,8 @@ impl BlobServer for &Repository {
     }
 
     fn get(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
-        let client::Answer { status, host, headers, body, sent, retries } = self.get_blob(digest, range)?;
+        let client::Answer { status, host, headers, body, sent, retries, .. } =
+            self.get_blob(digest, range)?;
         Ok(Answer { status, host, headers, body: Box::new(body), sent, retries })
     }
 }
