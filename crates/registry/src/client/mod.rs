@@ -39,10 +39,10 @@ pub struct Options {
     pub cert_dir: Option<PathBuf>,
     /// Directories that have one with certificates for each of some hosts, in the order of preference.
     pub certs: Vec<PathBuf>,
-    /// What is known of the hosts that send blobs; more is learned with each answer.
-    pub hosts: Hosts,
     /// The files that say where registries and their mirrors are.
     pub places: config::Files,
+    /// What is known of the hosts that send blobs; more is learned with each answer.
+    pub hosts: Hosts,
 }
 
 /// All registries, with connections, tokens and what was learned of them; clones share these.
