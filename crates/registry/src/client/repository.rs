@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
-use crate::auth::Scope;
+use crate::auth::{Login, Scope};
 use crate::config::Abilities;
 use crate::error::Error;
 use crate::hosts::Hosts;
@@ -85,6 +85,12 @@ impl Repository {
     /// Returns what is known of the hosts that send blobs.
     pub(crate) fn hosts(&self) -> &Hosts {
         self.registries.hosts()
+    }
+
+    /// Says what the registry wanted of us so far.
+    pub(crate) fn login(&self) -> Login {
+        let login = |endpoint: &Endpoint| self.registries.login(endpoint, &Scope::pull(&endpoint.repository));
+        self.endpoints.get(self.first.load(Ordering::Relaxed)).map_or(Login::None, login)
     }
 
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.

@@ -3,4 +3,5 @@
 mod blob;
 mod image;
 
+pub(crate) use blob::{RemoteBlob, header_value};
 pub(crate) use image::RemoteImage;

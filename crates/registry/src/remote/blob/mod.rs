@@ -17,6 +17,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use self::ask::Stop;
+pub(crate) use self::ask::header_value;
 use self::reader::Reader;
 use crate::client::{self, Repository};
 use crate::descriptor::Descriptor;
