@@ -16,4 +16,5 @@ mod peers;
 mod places;
 mod real;
 mod sandbox;
+mod unpack;
 mod verify;
