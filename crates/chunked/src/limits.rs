@@ -21,6 +21,9 @@ pub struct Limits {
     /// Bytes of all pax headers and GNU long names before one tar member. Default 1 MiB, which Go's archive/tar allows each
     /// of them; unbounded, a tar could be nothing but one endless header.
     pub tar_extension_len: u64,
+    /// Bytes of zeros between the data of a tar's sparse files. Default 16 GiB: a few bytes of tar ask for any number of
+    /// them, and all have to be hashed.
+    pub tar_holes_len: u64,
 }
 
 impl Default for Limits {
@@ -34,6 +37,7 @@ impl Default for Limits {
             entries: 4_000_000,
             string_len: 64 << 10,
             tar_extension_len: 1 << 20,
+            tar_holes_len: 16 << 30,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
 use store::unpack::{InvalidIdMap, Owners};
 
@@ -50,8 +50,8 @@ pub(crate) enum Verb {
 /// express becomes plain zstd, with the reason reported.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
-    /// A layer, plain or compressed, in a file or `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-    /// `docker-archive:FILE[:NAME]`
+    /// A layer, plain or compressed, in a file or `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`,
+    /// `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
@@ -101,6 +101,9 @@ pub(crate) struct Convert {
 
     #[command(flatten)]
     pub(crate) form: Form,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Say what a layer, or every layer of an image, is made of, and which clients can use it.
@@ -171,6 +174,9 @@ pub(crate) struct Pull {
     pub(crate) store: StorePlace,
 
     #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    #[command(flatten)]
     pub(crate) form: Form,
 }
 
@@ -239,10 +245,31 @@ pub(crate) struct Rm {
     pub(crate) store: StorePlace,
 }
 
+/// The heading of options that many verbs share.
+const REGISTRIES: &str = "Registries";
+
+/// How to get along with registries.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct RegistryArgs {
+    /// Take credentials from FILE [default: where podman and docker keep them]
+    #[arg(long, value_name = "FILE", help_heading = REGISTRIES)]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+    #[arg(long, value_name = "DIR", help_heading = REGISTRIES)]
+    pub(crate) cert_dir: Option<PathBuf>,
+
+    /// Whether registries have to use TLS, and prove who they are
+    #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) tls_verify: bool,
+}
+
 /// What to look at.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct What {
-    /// A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+    /// A layer in a file, `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
     #[arg(value_name = "BLOB|IMAGE")]
     pub(crate) place: String,
 
@@ -253,6 +280,9 @@ pub(crate) struct What {
     /// Only images for this platform, `os/arch[/variant]`; can be repeated
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Vec<Selector>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Where the store is.

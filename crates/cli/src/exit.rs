@@ -103,6 +103,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             "nothing was written; this is a defect of morsel or of this machine's memory, please report it",
         );
     }
+    if let Some(Invalid::LayerToImage(_, image) | Invalid::ImageToLayer(image, _)) = find(error)
+        && !image.contains(':')
+    {
+        return Some("a bare name is an image in a registry; a file of that name is written `./NAME`");
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")

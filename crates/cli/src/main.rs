@@ -1,5 +1,6 @@
 //! The `morsel` command: turns words into calls of the other crates, and what they answer into words.
 
+mod access;
 mod args;
 mod commands;
 mod descriptor_file;

@@ -11,7 +11,7 @@ use registry::{Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
 use store::pull;
 
-use crate::args::{self, Args, Form, Verb};
+use crate::args::{self, Args, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ pub(crate) struct ConvertImage {
     /// Where the descriptor goes, if not to standard output.
     pub(crate) descriptor: Option<PathBuf>,
     pub(crate) form: Form,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Images to bring into the store.
@@ -68,6 +69,7 @@ pub(crate) struct Pull {
     pub(crate) platform: Option<Selector>,
     pub(crate) options: pull::Options,
     pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
 }
 
@@ -102,6 +104,7 @@ pub(crate) struct ImageToSee {
     pub(crate) reference: Reference,
     /// The platforms that are wanted; none means all.
     pub(crate) platforms: Vec<Selector>,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// Where a single layer is. Shown as it was typed.
@@ -129,10 +132,6 @@ pub(crate) enum Invalid {
     Reference(#[from] reference::Invalid),
     #[error("`{text}` is not an image name; a file of that name is `./{text}`")]
     Name { text: String, source: name::Invalid },
-    #[error("`{0}` names an image in a registry, which is not supported yet; a file of that name is `./{0}`")]
-    BareName(String),
-    #[error("`{0}` is in a registry, which is not supported yet")]
-    Registry(String),
     #[error("`{0}` is a layer and `{1}` an image: a layer is converted to a layer, an image to an image")]
     LayerToImage(String, String),
     #[error("`{0}` is an image and `{1}` a layer: an image is converted to an image, a layer to a layer")]
@@ -227,6 +226,7 @@ fn convert_image(args: args::Convert, source: Reference, destination: Reference)
         options,
         descriptor,
         form: args.form,
+        registry: args.registry,
     }))
 }
 
@@ -279,6 +279,7 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         platform: args.platform,
         options: pull::Options { layers: Some(args.layers), fetch },
         store: args.store,
+        registry: args.registry,
         form: args.form,
     })))
 }
@@ -293,7 +294,9 @@ fn to_see(args: args::What) -> Result<ToSee, Invalid> {
         Place::Layer(_) if !args.platform.is_empty() => Err(Invalid::ImageOption("--platform", args.place)),
         Place::Image(_) if args.descriptor.is_some() => Err(Invalid::LayerOption("--descriptor", args.place)),
         Place::Layer(place) => Ok(ToSee::Layer(LayerToSee { place, descriptor: args.descriptor })),
-        Place::Image(reference) => Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform })),
+        Place::Image(reference) => {
+            Ok(ToSee::Image(ImageToSee { reference, platforms: args.platform, registry: args.registry }))
+        }
     }
 }
 
@@ -314,10 +317,6 @@ fn place(text: &str) -> Result<Place, Invalid> {
     match operand {
         Operand::Stream => Ok(Place::Layer(LayerPlace::Stream)),
         Operand::File(path) => Ok(Place::Layer(LayerPlace::File(path))),
-        Operand::Image(Reference::Registry(_)) if text.starts_with("docker://") => {
-            Err(Invalid::Registry(text.to_owned()))
-        }
-        Operand::Image(Reference::Registry(_)) => Err(Invalid::BareName(text.to_owned())),
         Operand::Image(image) => Ok(Place::Image(image)),
     }
 }

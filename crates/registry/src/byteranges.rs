@@ -32,6 +32,9 @@ pub enum Invalid {
     /// There are too many lines.
     #[error("there are more than {LINES_MAX} lines between two parts")]
     TooManyLines,
+    /// There are no parts.
+    #[error("there are no parts")]
+    NoParts,
     /// There are more parts than ranges were asked for.
     #[error("there are more parts than the {limit} ranges asked for")]
     TooManyParts {
@@ -178,6 +181,11 @@ impl<R: Read> Byteranges<R> {
         let range = self.header()?.of_blob(self.blob_len)?;
         self.left = range.len();
         Ok(Some(range))
+    }
+
+    /// Returns the body, for what may follow the last part. What was read ahead is gone.
+    pub fn into_inner(self) -> R {
+        self.input.into_inner()
     }
 
     /// Reads up to and including the delimiter of a part; false at the end.

@@ -287,7 +287,8 @@ impl Error {
             Self::Irreplaceable { .. } => Class::Unsupported,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
             Self::Io { source, .. } if is_bad_data(source) => Class::Corrupt,
-            Self::Io { .. } | Self::WriteBlob { .. } => Class::Local,
+            Self::Io { .. } => Class::Local,
+            Self::WriteBlob { source, .. } => class_of_io(source),
             Self::NoMember { .. } | Self::Archive { .. } => Class::Corrupt,
             Self::NoSuchImage { .. } | Self::NoBlob { .. } | Self::NotImages { .. } => Class::Missing,
             Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
@@ -301,9 +302,43 @@ impl Error {
             Self::Layer { source, .. } => source.class(),
             Self::NotAFile { .. } | Self::FileTooLong { .. } | Self::BlobLen { .. } => Class::Corrupt,
             Self::LayoutFile { source, .. } | Self::Document { source, .. } => source.class(),
-            Self::ReadBlob { source, .. } if is_bad_data(source) => Class::Corrupt,
-            Self::ReadBlob { .. } => Class::Local,
+            Self::ReadBlob { source, .. } => class_of_io(source),
         }
+    }
+}
+
+/// Says what a failure to read or write a blob means: of the bytes, of a registry, or of the machine.
+fn class_of_io(error: &io::Error) -> Class {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, NotFound, PermissionDenied, TimedOut, Unsupported,
+    };
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return inner.class();
+    }
+    match error.kind() {
+        _ if is_bad_data(error) => Class::Corrupt,
+        // What the operating system says is about this machine's files.
+        _ if error.raw_os_error().is_some() => Class::Local,
+        TimedOut | ConnectionReset | ConnectionAborted => Class::Transient,
+        NotFound => Class::Missing,
+        PermissionDenied => Class::Denied,
+        Unsupported => Class::Unsupported,
+        _ => Class::Local,
+    }
+}
+
+/// Makes an error one of I/O, of the kind that its class asks for.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.class() {
+            Class::Missing => io::ErrorKind::NotFound,
+            Class::Denied => io::ErrorKind::PermissionDenied,
+            Class::Unsupported => io::ErrorKind::Unsupported,
+            Class::Corrupt => io::ErrorKind::InvalidData,
+            Class::Transient => io::ErrorKind::ConnectionAborted,
+            Class::Local => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -1,24 +1,36 @@
 //! From a reference to what reads or writes it.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::archive::{ArchiveWriter, DockerArchive, Members};
+use crate::client::Registries;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::layout::{Layout, LayoutWriter};
 use crate::reference::Reference;
+use crate::remote::RemoteImage;
 use crate::sink::ImageSink;
 use crate::source::ImageSource;
 
+/// What opening and writing images needs of the machine; clones share connections.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// A directory for nameless files.
+    pub scratch: PathBuf,
+    /// The registries.
+    pub registries: Registries,
+}
+
 /// Opens an image for reading. An archive that is compressed or comes through a pipe is copied into a nameless
-/// file in `scratch`.
+/// file in the scratch directory.
 ///
 /// # Errors
 /// [`Error::NoSuchImage`] and others when it is not there.
-pub fn open(reference: &Reference, scratch: &Path) -> Result<Box<dyn ImageSource>, Error> {
+pub fn open(reference: &Reference, access: &Access) -> Result<Box<dyn ImageSource>, Error> {
     let own = reference.clone();
+    let scratch = &access.scratch;
     Ok(match reference {
-        Reference::Registry(_) => return Err(Error::ReadOnly(Box::new(own))),
+        Reference::Registry(name) => Box::new(RemoteImage::open(&access.registries, name, own)?),
         Reference::OciLayout { dir, tag } => {
             Box::new(Layout::open(Directory::open(dir)?, own, tag.as_deref())?)
         }
@@ -36,7 +48,7 @@ pub fn open(reference: &Reference, scratch: &Path) -> Result<Box<dyn ImageSource
 ///
 /// # Errors
 /// [`Error::ReadOnly`] for transports that cannot be written, and those of the file system.
-pub fn create(reference: &Reference) -> Result<Box<dyn ImageSink>, Error> {
+pub fn create(reference: &Reference, _: &Access) -> Result<Box<dyn ImageSink>, Error> {
     let own = reference.clone();
     Ok(match reference {
         Reference::Registry(_) => return Err(Error::ReadOnly(Box::new(own))),

@@ -18,6 +18,7 @@ pub mod unpack;
 
 pub use error::Error;
 pub use images::{Image, Images};
+pub use index::{DedupIndex, Place};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};

@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
 use crate::error::Error;
 use crate::images::{Image, Images};
+use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
 use crate::objects::Objects;
@@ -36,6 +37,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
+    index: DedupIndex,
 }
 
 impl Store {
@@ -61,8 +63,14 @@ impl Store {
             temporary.clone(),
             Arc::clone(&durability),
         )?;
-        let images = Images::open(root.subdirectory("oci")?, locks, temporary, Arc::clone(&durability))?;
-        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images })
+        let images = Images::open(
+            root.subdirectory("oci")?,
+            locks.clone(),
+            temporary.clone(),
+            Arc::clone(&durability),
+        )?;
+        let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
+        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images, index })
     }
 
     /// Opens the store at `root`.
@@ -104,9 +112,9 @@ impl Store {
         &self.images
     }
 
-    /// Returns the index of chunks inside objects.
-    pub fn index(&self) -> &crate::index::DedupIndex {
-        &crate::index::DedupIndex
+    /// Returns the dedup index.
+    pub fn index(&self) -> &DedupIndex {
+        &self.index
     }
 
     /// Merges the layers of an image into one tree.

@@ -1,12 +1,13 @@
 //! What the fuzz targets do with an input. The tests of `morsel-chunked` include this file to replay the corpora.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 
 use morsel_chunked::annotations::{self, Annotations};
 use morsel_chunked::audit::{self, Rules};
 use morsel_chunked::convert::{NoProgress, Options, Outcome, convert};
 use morsel_chunked::footer::{self, Footer, Kind};
+use morsel_chunked::index::{self, ContentSink, StagedContent};
 use morsel_chunked::input::Input;
 use morsel_chunked::layer::Layer;
 use morsel_chunked::stats::Stats;
@@ -14,7 +15,7 @@ use morsel_chunked::tar::{self, BLOCK_LEN, Event, Member, Step, Walk};
 use morsel_chunked::tar_split::{self, Reader, Record};
 use morsel_chunked::toc::{self, Toc};
 use morsel_chunked::verify::{Expected, Verdict, verify};
-use morsel_chunked::{DiffId, Entry, Limits};
+use morsel_chunked::{ContentDigest, DiffId, Entry, Limits};
 
 /// What a target does with an input; it panics when it finds something.
 pub type Target = fn(&[u8]);
@@ -42,6 +43,7 @@ fn limits() -> Limits {
         entries: 500,
         string_len: 1000,
         tar_extension_len: 2000,
+        tar_holes_len: 1 << 20,
     }
 }
 
@@ -99,9 +101,11 @@ pub fn frames(input: &[u8]) {
     }
 }
 
-/// A tar whose header checksums are put right, converted and verified.
+/// A tar whose header checksums are put right, converted and verified, and indexed.
 pub fn round_trip(input: &[u8]) {
     let tar = with_checksums(input);
+    let options = index::Options { jobs: NonZeroUsize::MIN, memory: 0, limits: limits() };
+    let indexed = index::index(tar.as_slice(), &Nowhere, &options);
     let options = Options { jobs: NonZeroUsize::MIN, memory: 0, limits: limits(), ..Options::default() };
     let mut blob = Vec::new();
     let Ok(converted) = convert(tar.as_slice(), &mut blob, &options, &NoProgress) else { return };
@@ -114,8 +118,37 @@ pub fn round_trip(input: &[u8]) {
     let is_chunked = matches!(converted.outcome, Outcome::Chunked { .. });
     assert_eq!(report.dialect.is_some(), is_chunked);
     assert_eq!(report.diff_id, Some(converted.diff_id));
+    assert!(indexed.as_ref().map_or(true, |indexed| indexed.diff_id == converted.diff_id));
     if is_chunked {
+        assert!(indexed.is_ok_and(|indexed| indexed.tar_split.is_ok()));
         assert_eq!(report.verdict, Verdict::Proven, "{:?}", report.checks);
+    }
+}
+
+/// Forgets contents.
+struct Nowhere;
+
+impl ContentSink for Nowhere {
+    fn whole(&self, _: ContentDigest, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn start(&self, _: u64) -> io::Result<Box<dyn StagedContent + '_>> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl StagedContent for Nowhere {
+    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn hole(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>, _: ContentDigest) -> io::Result<()> {
+        Ok(())
     }
 }
 

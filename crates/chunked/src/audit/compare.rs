@@ -17,7 +17,7 @@ pub enum Rules {
 /// Compares a row with the member of the same name. Under any rules a missing time, Go's zero time and the epoch are equal.
 pub(super) fn compare(row: &Entry, member: &Member, rules: Rules, findings: &mut Findings) {
     let exact = rules == Rules::Exact;
-    let kind = if member.sparse { None } else { member.kind() };
+    let kind = if member.sparse.is_some() { None } else { member.kind() };
     let mut pair = Pair { member, findings };
     pair.field(Field::Type, Some(row.kind), kind, |kind| word(*kind, member));
     pair.field(Field::LinkName, row.link_name.as_bytes(), &member.link_name, |name| quote(name));
@@ -97,7 +97,7 @@ fn quote(bytes: &[u8]) -> String {
 fn word(kind: Option<EntryKind>, member: &Member) -> String {
     match kind {
         Some(kind) => type_name(kind).into(),
-        None if member.sparse => "a sparse file".into(),
+        None if member.sparse.is_some() => "a sparse file".into(),
         None => format!("`{}`", member.typeflag.escape_ascii()),
     }
 }

@@ -56,6 +56,14 @@ pub enum PlainReason {
         /// The file.
         name: String,
     },
+    /// The tar's sparse files would have more zeros between their data than makes sense.
+    #[error("`{}` is sparse, and with it the layer would have more than {limit} bytes of holes", shorten(name.as_bytes()))]
+    TooManyZeros {
+        /// The file.
+        name: String,
+        /// The limit.
+        limit: u64,
+    },
     /// TOC or tar-split would be larger than readers take.
     #[error("the TOC or the tar-split would be larger than readers take")]
     MetadataTooLarge,

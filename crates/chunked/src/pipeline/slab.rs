@@ -88,6 +88,14 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
+    /// Makes a stretch of zeros that are in no tar.
+    pub(super) fn zeros(len: usize) -> Self {
+        let (home, _) = bounded(0);
+        let mut zeros = Self::default();
+        zeros.push_slab(Arc::new(Slab { bytes: vec![0; len], len, home }));
+        zeros
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -132,7 +132,7 @@ fn text(field: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a number: octal digits between spaces and NULs, or two's complement when the first bit is set.
-fn number(field: &[u8], name: &'static str) -> Result<i64, Invalid> {
+pub(super) fn number(field: &[u8], name: &'static str) -> Result<i64, Invalid> {
     let value = match field.first() {
         Some(first) if first & 0x80 != 0 => base256(field),
         _ => octal(field),

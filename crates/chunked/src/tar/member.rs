@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::header::{BLOCK_LEN, Header};
-use super::{Extensions, Invalid};
+use super::{Extensions, Invalid, Sparse};
 use crate::entry::{Entry, EntryKind, Timestamp};
 
 /// Longest path the kernel takes, without its NUL (`PATH_MAX` - 1): a longer name can never be unpacked.
@@ -47,8 +47,8 @@ pub struct Member {
     pub dev_minor: i64,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Whether a pax header describes it as sparse.
-    pub sparse: bool,
+    /// How it is stored, if it is a sparse file. Then `size` is that of the payload.
+    pub sparse: Option<Sparse>,
 }
 
 /// Says why a member has no faithful place in a TOC. A layer that holds one becomes plain zstd.
@@ -108,7 +108,8 @@ pub enum Unfaithful {
 impl Member {
     pub(super) fn new(header: Header, extensions: Extensions) -> Result<Self, Invalid> {
         let Extensions { pax, long_name, long_link, .. } = extensions;
-        let name = nonempty(long_name).or(pax.path).unwrap_or(header.name);
+        let sparse_name = pax.sparse.as_ref().and_then(|sparse| nonempty(Some(sparse.name.clone())));
+        let name = sparse_name.or(nonempty(long_name)).or(pax.path).unwrap_or(header.name);
         let typeflag = match header.typeflag {
             0 if name.last() == Some(&b'/') => b'5',
             0 => b'0',
@@ -118,6 +119,7 @@ impl Member {
             return Err(Invalid::Number("size"));
         }
         let size = pax.size.unwrap_or(header.size);
+        let size = u64::try_from(size).map_err(|_| Invalid::Number("size"))?;
         let whole = |seconds| Timestamp { seconds, nanoseconds: 0 };
         Ok(Self {
             typeflag,
@@ -126,14 +128,14 @@ impl Member {
             mode: header.mode,
             uid: pax.uid.unwrap_or(header.uid),
             gid: pax.gid.unwrap_or(header.gid),
-            size: u64::try_from(size).map_err(|_| Invalid::Number("size"))?,
+            size,
             modified: pax.modified.unwrap_or(whole(header.modified)),
             accessed: pax.accessed.or(header.accessed.map(whole)),
             changed: pax.changed.or(header.changed.map(whole)),
             dev_major: header.dev_major,
             dev_minor: header.dev_minor,
             xattrs: pax.xattrs,
-            sparse: pax.sparse || typeflag == b'S',
+            sparse: pax.sparse.map(|records| records.sparse(size)),
         })
     }
 
@@ -157,7 +159,7 @@ impl Member {
         if self.typeflag == b'g' {
             return Err(Unfaithful::GlobalHeader);
         }
-        if self.sparse {
+        if self.sparse.is_some() {
             return Err(Unfaithful::Sparse(name()));
         }
         let kind = self.kind().ok_or_else(|| Unfaithful::Type { name: name(), typeflag: self.typeflag })?;
@@ -187,10 +189,10 @@ impl Member {
     }
 
     /// Becomes what unpackers take the member for, where [`to_entry`](Self::to_entry) refuses details that they pass over: a
-    /// contiguous file is a regular one, a size without payload counts for nothing, and a time that no TOC can express
+    /// contiguous or sparse file is a regular one, a size without payload counts for nothing, and a time that no TOC can express
     /// is the nearest that it can.
     pub(crate) fn relax(&mut self) {
-        if self.typeflag == b'7' {
+        if matches!(self.typeflag, b'7' | b'S') {
             self.typeflag = b'0';
         }
         self.size = self.payload_len();

@@ -8,11 +8,13 @@ mod header;
 mod member;
 mod path;
 mod pax;
+mod sparse;
 mod walk;
 
 pub use header::BLOCK_LEN;
 pub use member::{Member, Unfaithful};
 pub use path::clean;
+pub use sparse::{Map, Sparse};
 pub use walk::{Event, Walk};
 
 use crate::limits::Limits;
@@ -97,8 +99,8 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
         let header = Header::parse(block)?;
         at = at.saturating_add(BLOCK_LEN);
         if !matches!(header.typeflag, b'x' | b'L' | b'K') {
-            let member = Box::new(Member::new(header, extensions)?);
-            return Ok(Step::Member { header_len: at, member });
+            let after = bytes.get(at..).unwrap_or_default();
+            return member(header, block, after, at, extensions, limits);
         }
         let len = extension_len(&header, at, limits)?;
         extensions.count = extensions.count.saturating_add(1);
@@ -112,6 +114,33 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Step, Invalid> {
         extensions.add(header.typeflag, payload)?;
         at = at.saturating_add(padded);
     }
+}
+
+/// Ends the headers of a member, the last of which is `block`, with the `after` bytes that follow it at `at`.
+fn member(
+    header: Header,
+    block: &[u8; BLOCK_LEN],
+    after: &[u8],
+    at: usize,
+    extensions: Extensions,
+    limits: &Limits,
+) -> Result<Step, Invalid> {
+    let mut member = Box::new(Member::new(header, extensions)?);
+    if member.typeflag != b'S' {
+        return Ok(Step::Member { header_len: at, member });
+    }
+    let Some(blocks) = sparse::extension_blocks(block, after) else {
+        let whole = after.len().saturating_sub(after.len() % BLOCK_LEN);
+        let len = at.saturating_add(whole).saturating_add(BLOCK_LEN);
+        let limit = limits.tar_extension_len;
+        if len as u64 > limit {
+            return Err(Invalid::ExtensionTooLong { len: len as u64, limit });
+        }
+        return Ok(Step::NeedMore(len));
+    };
+    let len = blocks.saturating_mul(BLOCK_LEN);
+    member.sparse = Some(sparse::gnu(block, after.get(..len).unwrap_or_default(), member.size));
+    Ok(Step::Member { header_len: at.saturating_add(len), member })
 }
 
 /// What pax headers and GNU long names say about the member that follows them.

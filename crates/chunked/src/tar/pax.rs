@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Invalid;
+use super::{Invalid, sparse};
 use crate::entry::Timestamp;
 
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
@@ -20,7 +20,7 @@ pub(super) struct Records {
     pub(super) accessed: Option<Timestamp>,
     pub(super) changed: Option<Timestamp>,
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) sparse: bool,
+    pub(super) sparse: Option<sparse::Records>,
 }
 
 impl Records {
@@ -49,9 +49,10 @@ impl Records {
             b"atime" => self.accessed = time(value, "atime")?,
             b"ctime" => self.changed = time(value, "ctime")?,
             _ if key.is_empty() || key.contains(&0) => return Err(Invalid::Pax(None)),
-            _ if key.starts_with(SPARSE_PREFIX) => self.sparse = true,
             _ => {
-                if let Some(name) = key.strip_prefix(XATTR_PREFIX) {
+                if let Some(key) = key.strip_prefix(SPARSE_PREFIX) {
+                    self.sparse.get_or_insert_default().set(key, value);
+                } else if let Some(name) = key.strip_prefix(XATTR_PREFIX) {
                     self.xattrs.insert(name.to_vec(), value.to_vec());
                 }
             }
@@ -113,7 +114,7 @@ fn timestamp(value: &[u8]) -> Option<Timestamp> {
     })
 }
 
-fn decimal(digits: &[u8]) -> Option<i64> {
+pub(super) fn decimal(digits: &[u8]) -> Option<i64> {
     if digits.is_empty() {
         return None;
     }

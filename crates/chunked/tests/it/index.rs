@@ -1,7 +1,9 @@
 //! An ordinary layer, indexed: the rows that `convert` would write, every content, and the tar back.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 use morsel_chunked::convert::Outcome;
@@ -11,7 +13,8 @@ use morsel_chunked::{BlobRange, Class, ContentDigest, DiffId, Entry, Error, Limi
 use proptest::prelude::*;
 use testkit::data;
 use testkit::tar::sample::{rich, rich_tar};
-use testkit::tar::{Member, Tar};
+use testkit::tar::{Member, SparseFormat, Tar};
+use testkit::tools::{self, Tier};
 
 use crate::convert::{bytes, converted, gzip, options, tar_of};
 use crate::convert_laws::{Layer, layer};
@@ -225,6 +228,53 @@ fn irregular_layers_keep_the_order_of_their_rows() {
 }
 
 #[test]
+fn sparse_files_are_expanded() {
+    let data = [(0, data::text(1, 700)), (5000, data::text(2, 3000)), (3 << 20, data::stream(3, 2 << 20))];
+    let pieces: Vec<_> = data.iter().map(|(at, bytes)| (*at as u64, bytes.as_slice())).collect();
+    let many: Vec<_> = (0..100u64).map(|n| (n * 2000, &b"data"[..])).collect();
+    for format in [SparseFormat::Gnu, SparseFormat::Pax00, SparseFormat::Pax01, SparseFormat::Pax10] {
+        for (pieces, len) in [(&pieces, 9 << 20), (&many, 200_000), (&vec![], 5000), (&vec![], 0)] {
+            let mut file = vec![0; len as usize];
+            for (at, bytes) in pieces {
+                file[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+            }
+            let sparse = Member::sparse("sparse", format, len, pieces);
+            let tar = Tar::new().file("before", "x").member(sparse).file("after", "y").finish();
+            let (index, contents) = indexed(&tar);
+            let rows = entries(&index);
+            let plain = Tar::new().file("sparse", &file).finish();
+            assert_eq!(rows[1].content, rows_of_convert(&plain)[0].content, "{format:?}");
+            assert_eq!((rows[1].size, rows[2].name.as_str(), rows.len()), (len, "after", 3), "{format:?}");
+            let digest = rows[1].content.as_ref().map(|content| content.digest.unwrap());
+            assert!(digest.is_none_or(|digest| contents.get(&digest) == file), "{format:?}");
+        }
+    }
+}
+
+#[test]
+fn tool_sparse_files_of_gnu_tar_are_expanded() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = File::create(dir.path().join("disk")).unwrap();
+    for piece in 0..30u64 {
+        disk.write_all_at(&data::text(piece, 4096), piece * 40_960).unwrap();
+    }
+    disk.set_len(1_300_000).unwrap();
+    let expected = ContentDigest::of(&fs::read(dir.path().join("disk")).unwrap());
+    for format in [["gnu", "1.0"], ["posix", "0.0"], ["posix", "0.1"], ["posix", "1.0"]] {
+        let Some(mut tar) = tools::host(Tier::Tool, "tar") else { return };
+        let [format, version] = format;
+        tar.args(["-cS", &format!("--format={format}"), &format!("--sparse-version={version}")]);
+        let output = tar.arg("disk").current_dir(&dir).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() < 300_000, "{output:?}");
+        let (index, _) = indexed(&output.stdout);
+        let [row] = &entries(&index)[..] else { panic!("{format} {version}") };
+        let content = row.content.as_ref().unwrap();
+        assert_eq!((row.name.as_str(), row.size), ("disk", 1_300_000));
+        assert_eq!((content.digest, content.chunks.len()), (Some(expected), 60), "{format} {version}");
+    }
+}
+
+#[test]
 fn what_cannot_be_unpacked_is_an_error() {
     let after_rich = |member: Member| Tar::new().members(rich()).member(member).file("end", "end").finish();
     let long = Tar::new().file("long", data::stream(1, 3 << 20)).finish();
@@ -238,6 +288,15 @@ fn what_cannot_be_unpacked_is_an_error() {
         after_rich(Member::file("file/", "x")),
         after_rich(Member::file(b"caf\xe9", "x")),
         after_rich(Member::new(b'M', "multivolume")),
+        after_rich(Member::sparse("vast", SparseFormat::Gnu, 1 << 40, &[(4096, b"data")])),
+        after_rich(Member::sparse(
+            "overlapping",
+            SparseFormat::Pax01,
+            9000,
+            &[(4096, b"data"), (4097, b"data")],
+        )),
+        after_rich(Member::sparse("beyond", SparseFormat::Pax10, 4097, &[(4096, b"data")])),
+        after_rich(Member::sparse("no-map", SparseFormat::Pax10, 4097, &[]).payload("no numbers here")),
         after_rich(Member::file("lying", "x").claimed_len(10_000_000_000)),
         after_rich(Member::file("attribute", "x").xattr("user.large", vec![b'v'; 70_000])),
     ];
@@ -255,6 +314,10 @@ fn what_cannot_be_unpacked_is_an_error() {
     Unsupported: the layer cannot be indexed: `file/` is named like a directory and is none
     Unsupported: the layer cannot be indexed: the name of `caf\xe9` is not UTF-8
     Unsupported: the layer cannot be indexed: `multivolume` has the tar type `M`, which a TOC cannot express
+    Unsupported: the layer cannot be indexed: `vast` is sparse, and with it the layer would have more than 17179869184 bytes of holes
+    Unsupported: the layer cannot be indexed: `overlapping` is stored as a sparse file
+    Unsupported: the layer cannot be indexed: `beyond` is stored as a sparse file
+    Unsupported: the layer cannot be indexed: `no-map` is stored as a sparse file
     Corrupt: the layer cannot be indexed: the tar is truncated inside `lying`
     Unsupported: the layer cannot be indexed: `attribute` has an extended attribute without a name or larger than the kernel takes
     ");

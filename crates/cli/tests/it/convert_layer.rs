@@ -145,7 +145,6 @@ fn wrong_words() {
         "morsel convert layer.tar layer.zst --add",
         "morsel convert layer.tar layer.zst --cache dir",
         "morsel convert layer layer.zst",
-        "morsel convert docker://debian oci:debian",
         "morsel convert dir:image oci:image",
         "morsel convert oci: oci:image",
         "morsel convert oci:image oci:copy --platform linux",
@@ -233,12 +232,8 @@ fn wrong_words() {
 
     $ morsel convert layer layer.zst
     --- stderr
-    error: `layer` names an image in a registry, which is not supported yet; a file of that name is `./layer`
-    --- exit 2
-
-    $ morsel convert docker://debian oci:debian
-    --- stderr
-    error: `docker://debian` is in a registry, which is not supported yet
+    error: `layer` is an image and `layer.zst` a layer: an image is converted to an image, a layer to a layer
+    hint: a bare name is an image in a registry; a file of that name is written `./NAME`
     --- exit 2
 
     $ morsel convert dir:image oci:image

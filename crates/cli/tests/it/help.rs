@@ -47,8 +47,8 @@ fn convert() {
 
     Arguments:
       <SRC>
-              A layer, plain or compressed, in a file or `-`, or an image: `oci:DIR[:TAG]`,
-              `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+              A layer, plain or compressed, in a file or `-`, or an image: `docker://NAME` or just
+              `NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
 
       <DST>
               Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for
@@ -100,6 +100,18 @@ fn convert() {
 
       -V, --version
               Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
     ");
 }
 
@@ -115,8 +127,8 @@ fn inspect() {
 
     Arguments:
       <BLOB|IMAGE>
-              A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-              `docker-archive:FILE[:NAME]`
+              A layer in a file, `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`,
+              `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
 
     Options:
           --descriptor <FILE>
@@ -136,6 +148,18 @@ fn inspect() {
 
       -V, --version
               Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
     ");
 }
 
@@ -155,8 +179,8 @@ fn verify() {
 
     Arguments:
       <BLOB|IMAGE>
-              A layer in a file, `-`, or an image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-              `docker-archive:FILE[:NAME]`
+              A layer in a file, `-`, or an image: `docker://NAME` or just `NAME`, `oci:DIR[:TAG]`,
+              `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
 
     Options:
           --descriptor <FILE>
@@ -179,6 +203,18 @@ fn verify() {
 
       -V, --version
               Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
     ");
 }
 

@@ -167,7 +167,7 @@ fn read_window(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
 fn useful(member: &tar::Member, start: u64) -> Option<(Vec<u8>, Member)> {
     let name = inside(&member.name)?;
     let found = match member.typeflag {
-        b'0' if !member.sparse => Member::File { start, len: member.payload_len() },
+        b'0' if member.sparse.is_none() => Member::File { start, len: member.payload_len() },
         b'1' => Member::Link { target: inside(&member.link_name)? },
         b'2' => {
             let parent = name.iter().rposition(|byte| *byte == b'/').and_then(|end| name.get(..end));

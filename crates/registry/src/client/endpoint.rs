@@ -14,7 +14,7 @@ use crate::name::Name;
 const DOCKER_IO: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
 /// A repository at one host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// The host as people know it, with its port if it has one.
     pub(crate) host: String,
@@ -32,8 +32,13 @@ impl Endpoint {
         Self { host, address, repository: name.repository().to_owned(), tls: Arc::new(tls) }
     }
 
+    /// Returns how the registry is spoken with; `None` when that has to be found out.
+    pub(super) fn fixed_scheme(&self) -> Option<Scheme> {
+        (!self.may_be_plain()).then_some(Scheme::Https)
+    }
+
     /// Tells whether the registry may do without TLS: because it need not prove who it is, or is on this machine.
-    pub(super) fn may_be_plain(&self) -> bool {
+    fn may_be_plain(&self) -> bool {
         self.tls.verification == Verification::Off || is_this_machine(&self.address)
     }
 

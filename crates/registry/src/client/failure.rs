@@ -1,10 +1,17 @@
 //! What a registry did not do.
 
 use std::io;
+use std::path::PathBuf;
 
 use chunked::Class;
+use reqwest::StatusCode;
 
-use crate::http;
+use super::detail::Detail;
+use crate::auth;
+use crate::error::Error;
+use crate::http::{self, Place};
+use crate::name::Name;
+use crate::reference::Reference;
 
 /// Why something could not be got from a registry, or not be brought there.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +20,73 @@ pub enum Failure {
     /// No answer came.
     #[error(transparent)]
     Http(#[from] http::Failure),
+    /// There are no credentials that could be used.
+    #[error(transparent)]
+    Credentials(#[from] auth::Invalid),
+    /// The registry does not let us in.
+    #[error("`{place}` refuses: {status}{detail}{}", if *had_credentials { "" } else { " (there are no credentials for it)" })]
+    Denied {
+        /// What was asked for.
+        place: Place,
+        /// The answer.
+        status: StatusCode,
+        /// What the registry says about it.
+        detail: Detail,
+        /// Whether this machine has credentials for it.
+        had_credentials: bool,
+    },
+    /// The registry does not have it.
+    #[error("`{place}` is not there{detail}")]
+    Missing {
+        /// What was asked for.
+        place: Place,
+        /// What the registry says about it.
+        detail: Detail,
+    },
+    /// The registry answers with a status that makes no sense here.
+    #[error("`{place}` answers {status}{detail}")]
+    Unexpected {
+        /// What was asked for.
+        place: Place,
+        /// The answer.
+        status: StatusCode,
+        /// What the registry says about it.
+        detail: Detail,
+    },
+    /// The answer broke off.
+    #[error("cannot read the answer of `{place}`")]
+    Body {
+        /// What was asked for.
+        place: Place,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The answer is longer than anything it could sensibly be.
+    #[error("the answer of `{place}` is longer than {limit} bytes")]
+    TooLong {
+        /// What was asked for.
+        place: Place,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The answer is not what the registry says it is.
+    #[error("`{place}` has the digest {found}, the registry says {expected}")]
+    Digest {
+        /// What was asked for.
+        place: Place,
+        /// The digest in the header of the answer.
+        expected: String,
+        /// The digest of the answer.
+        found: String,
+    },
+    /// The certificates for a host cannot be read.
+    #[error("cannot use the certificates in `{}`", dir.display())]
+    Certs {
+        /// Where they are.
+        dir: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The thread that serves connections could not be started.
     #[error("cannot start to speak HTTP")]
     NoThread {
@@ -22,6 +96,15 @@ pub enum Failure {
     /// The place of something does not make a URL.
     #[error("`{0}` is not a URL")]
     Url(String),
+    /// Text cannot be sent in a header.
+    #[error("`{0}` cannot be sent as a header")]
+    Header(String),
+    /// There is no image of the name.
+    #[error("there is no such image at {}", hosts.join(", nor at "))]
+    NoImage {
+        /// Where it was looked for.
+        hosts: Vec<String>,
+    },
     /// None of several places has it.
     #[error("none of {} registries and mirrors does: {}", .0.len(), reasons(.0))]
     Everywhere(Vec<(String, Failure)>),
@@ -36,12 +119,24 @@ fn reasons(failures: &[(String, Failure)]) -> String {
 }
 
 impl Failure {
+    /// Says which image it is about.
+    pub(super) fn of_image(self, name: &Name) -> Error {
+        let place = Box::new(Reference::Registry(name.clone()));
+        Error::Registry { place, source: Box::new(self) }
+    }
+
     /// Says what the failure means to the caller; of several, the last one counts: mirrors come before what they mirror.
     pub fn class(&self) -> Class {
         match self {
             Self::Http(failure) => failure.class(),
-            Self::NoThread { .. } => Class::Local,
-            Self::Url(_) => Class::Unsupported,
+            Self::Credentials(invalid) => invalid.class(),
+            Self::Denied { .. } => Class::Denied,
+            Self::Missing { .. } | Self::NoImage { .. } => Class::Missing,
+            Self::Unexpected { .. } => Class::Unsupported,
+            Self::Body { .. } => Class::Transient,
+            Self::TooLong { .. } | Self::Digest { .. } => Class::Corrupt,
+            Self::NoThread { .. } | Self::Certs { .. } => Class::Local,
+            Self::Url(_) | Self::Header(_) => Class::Unsupported,
             Self::Everywhere(failures) => failures.last().map_or(Class::Missing, |(_, last)| last.class()),
         }
     }

@@ -1,36 +1,47 @@
 //! One repository, and what is read from it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chunked::BlobDigest;
-use reqwest::header::{HeaderMap, HeaderValue, RANGE};
+use chunked::{BlobDigest, Digest};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
-use super::Registries;
-use super::endpoint::{Endpoint, Scheme};
+use super::detail::Detail;
+use super::endpoint::Endpoint;
+use super::exchange::header_value;
 use super::failure::Failure;
+use super::{Registries, lock};
+use serde::de::IgnoredAny;
+
+use crate::auth::Scope;
 use crate::error::Error;
-use crate::http::{self, Body, Request, Response};
+use crate::http::{Body, Place, Request, Response};
+use crate::image::DOCUMENT_LEN_MAX;
+use crate::media_type::MediaType;
 use crate::name::Name;
-use crate::reference::Reference;
+
+/// The manifests and indexes that we read, the preferred ones first. Registries convert to types that are not named here,
+/// or refuse.
+const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json";
+/// The digest of a manifest, as the registry knows it.
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// The repository that a name says, at its registry and at the mirrors of that.
 #[derive(Debug)]
 pub(crate) struct Repository {
-    registries: Registries,
+    pub(super) registries: Registries,
     name: Name,
     /// Where it is, in the order of preference.
-    endpoints: Vec<Endpoint>,
-    learned: Mutex<Learned>,
-}
-
-#[derive(Debug, Default)]
-struct Learned {
-    /// How each address is spoken with.
-    schemes: HashMap<String, Scheme>,
+    pub(super) endpoints: Vec<Endpoint>,
     /// Where blobs really are: the targets of redirects, which expire.
-    targets: HashMap<BlobDigest, Url>,
+    targets: Mutex<HashMap<BlobDigest, Url>>,
+    /// The first endpoint that did not fail.
+    first: AtomicUsize,
 }
 
 /// The answer to a request for a blob: its status can be any but those that are worth waiting.
@@ -50,9 +61,16 @@ pub(crate) struct Answer {
     pub(crate) retries: u64,
 }
 
+/// A manifest or index as it came.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) media_type: MediaType,
+    pub(crate) bytes: Vec<u8>,
+}
+
 impl Repository {
     pub(super) fn new(registries: Registries, name: Name, endpoints: Vec<Endpoint>) -> Self {
-        Self { registries, name, endpoints, learned: Mutex::default() }
+        Self { registries, name, endpoints, targets: Mutex::default(), first: AtomicUsize::new(0) }
     }
 
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.
@@ -62,22 +80,83 @@ impl Repository {
     /// # Errors
     /// When nothing answers, or nobody lets us in.
     pub(crate) fn get_blob(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
-        self.anywhere(|endpoint| self.blob_at(endpoint, digest, range)).map_err(|failure| self.error(failure))
+        let answer = self.anywhere(|endpoint| {
+            let answer = self.blob_at(endpoint, digest, range)?;
+            Ok(match answer.status {
+                StatusCode::NOT_FOUND => Found::Nothing(answer),
+                _ => Found::Something(answer),
+            })
+        });
+        answer.map(Found::into_inner).map_err(|failure| self.error(failure))
     }
 
-    /// Asks one place after another, until one has it.
-    fn anywhere(&self, ask: impl Fn(&Endpoint) -> Result<Answer, Failure>) -> Result<Answer, Failure> {
+    /// Tells whether there is a blob, and its length where the registry says so. Where it is is not asked.
+    pub(crate) fn find_blob(&self, digest: &BlobDigest) -> Result<Option<Stated>, Error> {
+        let found = self.anywhere(|endpoint| {
+            let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
+            let request = Request::new(Method::HEAD, url, endpoint.tls.clone()).without_redirects();
+            let response = self.send(endpoint, &request)?;
+            Ok(match response.status.as_u16() {
+                404 => Found::Nothing(None),
+                // The host that a redirect leads to often refuses HEAD, but the registry would not lead to nothing.
+                300..400 => Found::Something(Some(Stated { len: None })),
+                200 => Found::Something(Some(Stated { len: stated_len(&response.headers) })),
+                _ => return Err(self.unexpected(endpoint, response)),
+            })
+        });
+        found.map(Found::into_inner).map_err(|failure| self.error(failure))
+    }
+
+    /// Reads a manifest or index by tag or digest; `None` when there is none.
+    ///
+    /// Only its length is checked, and that it is what the registry says it is.
+    pub(crate) fn get_manifest(&self, which: &str) -> Result<Option<Fetched>, Error> {
+        let found = self.anywhere(|endpoint| {
+            let url = self.registries.url(endpoint, &format!("manifests/{which}"))?;
+            let request = Request::new(Method::GET, url, endpoint.tls.clone())
+                .header(ACCEPT, HeaderValue::from_static(ACCEPTED));
+            let response = self.send(endpoint, &request)?;
+            match response.status {
+                StatusCode::NOT_FOUND => Ok(Found::Nothing(None)),
+                StatusCode::OK => Ok(Found::Something(Some(read_manifest(response)?))),
+                _ => Err(self.unexpected(endpoint, response)),
+            }
+        });
+        found.map(Found::into_inner).map_err(|failure| self.error(failure))
+    }
+
+    /// Reads a blob of at most `len` bytes; `None` when there is none.
+    pub(crate) fn get_small_blob(&self, digest: &BlobDigest, len: u64) -> Result<Option<Vec<u8>>, Error> {
+        let found = self.anywhere(|endpoint| {
+            let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
+            let response = self.send(endpoint, &Request::new(Method::GET, url, endpoint.tls.clone()))?;
+            match response.status {
+                StatusCode::NOT_FOUND => Ok(Found::Nothing(None)),
+                StatusCode::OK => Ok(Found::Something(Some(read_body(response, len)?))),
+                _ => Err(self.unexpected(endpoint, response)),
+            }
+        });
+        found.map(Found::into_inner).map_err(|failure| self.error(failure))
+    }
+
+    /// Asks one place after another, until one has it. A place that failed is not asked again.
+    fn anywhere<T>(&self, ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>) -> Result<Found<T>, Failure> {
         let mut failures = Vec::new();
-        let mut missing = None;
-        for endpoint in &self.endpoints {
+        let mut nothing = None;
+        for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
+        {
             match ask(endpoint) {
-                Ok(answer) if answer.status == StatusCode::NOT_FOUND => missing = Some(answer),
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failures.push((endpoint.host.clone(), failure)),
+                Ok(Found::Nothing(answer)) => nothing = Some(Found::Nothing(answer)),
+                Ok(something) => return Ok(something),
+                Err(failure) => {
+                    let next = position.saturating_add(1).min(self.endpoints.len().saturating_sub(1));
+                    self.first.fetch_max(next, Ordering::Relaxed);
+                    failures.push((endpoint.host.clone(), failure));
+                }
             }
         }
-        match (missing, failures.pop()) {
-            (Some(missing), None) => Ok(missing),
+        match (nothing, failures.pop()) {
+            (Some(nothing), None) => Ok(nothing),
             (None, Some((_, failure))) if failures.is_empty() => Err(failure),
             (_, last) => Err(Failure::Everywhere(failures.into_iter().chain(last).collect())),
         }
@@ -89,21 +168,21 @@ impl Repository {
         digest: &BlobDigest,
         range: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let known = self.learned().targets.get(digest).cloned();
+        let known = lock(&self.targets).get(digest).cloned();
         let mut before = (0, 0);
         if let Some(target) = known {
             let response = self.registries.http()?.send(&ranged(target, endpoint, range)?)?;
-            if !has_expired(response.status) {
+            if !may_have_expired(response.status) {
                 return Ok(response.into());
             }
-            self.learned().targets.remove(digest);
+            lock(&self.targets).remove(digest);
             before = (response.sent, response.retries.saturating_add(1));
             response.body.drain();
         }
-        let url = endpoint.url(self.scheme(endpoint)?, &format!("blobs/{digest}"))?;
-        let response = self.send(&ranged(url.clone(), endpoint, range)?)?;
+        let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
+        let response = self.send(endpoint, &ranged(url.clone(), endpoint, range)?)?;
         if response.url != url && response.status.is_success() {
-            self.learned().targets.insert(*digest, response.url.clone());
+            lock(&self.targets).insert(*digest, response.url.clone());
         }
         let mut answer = Answer::from(response);
         answer.sent = answer.sent.saturating_add(before.0);
@@ -111,61 +190,120 @@ impl Repository {
         Ok(answer)
     }
 
-    /// Sends a request to an endpoint.
-    fn send(&self, request: &Request) -> Result<Response, Failure> {
-        Ok(self.registries.http()?.send(request)?)
-    }
-
-    /// Finds out how an endpoint is spoken with, where that is not certain.
-    fn scheme(&self, endpoint: &Endpoint) -> Result<Scheme, Failure> {
-        if !endpoint.may_be_plain() {
-            return Ok(Scheme::Https);
+    fn send(&self, endpoint: &Endpoint, request: &Request) -> Result<Response, Failure> {
+        let scope = Scope::pull(&endpoint.repository);
+        // The next place is tried sooner than the same again.
+        match self.endpoints.last().is_some_and(|last| last == endpoint) {
+            true => self.registries.exchange(endpoint, &scope, request),
+            false => self.registries.exchange(endpoint, &scope, &request.clone().once()),
         }
-        if let Some(scheme) = self.learned().schemes.get(&endpoint.address) {
-            return Ok(*scheme);
+    }
+
+    /// Says what an answer means that is not the one hoped for.
+    pub(super) fn unexpected(&self, endpoint: &Endpoint, response: Response) -> Failure {
+        let place = Place::from(&response.url);
+        match response.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.registries.denied(endpoint, response),
+            StatusCode::NOT_FOUND => Failure::Missing { place, detail: Detail::read(response.body) },
+            status => Failure::Unexpected { place, status, detail: Detail::read(response.body) },
         }
-        let probe =
-            Request::new(Method::GET, endpoint.probe_url(Scheme::Https)?, endpoint.tls.clone()).once();
-        let scheme = match self.registries.http()?.send(&probe) {
-            Ok(response) => {
-                response.body.drain();
-                Scheme::Https
-            }
-            // It speaks TLS, only not with us: what it says then is of use.
-            Err(http::Failure::Certificate { .. } | http::Failure::Certificates { .. }) => Scheme::Https,
-            Err(_) => Scheme::Http,
-        };
-        self.learned().schemes.insert(endpoint.address.clone(), scheme);
-        Ok(scheme)
     }
 
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says that there is no image of the name.
+    pub(crate) fn missing(&self) -> Error {
+        self.error(Failure::NoImage {
+            hosts: self.endpoints.iter().map(|endpoint| endpoint.host.clone()).collect(),
+        })
     }
 
-    fn error(&self, source: Failure) -> Error {
-        let place = Box::new(Reference::Registry(self.name.clone()));
-        Error::Registry { place, source: Box::new(source) }
+    /// Says of a failure which image it is about.
+    pub(crate) fn error(&self, source: Failure) -> Error {
+        source.of_image(&self.name)
     }
 }
 
-/// A signed URL that expired is refused in one of these ways.
-fn has_expired(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_REQUEST
-            | StatusCode::UNAUTHORIZED
-            | StatusCode::FORBIDDEN
-            | StatusCode::NOT_FOUND
-            | StatusCode::GONE
-    )
+/// What a registry says of a blob that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stated {
+    /// Its length in bytes.
+    pub(crate) len: Option<u64>,
+}
+
+/// An answer, and whether another place may have a better one.
+enum Found<T> {
+    Something(T),
+    Nothing(T),
+}
+
+impl<T> Found<T> {
+    fn into_inner(self) -> T {
+        match self {
+            Self::Something(answer) | Self::Nothing(answer) => answer,
+        }
+    }
+}
+
+/// Tells whether a URL that was good before may have expired: signed ones do, and are refused in one of these ways.
+fn may_have_expired(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410)
 }
 
 fn ranged(url: Url, endpoint: &Endpoint, range: Option<&str>) -> Result<Request, Failure> {
     let request = Request::new(Method::GET, url, endpoint.tls.clone());
     let Some(range) = range else { return Ok(request) };
-    let value = HeaderValue::from_str(range).map_err(|_| Failure::Url(crate::error::shorten(range)))?;
-    Ok(request.header(RANGE, value))
+    Ok(request.header(RANGE, header_value(range)?))
+}
+
+/// Reads the length of the body that a GET would have.
+fn stated_len(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn read_manifest(response: Response) -> Result<Fetched, Failure> {
+    let (place, headers) = (Place::from(&response.url), response.headers.clone());
+    let bytes = read_body(response, DOCUMENT_LEN_MAX)?;
+    check_stated_digest(&headers, &bytes, place)?;
+    Ok(Fetched { media_type: media_type(&headers, &bytes), bytes })
+}
+
+fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
+    let place = Place::from(&response.url);
+    match response.body.read_limited(limit) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Failure::TooLong { place, limit }),
+        Err(source) => Err(Failure::Body { place, source }),
+    }
+}
+
+/// Compares the answer with the digest that the registry states: something in between may have damaged it.
+fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
+    let stated = headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+    let Some(Ok(expected @ Digest::Sha256(_))) = stated.map(str::parse) else { return Ok(()) };
+    let found = Digest::of(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Digest { place, expected: expected.to_string(), found: found.to_string() })
+}
+
+/// Takes the type that the header says, or else the document: some servers give them all as JSON.
+fn media_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        media_type: Option<MediaType>,
+        manifests: Option<IgnoredAny>,
+    }
+    let header = || {
+        let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(MediaType::from(text.split(';').next()?.trim().to_owned()))
+    };
+    let own = |bytes| {
+        let Typed { media_type, manifests } = serde_json::from_slice(bytes).ok()?;
+        media_type.or(manifests.map(|_| MediaType::OCI_INDEX))
+    };
+    let header = header().filter(|header| header.document().is_some());
+    header.or_else(|| own(bytes)).unwrap_or(MediaType::OCI_MANIFEST)
 }
 
 impl From<Response> for Answer {

@@ -160,6 +160,7 @@ impl Http {
 fn redirected(request: &Request, response: &reqwest::Response) -> Result<Option<Url>, Failure> {
     let reads = matches!(request.method, Method::GET | Method::HEAD);
     let redirects = match response.status().as_u16() {
+        _ if !request.follow => false,
         // These turn other methods into GET, which is never what such a request is for.
         301..=303 => reads,
         307 | 308 => true,

@@ -17,7 +17,6 @@ pub(crate) use client::{Http, Response};
 pub use failure::{Failure, Reason};
 pub use redact::Place;
 pub(crate) use request::Request;
-pub(crate) use retry::Backoff;
 pub use retry::Retries;
 pub use tls::{Identity, Tls, Verification};
 

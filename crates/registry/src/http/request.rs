@@ -19,12 +19,13 @@ pub(crate) struct Request {
     pub(super) body: Bytes,
     pub(super) tls: Arc<Tls>,
     pub(super) once: bool,
+    pub(super) follow: bool,
 }
 
 impl Request {
     pub(crate) fn new(method: Method, url: Url, tls: Arc<Tls>) -> Self {
         let headers = HeaderMap::new();
-        Self { method, url, headers, authorization: None, body: Bytes::new(), tls, once: false }
+        Self { method, url, headers, authorization: None, body: Bytes::new(), tls, once: false, follow: true }
     }
 
     /// Adds a header, in place of another of that name.
@@ -56,6 +57,18 @@ impl Request {
     pub(crate) fn once(mut self) -> Self {
         self.once = true;
         self
+    }
+
+    /// Takes a redirect as the answer.
+    #[must_use]
+    pub(crate) fn without_redirects(mut self) -> Self {
+        self.follow = false;
+        self
+    }
+
+    /// Returns where it goes to.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// Returns the headers that go to `target`.

@@ -25,7 +25,7 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Self {
         Self {
-            count: 6,
+            count: 5,
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(10),
             total_wait: Duration::from_secs(60),

@@ -9,13 +9,13 @@ use morsel_registry::convert::{
 use morsel_registry::descriptor::{ATTESTATION_SUBJECT, Descriptor, ZSTD};
 use morsel_registry::image::{Index, Manifest};
 use morsel_registry::media_type::MediaType;
-use morsel_registry::{Error, ImageSink, ImageSource, transport};
+use morsel_registry::{Error, ImageSink, ImageSource};
 
 use testkit::oci::gzip;
 
 use crate::made::{
-    blob_of, config, failure, index_of, manifest, manifest_of, mask_digests, open, put_blob, put_image,
-    put_index, put_manifest, reference, tar,
+    blob_of, config, create, failure, index_of, manifest, manifest_of, mask_digests, open, put_blob,
+    put_image, put_index, put_manifest, reference, tar,
 };
 
 const CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
@@ -27,7 +27,7 @@ impl Bench {
     /// Makes the image that is converted.
     fn with(make: impl FnOnce(&mut dyn ImageSink) -> Descriptor) -> Self {
         let bench = Self(tempfile::tempdir().unwrap());
-        let mut sink = transport::create(&reference("oci", &bench.path("in"), "")).unwrap();
+        let mut sink = create(&reference("oci", &bench.path("in"), "")).unwrap();
         let root = make(&mut *sink);
         sink.commit(&root).unwrap();
         bench
@@ -43,7 +43,7 @@ impl Bench {
 
     fn convert(&self, from: &str, to: &str, options: &Options) -> Result<Report, Error> {
         let source = self.open(from);
-        let sink = transport::create(&reference("oci", &self.path(to), ":out")).unwrap();
+        let sink = create(&reference("oci", &self.path(to), ":out")).unwrap();
         convert::convert(&*source, sink, options, &NoProgress)
     }
 
@@ -140,11 +140,11 @@ fn annotations_that_outlived_their_blob_do_not_keep_a_layer() {
     let mut stale = manifest_of(&*once, once.root());
     let other = stale.layers[1].annotations.clone();
     stale.layers[0].annotations = other;
-    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":stale")).unwrap();
+    let mut sink = create(&reference("oci", &bench.path("once"), ":stale")).unwrap();
     let root = put_manifest(&mut *sink, stale);
     sink.commit(&root).unwrap();
     let source = open(&reference("oci", &bench.path("once"), ":stale")).unwrap();
-    let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+    let sink = create(&reference("oci", &bench.path("out"), "")).unwrap();
     let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
     let actions: Vec<_> = report.manifests[0].layers.iter().map(|layer| layer.action).collect();
     assert_eq!(actions, [LayerAction::Chunked, LayerAction::Kept]);
@@ -396,11 +396,11 @@ fn images_for_two_platforms_that_share_a_config_both_get_a_twin() {
     let one = bench.open("one");
     let index = index_of(&*one, one.root());
     assert_eq!(index.manifests.len(), 4, "without a variant it is v7 as well");
-    let mut sink = transport::create(&reference("oci", &bench.path("one"), ":less")).unwrap();
+    let mut sink = create(&reference("oci", &bench.path("one"), ":less")).unwrap();
     let less = put_index(&mut *sink, Index { manifests: index.manifests[..3].to_vec(), ..index });
     sink.commit(&less).unwrap();
     let source = open(&reference("oci", &bench.path("one"), ":less")).unwrap();
-    let sink = transport::create(&reference("oci", &bench.path("both"), ":out")).unwrap();
+    let sink = create(&reference("oci", &bench.path("both"), ":out")).unwrap();
     let report = convert::convert(&*source, sink, &add(), &NoProgress).unwrap();
     assert_eq!(actions(&report), [Action::Kept, Action::Added, Action::Kept]);
     let both = bench.open("both");
@@ -457,11 +457,11 @@ fn one_blob_may_be_listed_with_a_toc_and_without() {
     let once = bench.open("once");
     let mut half = manifest_of(&*once, once.root());
     half.layers[1].annotations.clear();
-    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":half")).unwrap();
+    let mut sink = create(&reference("oci", &bench.path("once"), ":half")).unwrap();
     let root = put_manifest(&mut *sink, half);
     sink.commit(&root).unwrap();
     let source = open(&reference("oci", &bench.path("once"), ":half")).unwrap();
-    let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+    let sink = create(&reference("oci", &bench.path("out"), "")).unwrap();
     let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
     assert_eq!(report.after.digest, once.root().digest);
 }
@@ -604,14 +604,14 @@ fn layers_that_stay_are_those_of_the_config() {
     bench.convert("in", "once", &Options::default()).unwrap();
     let once = bench.open("once");
     let mut lying = manifest_of(&*once, once.root());
-    let mut sink = transport::create(&reference("oci", &bench.path("once"), ":lying")).unwrap();
+    let mut sink = create(&reference("oci", &bench.path("once"), ":lying")).unwrap();
     let other = [layers()[0].clone(), layers()[0].clone()];
     lying.config = put_blob(&mut *sink, MediaType::OCI_CONFIG, &config("linux/amd64", &other));
     let root = put_manifest(&mut *sink, lying);
     sink.commit(&root).unwrap();
     let with = |self_check| {
         let source = open(&reference("oci", &bench.path("once"), ":lying")).unwrap();
-        let sink = transport::create(&reference("oci", &bench.path("out"), "")).unwrap();
+        let sink = create(&reference("oci", &bench.path("out"), "")).unwrap();
         let layer = chunked::convert::Options { self_check, ..Default::default() };
         convert::convert(&*source, sink, &Options { layer, ..Options::default() }, &NoProgress)
     };
@@ -641,7 +641,7 @@ fn archives_convert_to_archives() {
     let bench = Bench::with(|sink| put_image(sink, "linux/amd64", &layers()));
     let to_archive = |from: &str, to: &str, name: &str| {
         let source = open(&reference(from, &bench.path(name), "")).unwrap();
-        let sink = transport::create(&reference("oci-archive", &bench.path(to), ":v1")).unwrap();
+        let sink = create(&reference("oci-archive", &bench.path(to), ":v1")).unwrap();
         convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap()
     };
     let report = to_archive("oci", "a.tar", "in");

@@ -3,11 +3,11 @@ use std::fs;
 use morsel_registry::descriptor::{ATTESTATION_SUBJECT, Descriptor};
 use morsel_registry::image::Index;
 use morsel_registry::media_type::MediaType;
-use morsel_registry::{Error, ImageSink, ImageSource, Instances, Platform, transport};
+use morsel_registry::{Error, ImageSink, ImageSource, Instances, Platform};
 
 use crate::made::{
-    config, failure, index_of, manifest, manifest_of, open, put_blob, put_image, put_index, put_manifest,
-    reference,
+    config, create, failure, index_of, manifest, manifest_of, open, put_blob, put_image, put_index,
+    put_manifest, reference,
 };
 
 /// A layout with one image.
@@ -16,7 +16,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn with(make: impl FnOnce(&mut dyn ImageSink) -> Descriptor) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let mut sink = transport::create(&reference("oci", place.0.path(), "")).unwrap();
+        let mut sink = create(&reference("oci", place.0.path(), "")).unwrap();
         let root = make(&mut *sink);
         sink.commit(&root).unwrap();
         place

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::media_type::MediaType;
-use morsel_registry::transport;
 
-use crate::made::{failure, open, put_blob, put_image, reference, tar};
+use crate::made::{create, failure, open, put_blob, put_image, reference, tar};
 
 fn write(dir: &Path, tag: &str, content: &[u8]) -> Descriptor {
-    let mut sink = transport::create(&reference("oci", dir, tag)).unwrap();
+    let mut sink = create(&reference("oci", dir, tag)).unwrap();
     let image = put_image(&mut *sink, "linux/amd64", &[tar(&[("file", content)])]);
     sink.commit(&image).unwrap();
     image
@@ -65,7 +64,7 @@ fn what_is_given_up_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), ":one", b"1");
     let before = files(dir.path());
-    let mut sink = transport::create(&reference("oci", dir.path(), ":two")).unwrap();
+    let mut sink = create(&reference("oci", dir.path(), ":two")).unwrap();
     let mut blob = sink.start_blob().unwrap();
     blob.write_all(&[7; 1 << 20]).unwrap();
     drop(blob);
@@ -77,7 +76,7 @@ fn what_is_given_up_leaves_nothing() {
 fn a_new_layout_is_one_from_its_first_blob_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("new");
-    let mut sink = transport::create(&reference("oci", &path, ":one")).unwrap();
+    let mut sink = create(&reference("oci", &path, ":one")).unwrap();
     assert!(!path.exists());
     put_blob(&mut *sink, MediaType::OCI_LAYER, b"x");
     drop(sink);
@@ -94,7 +93,7 @@ fn damaged_blobs_are_not_there_and_are_written_anew() {
     let mut flipped = whole.clone();
     flipped[5] ^= 1;
     let has_blob = || {
-        let sink = transport::create(&reference("oci", dir.path(), "")).unwrap();
+        let sink = create(&reference("oci", dir.path(), "")).unwrap();
         sink.has_blob(&image.digest, image.len).unwrap()
     };
     for damaged in [vec![], flipped] {
@@ -138,7 +137,7 @@ fn links_out_of_a_layout_are_not_followed() {
     fs::rename(dir.path().join("blobs"), outside.path().join("blobs")).unwrap();
     symlink(outside.path().join("blobs"), dir.path().join("blobs")).unwrap();
     let before = files(outside.path());
-    assert!(transport::create(&reference("oci", dir.path(), ":two")).is_err());
+    assert!(create(&reference("oci", dir.path(), ":two")).is_err());
     assert_eq!(files(outside.path()), before);
 }
 
@@ -147,7 +146,7 @@ fn other_directories_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis"), "x").unwrap();
     let message = |result: String| result.replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(message(failure(transport::create(&reference("oci", dir.path(), "")).map(drop))), @"`DIR` is not an OCI image layout: it has no `oci-layout`");
+    insta::assert_snapshot!(message(failure(create(&reference("oci", dir.path(), "")).map(drop))), @"`DIR` is not an OCI image layout: it has no `oci-layout`");
     insta::assert_snapshot!(message(failure(open(&reference("oci", dir.path(), "")).map(drop))), @"`DIR` is not an OCI image layout: it has no `oci-layout`");
     insta::assert_snapshot!(message(failure(open(&reference("oci", &dir.path().join("none"), "")).map(drop))), @"cannot open `DIR/none`: No such file or directory (os error 2)");
     assert_eq!(files(dir.path()).len(), 1);
@@ -190,7 +189,7 @@ fn unknown_fields_of_the_index_survive() {
 #[test]
 fn blobs_are_read_from_any_offset() {
     let dir = tempfile::tempdir().unwrap();
-    let mut sink = transport::create(&reference("oci", dir.path(), "")).unwrap();
+    let mut sink = create(&reference("oci", dir.path(), "")).unwrap();
     let layer = put_blob(&mut *sink, MediaType::OCI_LAYER, b"0123456789");
     sink.commit(&layer).unwrap();
     let source = open(&reference("oci", dir.path(), "")).unwrap();

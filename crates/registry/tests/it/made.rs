@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use chunked::BlobDigest;
 use chunked::digest::DiffId;
+use morsel_registry::client::{Options, Registries};
 use morsel_registry::descriptor::{Annotations, Descriptor};
 use morsel_registry::image::{Document, Exact, Index, Manifest};
 use morsel_registry::media_type::MediaType;
 use morsel_registry::platform::Platform;
+use morsel_registry::transport::Access;
 use morsel_registry::{Error, ImageSink, ImageSource, Reference, transport};
 use testkit::oci::gzip;
 use testkit::tar::Tar;
@@ -19,7 +21,15 @@ pub(crate) fn reference(transport: &str, path: &Path, image: &str) -> Reference 
 }
 
 pub(crate) fn open(reference: &Reference) -> Result<Box<dyn ImageSource>, Error> {
-    transport::open(reference, &std::env::temp_dir())
+    transport::open(reference, &access())
+}
+
+pub(crate) fn create(reference: &Reference) -> Result<Box<dyn ImageSink>, Error> {
+    transport::create(reference, &access())
+}
+
+fn access() -> Access {
+    Access { scratch: std::env::temp_dir(), registries: Registries::new(Options::default()) }
 }
 
 /// Returns the error of something that has to fail, with its causes. Digits of digests, which change with the

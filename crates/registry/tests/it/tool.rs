@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use morsel_registry::ImageSink;
 use morsel_registry::convert::{self, NoProgress, Options};
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::media_type::MediaType;
-use morsel_registry::{ImageSink, transport};
 use testkit::process::run;
 use testkit::tools::{self, Tier};
 
-use crate::made::{blob_of, config, manifest_of, open, put_blob, put_manifest, reference, tar};
+use crate::made::{blob_of, config, create, manifest_of, open, put_blob, put_manifest, reference, tar};
 
 fn tars() -> Vec<Vec<u8>> {
     vec![tar(&[("etc/hosts", b"127.0.0.1"), ("bin/sh", &[7; 5000])]), tar(&[("app", &[9; 100_000])])]
@@ -25,7 +25,7 @@ fn put_plain(sink: &mut dyn ImageSink) -> Descriptor {
 }
 
 fn put(transport: &str, path: &Path) {
-    let mut sink = transport::create(&reference(transport, path, ":v1")).unwrap();
+    let mut sink = create(&reference(transport, path, ":v1")).unwrap();
     let image = put_plain(&mut *sink);
     sink.commit(&image).unwrap();
 }
@@ -37,7 +37,7 @@ fn tool_skopeo_reads_converted_layouts_and_archives() {
     for transport in ["oci", "oci-archive"] {
         let out = dir.path().join(transport);
         let source = open(&reference("oci", &dir.path().join("in"), "")).unwrap();
-        let sink = transport::create(&reference(transport, &out, ":v1")).unwrap();
+        let sink = create(&reference(transport, &out, ":v1")).unwrap();
         convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
         let from = format!("{transport}:{}:v1", out.display());
         let to = format!("dir:{}", dir.path().join("copied").display());
@@ -70,8 +70,7 @@ fn tool_skopeo_writes_what_we_read() {
         let source = open(&to.parse().unwrap()).unwrap();
         let manifest = manifest_of(&*source, source.root());
         assert_eq!(blob_of(&*source, &manifest.config), config("linux/amd64", &tars()), "{transport}");
-        let sink =
-            transport::create(&reference("oci", &dir.path().join("out"), &format!(":{transport}"))).unwrap();
+        let sink = create(&reference("oci", &dir.path().join("out"), &format!(":{transport}"))).unwrap();
         let report = convert::convert(&*source, sink, &Options::default(), &NoProgress).unwrap();
         assert_eq!(report.manifests[0].layers[1].tar_len, Some(tars()[1].len() as u64));
     }

@@ -47,7 +47,6 @@ use proof::Proof;
 
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub(crate) use needs::places_of;
 pub use needs::{Needs, NotInParts};
 pub(crate) use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::toc::Toc;
 use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry};
 use serde::Serialize;
 
@@ -160,14 +159,6 @@ impl<'a> Needs<'a> {
         gathered.filter_map(|(entry, _)| contents(entry)).map(|(digest, _)| digest)
     }
 
-    /// Lists the chunks inside the contents that have to be gathered, for the dedup index.
-    pub fn places(&self) -> impl Iterator<Item = (ContentDigest, Place)> {
-        let gathered = self.entries.iter().zip(&self.wants).filter(|(_, want)| **want == Want::Gather);
-        gathered
-            .filter_map(|(entry, _)| contents(entry))
-            .flat_map(|(object, content)| places(object, content))
-    }
-
     /// Lists the ranges of the blob that neither the store nor anything it knows of holds.
     pub fn ranges(&self) -> Vec<BlobRange> {
         self.frames.iter().filter(|frame| frame.place.is_none()).map(|frame| frame.range).collect()
@@ -232,21 +223,6 @@ impl Wanted<'_> {
 /// Longest chunk that is decoded in memory: far above what the chunker of any known writer cuts on purpose. Longer ones,
 /// which content without a boundary gives, are decoded piece by piece.
 pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
-
-/// Lists the chunks inside all contents of a layer.
-pub(crate) fn places_of(toc: &Toc) -> impl Iterator<Item = (ContentDigest, Place)> {
-    toc.entries.iter().filter_map(contents).flat_map(|(object, content)| places(object, content))
-}
-
-/// Lists the chunks of one content; none when it is a single one, as that is the object itself.
-fn places(
-    object: ContentDigest,
-    content: &Content,
-) -> impl Iterator<Item = (ContentDigest, Place)> + use<'_> {
-    let chunks = if content.chunks.len() > 1 { content.chunks.as_slice() } else { &[] };
-    let data = chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Data);
-    data.filter_map(move |chunk| Some((chunk.digest?, Place { object, range: chunk.file })))
-}
 
 fn contents(entry: &Entry) -> Option<(ContentDigest, &Content)> {
     let content = entry.content.as_ref()?;

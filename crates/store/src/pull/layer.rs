@@ -6,7 +6,8 @@ use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
 use crate::error::Error;
-use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain, places_of};
+use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain};
+use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
 
 /// A layer that was looked at.
@@ -137,7 +138,7 @@ impl Pull<'_> {
             state: if fetched.diff_id.is_some() { LayerState::Proven } else { LayerState::Complete },
             origin: Origin::Chunked,
         };
-        self.store.index().add(needs.places())?;
+        self.store.index().add(index::chunks(&layer.toc))?;
         let tar_split = layer.tar_split.as_ref().map(|tar_split| tar_split.blob.as_slice());
         self.store.layers().save(&record, &layer.toc_blob, tar_split)?;
         Ok((record, How::Parts(fetched)))
@@ -145,20 +146,20 @@ impl Pull<'_> {
 
     fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
         let failed = |failure| Error::of_layer(&task.blob, failure);
-        let index = fetch_plain(self.store, task, &self.options.fetch, self.progress).map_err(failed)?;
+        let plain = fetch_plain(self.store, task, &self.options.fetch, self.progress).map_err(failed)?;
         let record = LayerRecord {
-            toc_digest: index.toc_digest,
+            toc_digest: plain.toc_digest,
             blob: task.blob,
             blob_len: task.source.blob_len(),
             payload_len: 0,
-            diff_id: Some(index.diff_id),
-            tar_len: index.tar_len,
+            diff_id: Some(plain.diff_id),
+            tar_len: plain.tar_len,
             state: LayerState::Proven,
             origin: Origin::IndexedPlain,
         };
-        let tar_split = index.tar_split.as_ref().ok().map(|tar_split| tar_split.blob.as_slice());
-        self.store.layers().save(&record, &index.toc, tar_split)?;
-        self.store.index().add(places_of(&self.store.layers().toc(&record)?))?;
-        Ok((record, How::Whole { why, tar_len: index.tar_len }))
+        let tar_split = plain.tar_split.as_ref().ok().map(|tar_split| tar_split.blob.as_slice());
+        self.store.layers().save(&record, &plain.toc, tar_split)?;
+        self.store.index().add(index::chunks(&self.store.layers().toc(&record)?))?;
+        Ok((record, How::Whole { why, tar_len: plain.tar_len }))
     }
 }

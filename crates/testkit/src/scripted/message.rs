@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+/// What a client that takes us for a server with TLS begins with (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// The head of a request.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -22,7 +25,14 @@ pub(super) struct Head {
 
 impl Head {
     /// Reads a head; `None` where the client has closed the connection instead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` for the start of a TLS handshake, which has no line that could be waited for.
     pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
+        if input.fill_buf()?.first() == Some(&TLS_HANDSHAKE) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let first = read_line(input)?;
         let mut words = first.split(' ').map(str::to_owned);
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };

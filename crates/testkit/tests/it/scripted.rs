@@ -45,6 +45,14 @@ fn a_good_registry_answers_on_a_connection_that_is_kept() {
 }
 
 #[test]
+fn a_client_that_tries_tls_is_told_at_once() {
+    let registry = Scripted::start(Script::default());
+    let answer = Client::connect(&registry.host()).send("\u{16}", "/", &[], b"");
+    assert_ne!(answer.error, Some(ErrorKind::WouldBlock));
+    assert_eq!((answer.status, registry.counters().requests), (0, 0));
+}
+
+#[test]
 fn bodies_break_off_as_told_and_only_as_often_as_told() {
     let table = [
         (Misdeed::Truncate { after: 100 }, 200, 100, Some(ErrorKind::UnexpectedEof)),

@@ -9,10 +9,11 @@ use registry::{Descriptor, transport};
 use serde::Serialize;
 
 use super::image_text;
+use crate::access::access;
 use crate::descriptor_file::Known;
 use crate::interrupt::Interrupt;
 use crate::machine::peak_memory;
-use crate::output::{Output, print, scratch};
+use crate::output::{Output, print};
 use crate::request::ConvertImage;
 use crate::ui;
 use crate::ui::image_progress::ImageProgress;
@@ -34,10 +35,11 @@ struct ImageReport<'a> {
 /// Converts the image, and hands out the descriptor of what it became.
 pub(crate) fn run(request: &ConvertImage) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot convert `{}`", request.source);
-    let source = transport::open(&request.source, &scratch()).with_context(cannot)?;
+    let access = access(&request.registry)?;
+    let source = transport::open(&request.source, &access).with_context(cannot)?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let descriptor = request.descriptor.as_deref().map(Output::at).transpose()?;
-    let sink = transport::create(&request.destination)
+    let sink = transport::create(&request.destination, &access)
         .with_context(|| format!("cannot write `{}`", request.destination))?;
 
     let progress = ImageProgress::start(&request.source, request.form);

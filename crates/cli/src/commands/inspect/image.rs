@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::summary::{Summary, how, used_by};
 use super::toc_text;
+use crate::access::access;
 use crate::instances::not_images;
-use crate::output::{print, print_text, scratch, stream};
+use crate::output::{print, print_text, stream};
 use crate::request::{ImageToSee, Subject, View};
 use crate::ui::json::to_json;
 use crate::ui::table::{Align, Table};
@@ -50,7 +51,7 @@ struct LayerSummary {
 /// Opens the image, and says what is wanted of its layers.
 pub(crate) fn run(image: &ImageToSee, view: View) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot inspect `{}`", image.reference);
-    let source = transport::open(&image.reference, &scratch()).with_context(cannot)?;
+    let source = transport::open(&image.reference, &access(&image.registry)?).with_context(cannot)?;
     let instances = Instances::find(&*source, &image.platforms).with_context(cannot)?;
     match view.subject {
         Subject::Summary => {

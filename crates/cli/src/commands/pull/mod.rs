@@ -13,8 +13,9 @@ use store::pull;
 use image::Image;
 use receipt::Receipt;
 
+use crate::access::access;
 use crate::interrupt::Interrupt;
-use crate::output::{print, scratch};
+use crate::output::print;
 use crate::request::Pull;
 use crate::ui;
 use crate::ui::json::to_json;
@@ -24,10 +25,11 @@ use crate::ui::pull_progress::PullProgress;
 pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
     let store = request.store.create()?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let access = access(&request.registry)?;
     let sources: Vec<_> = request
         .references
         .iter()
-        .map(|reference| transport::open(reference, &scratch()).with_context(|| cannot(reference)))
+        .map(|reference| transport::open(reference, &access).with_context(|| cannot(reference)))
         .collect::<anyhow::Result<_>>()?;
     let mut images = Vec::new();
     for (source, reference) in sources.iter().zip(&request.references) {

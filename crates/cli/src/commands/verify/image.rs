@@ -12,9 +12,10 @@ use registry::{Descriptor, ImageSource, Instance, Instances, transport};
 use serde::Serialize;
 
 use super::{exit_code, text};
+use crate::access::access;
 use crate::args::Form;
 use crate::exit;
-use crate::output::{print, print_text, scratch};
+use crate::output::{print, print_text};
 use crate::request::ImageToSee;
 use crate::ui::json::to_json;
 use crate::ui::progress::{Metered, Progress};
@@ -54,7 +55,7 @@ pub(super) struct LayerReport {
 /// Verifies every layer of every manifest that is there.
 pub(crate) fn run(image: &ImageToSee, form: Form) -> anyhow::Result<ExitCode> {
     let cannot = || format!("cannot verify `{}`", image.reference);
-    let source = transport::open(&image.reference, &scratch()).with_context(cannot)?;
+    let source = transport::open(&image.reference, &access(&image.registry)?).with_context(cannot)?;
     let Instances { present, absent, other } =
         Instances::find(&*source, &image.platforms).with_context(cannot)?;
     let manifests = of_manifests(&*source, &present, form).with_context(cannot)?;

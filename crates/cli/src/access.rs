@@ -1,0 +1,81 @@
+//! How this machine and its user get at registries: the files and variables that other tools of the field read, too.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use registry::client::{Options, Registries};
+use registry::http::{self, Proxies, Verification};
+use registry::transport::Access;
+
+use crate::args::RegistryArgs;
+use crate::output::scratch;
+
+/// Where certificates for single hosts are, below the user's directory of configuration and for all users.
+const CERTS_OF_USER: &str = "containers/certs.d";
+const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+
+/// Puts together what the command line, the environment and the home directory say.
+pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
+    let options = Options {
+        http: http::Options { proxies: proxies(), ..http::Options::default() },
+        verification: if args.tls_verify { Verification::On } else { Verification::Off },
+        auth_files: auth_files(args.authfile.as_deref())?,
+        cert_dir: args.cert_dir.clone(),
+        certs: config_home()
+            .map(|home| home.join(CERTS_OF_USER))
+            .into_iter()
+            .chain(CERTS.map(PathBuf::from))
+            .collect(),
+    };
+    Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+/// Lists the files with credentials in the order of containers-auth.json(5). One that was named has to be there.
+fn auth_files(named: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let named = named.map(Path::to_owned).or_else(|| path("REGISTRY_AUTH_FILE"));
+    if let Some(file) = named {
+        ensure_file(&file)?;
+        return Ok(vec![file]);
+    }
+    let docker = path("DOCKER_CONFIG").or_else(|| Some(home()?.join(".docker")));
+    let files = [
+        path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")),
+        Some(PathBuf::from(format!("/run/containers/{}/auth.json", rustix::process::getuid().as_raw()))),
+        config_home().map(|dir| dir.join("containers/auth.json")),
+        docker.map(|dir| dir.join("config.json")),
+    ];
+    Ok(files.into_iter().flatten().collect())
+}
+
+fn ensure_file(path: &Path) -> anyhow::Result<()> {
+    let metadata =
+        path.metadata().with_context(|| format!("cannot read the credentials in `{}`", path.display()))?;
+    ensure!(!metadata.is_dir(), "`{}` is a directory, expected a file with credentials", path.display());
+    Ok(())
+}
+
+/// Reads the usual variables, of which the lower-case ones win, as with other programs.
+fn proxies() -> Proxies {
+    let read = |lower: &str, upper: &str| {
+        let text = |name| env::var(name).ok().filter(|text: &String| !text.is_empty());
+        text(lower).or_else(|| text(upper))
+    };
+    Proxies {
+        http: read("http_proxy", "HTTP_PROXY"),
+        https: read("https_proxy", "HTTPS_PROXY"),
+        except: read("no_proxy", "NO_PROXY"),
+    }
+}
+
+fn config_home() -> Option<PathBuf> {
+    path("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config")))
+}
+
+fn home() -> Option<PathBuf> {
+    path("HOME")
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

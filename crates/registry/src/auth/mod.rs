@@ -1,0 +1,11 @@
+//! Convincing registries: credentials from files and helpers, and the tokens that registries give for them.
+
+mod credentials;
+mod file;
+mod helper;
+mod invalid;
+mod token;
+mod tokens;
+
+pub use invalid::Invalid;
+pub(crate) use tokens::{Scope, Tokens, Wanted};

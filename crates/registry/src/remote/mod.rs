@@ -1,0 +1,6 @@
+//! Images in registries.
+
+mod blob;
+mod image;
+
+pub(crate) use image::RemoteImage;

@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use chunked::{ContentDigest, FileRange};
+use morsel_store::{DedupIndex, Place as ChunkPlace, Store};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::sample::Place;
+
+fn digest(number: u64) -> ContentDigest {
+    ContentDigest::of(&number.to_le_bytes())
+}
+
+fn place(number: u64) -> ChunkPlace {
+    ChunkPlace { object: digest(number), range: FileRange::with_len(number, 100).unwrap() }
+}
+
+fn add(index: &DedupIndex, rows: impl IntoIterator<Item = (u64, u64)>) {
+    index.add(rows.into_iter().map(|(chunk, at)| (digest(chunk), place(at)))).unwrap();
+}
+
+fn run_files(root: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root.join("index")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn the_last_place_that_was_added_is_found(layers in vec(vec((0..300_u64, 0..50_u64), 0..100), 0..8)) {
+        let place_on_disk = Place::new();
+        let mut model = BTreeMap::new();
+        for layer in layers {
+            // Of two places of one chunk in one layer, either will do.
+            let layer: BTreeMap<_, _> = layer.into_iter().collect();
+            add(place_on_disk.store.index(), layer.clone());
+            model.extend(layer);
+        }
+        let reopened = Store::open(&place_on_disk.root()).unwrap();
+        for index in [place_on_disk.store.index(), reopened.index()] {
+            for chunk in 0..300 {
+                prop_assert_eq!(index.lookup(&digest(chunk)), model.get(&chunk).map(|at| place(*at)));
+            }
+        }
+    }
+}
+
+#[test]
+fn there_are_few_runs_however_many_layers_were_added() {
+    let on_disk = Place::new();
+    let index = on_disk.store.index();
+    for layer in 0..100 {
+        add(index, (layer * 50..layer * 50 + 50).map(|chunk| (chunk, chunk)));
+    }
+    assert_eq!(index.shape().rows, 5000);
+    assert!(index.shape().runs <= 8, "{:?}", index.shape());
+    assert_eq!(run_files(&on_disk.root()).len() as u64, index.shape().runs);
+    // What is known already is not written again.
+    add(index, (0..5000).map(|chunk| (chunk, chunk)));
+    assert_eq!(index.shape().rows, 5000);
+}
+
+#[test]
+fn a_damaged_run_is_not_used_and_goes_away_with_the_next_layer() {
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |bytes| bytes.clear(),
+        |bytes| bytes.truncate(10),
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes.push(0),
+        |bytes| bytes[0] ^= 1,
+        |bytes| bytes[20] = 0xff,
+    ];
+    for damage in damages {
+        let dir = tempfile::tempdir().unwrap();
+        add(Store::open(dir.path()).unwrap().index(), (0..100).map(|chunk| (chunk, chunk)));
+        let [file] = run_files(dir.path()).try_into().unwrap();
+        let mut bytes = fs::read(&file).unwrap();
+        damage(&mut bytes);
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.index().shape().unusable, 1);
+        assert_eq!(store.index().lookup(&digest(1)), None);
+        add(store.index(), [(1, 2)]);
+        assert_eq!(store.index().lookup(&digest(1)), Some(place(2)));
+        assert_eq!(run_files(dir.path()).len(), 1);
+    }
+}
+
+#[test]
+fn a_run_that_others_may_write_to_is_not_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    add(Store::open(dir.path()).unwrap().index(), [(1, 1)]);
+    let [file] = run_files(dir.path()).try_into().unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(Store::open(dir.path()).unwrap().index().lookup(&digest(1)), None);
+}
