@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use registry::client::{Options, Registries};
+use registry::config::Files;
+use registry::hosts::Hosts;
 use registry::http::{self, Proxies, Verification};
 use registry::transport::Access;
 
@@ -13,6 +15,7 @@ use crate::output::scratch;
 
 /// Where certificates for single hosts are, below the user's directory of configuration and for all users.
 const CERTS_OF_USER: &str = "containers/certs.d";
+const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
 const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// Puts together what the command line, the environment and the home directory say.
@@ -22,6 +25,8 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
         verification: if args.tls_verify { Verification::On } else { Verification::Off },
         auth_files: auth_files(args.authfile.as_deref())?,
         cert_dir: args.cert_dir.clone(),
+        places: places(),
+        hosts: Hosts::default(),
         certs: config_home()
             .map(|home| home.join(CERTS_OF_USER))
             .into_iter()
@@ -29,6 +34,26 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
             .collect(),
     };
     Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+/// Lists the files of containers-registries.conf(5), the one of the user in place of the one for all, and the directory
+/// of containerd.
+fn places() -> Files {
+    let of_user = config_home().map(|home| home.join("containers/registries.conf"));
+    let named = path("CONTAINERS_REGISTRIES_CONF").or_else(|| of_user.clone().filter(|file| file.exists()));
+    let mut registries = vec![named.unwrap_or_else(|| PathBuf::from(REGISTRIES_CONF))];
+    registries.extend(drop_ins(Path::new("/etc/containers/registries.conf.d")));
+    registries.extend(of_user.iter().flat_map(|file| drop_ins(&file.with_extension("conf.d"))));
+    Files { registries, hosts: vec![PathBuf::from("/etc/containerd/certs.d")] }
+}
+
+/// Lists the files of a directory of further configuration, by name.
+fn drop_ins(dir: &Path) -> Vec<PathBuf> {
+    let entries = dir.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect();
+    files.sort();
+    files
 }
 
 /// Lists the files with credentials in the order of containers-auth.json(5). One that was named has to be there.

@@ -5,10 +5,11 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::Registries;
 use super::detail::Detail;
-use super::endpoint::{Endpoint, Scheme};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::lock;
 use crate::auth::{Scope, Wanted};
+use crate::config::Scheme;
 use crate::http::{self, Http, Place, Request, Response};
 
 impl Registries {

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 
 use super::detail::Detail;
 use crate::auth;
+use crate::config;
 use crate::error::Error;
 use crate::http::{self, Place};
 use crate::name::Name;
@@ -79,6 +80,12 @@ pub enum Failure {
         /// The digest of the answer.
         found: String,
     },
+    /// A file that says where registries are cannot be used.
+    #[error(transparent)]
+    Places(#[from] config::Unreadable),
+    /// The registry is blocked.
+    #[error("`{0}` is blocked by `registries.conf`")]
+    Blocked(Name),
     /// The certificates for a host cannot be read.
     #[error("cannot use the certificates in `{}`", dir.display())]
     Certs {
@@ -99,6 +106,9 @@ pub enum Failure {
     /// Text cannot be sent in a header.
     #[error("`{0}` cannot be sent as a header")]
     Header(String),
+    /// One of several places does not have it.
+    #[error("it is not there")]
+    NotThere,
     /// There is no image of the name.
     #[error("there is no such image at {}", hosts.join(", nor at "))]
     NoImage {
@@ -130,12 +140,12 @@ impl Failure {
         match self {
             Self::Http(failure) => failure.class(),
             Self::Credentials(invalid) => invalid.class(),
-            Self::Denied { .. } => Class::Denied,
-            Self::Missing { .. } | Self::NoImage { .. } => Class::Missing,
+            Self::Denied { .. } | Self::Blocked(_) => Class::Denied,
+            Self::Missing { .. } | Self::NoImage { .. } | Self::NotThere => Class::Missing,
             Self::Unexpected { .. } => Class::Unsupported,
             Self::Body { .. } => Class::Transient,
             Self::TooLong { .. } | Self::Digest { .. } => Class::Corrupt,
-            Self::NoThread { .. } | Self::Certs { .. } => Class::Local,
+            Self::NoThread { .. } | Self::Certs { .. } | Self::Places(_) => Class::Local,
             Self::Url(_) | Self::Header(_) => Class::Unsupported,
             Self::Everywhere(failures) => failures.last().map_or(Class::Missing, |(_, last)| last.class()),
         }

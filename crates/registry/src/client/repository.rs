@@ -16,7 +16,9 @@ use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
 use crate::auth::Scope;
+use crate::config::Abilities;
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
 use crate::image::DOCUMENT_LEN_MAX;
 use crate::media_type::MediaType;
@@ -73,6 +75,16 @@ impl Repository {
         Self { registries, name, endpoints, targets: Mutex::default(), first: AtomicUsize::new(0) }
     }
 
+    /// Returns the host that the name says.
+    pub(crate) fn host(&self) -> &str {
+        self.name.host()
+    }
+
+    /// Returns what is known of the hosts that send blobs.
+    pub(crate) fn hosts(&self) -> &Hosts {
+        self.registries.hosts()
+    }
+
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.
     ///
     /// Redirects, tokens and retries are dealt with until an answer begins.
@@ -80,10 +92,18 @@ impl Repository {
     /// # Errors
     /// When nothing answers, or nobody lets us in.
     pub(crate) fn get_blob(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
-        let answer = self.anywhere(|endpoint| {
+        let answer = self.anywhere(Purpose::Content, |endpoint| {
             let answer = self.blob_at(endpoint, digest, range)?;
             Ok(match answer.status {
                 StatusCode::NOT_FOUND => Found::Nothing(answer),
+                StatusCode::FORBIDDEN if !self.is_last(endpoint) => {
+                    let place = Place::from(&self.registries.url(endpoint, &format!("blobs/{digest}"))?);
+                    return Err(Failure::Unexpected {
+                        place,
+                        status: answer.status,
+                        detail: Detail::read(answer.body),
+                    });
+                }
                 _ => Found::Something(answer),
             })
         });
@@ -92,7 +112,7 @@ impl Repository {
 
     /// Tells whether there is a blob, and its length where the registry says so. Where it is is not asked.
     pub(crate) fn find_blob(&self, digest: &BlobDigest) -> Result<Option<Stated>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let found = self.anywhere(Purpose::Content, |endpoint| {
             let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
             let request = Request::new(Method::HEAD, url, endpoint.tls.clone()).without_redirects();
             let response = self.send(endpoint, &request)?;
@@ -111,7 +131,8 @@ impl Repository {
     ///
     /// Only its length is checked, and that it is what the registry says it is.
     pub(crate) fn get_manifest(&self, which: &str) -> Result<Option<Fetched>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let purpose = if which.contains(':') { Purpose::Content } else { Purpose::Tag };
+        let found = self.anywhere(purpose, |endpoint| {
             let url = self.registries.url(endpoint, &format!("manifests/{which}"))?;
             let request = Request::new(Method::GET, url, endpoint.tls.clone())
                 .header(ACCEPT, HeaderValue::from_static(ACCEPTED));
@@ -127,7 +148,7 @@ impl Repository {
 
     /// Reads a blob of at most `len` bytes; `None` when there is none.
     pub(crate) fn get_small_blob(&self, digest: &BlobDigest, len: u64) -> Result<Option<Vec<u8>>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let found = self.anywhere(Purpose::Content, |endpoint| {
             let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
             let response = self.send(endpoint, &Request::new(Method::GET, url, endpoint.tls.clone()))?;
             match response.status {
@@ -140,25 +161,36 @@ impl Repository {
     }
 
     /// Asks one place after another, until one has it. A place that failed is not asked again.
-    fn anywhere<T>(&self, ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>) -> Result<Found<T>, Failure> {
-        let mut failures = Vec::new();
-        let mut nothing = None;
+    fn anywhere<T>(
+        &self,
+        purpose: Purpose,
+        ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>,
+    ) -> Result<Found<T>, Failure> {
+        let (mut reasons, mut nothing, mut has_failed) = (Vec::new(), None, false);
         for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
         {
-            match ask(endpoint) {
-                Ok(Found::Nothing(answer)) => nothing = Some(Found::Nothing(answer)),
+            if !purpose.suits(endpoint.abilities) {
+                continue;
+            }
+            let reason = match ask(endpoint) {
+                Ok(Found::Nothing(answer)) => {
+                    nothing = Some(Found::Nothing(answer));
+                    Failure::NotThere
+                }
                 Ok(something) => return Ok(something),
                 Err(failure) => {
+                    has_failed = true;
                     let next = position.saturating_add(1).min(self.endpoints.len().saturating_sub(1));
                     self.first.fetch_max(next, Ordering::Relaxed);
-                    failures.push((endpoint.host.clone(), failure));
+                    failure
                 }
-            }
+            };
+            reasons.push((endpoint.host.clone(), reason));
         }
-        match (nothing, failures.pop()) {
-            (Some(nothing), None) => Ok(nothing),
-            (None, Some((_, failure))) if failures.is_empty() => Err(failure),
-            (_, last) => Err(Failure::Everywhere(failures.into_iter().chain(last).collect())),
+        match (nothing.filter(|_| !has_failed), reasons.pop()) {
+            (Some(nothing), _) => Ok(nothing),
+            (None, Some((_, only))) if reasons.is_empty() => Err(only),
+            (None, last) => Err(Failure::Everywhere(reasons.into_iter().chain(last).collect())),
         }
     }
 
@@ -193,10 +225,14 @@ impl Repository {
     fn send(&self, endpoint: &Endpoint, request: &Request) -> Result<Response, Failure> {
         let scope = Scope::pull(&endpoint.repository);
         // The next place is tried sooner than the same again.
-        match self.endpoints.last().is_some_and(|last| last == endpoint) {
+        match self.is_last(endpoint) {
             true => self.registries.exchange(endpoint, &scope, request),
             false => self.registries.exchange(endpoint, &scope, &request.clone().once()),
         }
+    }
+
+    fn is_last(&self, endpoint: &Endpoint) -> bool {
+        self.endpoints.last().is_some_and(|last| last == endpoint)
     }
 
     /// Says what an answer means that is not the one hoped for.
@@ -227,6 +263,24 @@ impl Repository {
 pub(crate) struct Stated {
     /// Its length in bytes.
     pub(crate) len: Option<u64>,
+}
+
+/// What a place is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// What a tag means.
+    Tag,
+    /// Content, by its digest.
+    Content,
+}
+
+impl Purpose {
+    fn suits(self, abilities: Abilities) -> bool {
+        match self {
+            Self::Tag => abilities.resolve,
+            Self::Content => abilities.pull,
+        }
+    }
 }
 
 /// An answer, and whether another place may have a better one.

@@ -9,4 +9,5 @@ mod convert;
 mod instances;
 mod layout;
 mod made;
+mod ranges;
 mod tool;
