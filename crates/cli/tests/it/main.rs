@@ -17,5 +17,6 @@ mod places;
 mod pull_tampered;
 mod real;
 mod sandbox;
+mod unpack;
 mod update;
 mod verify;
