@@ -15,5 +15,6 @@ mod output;
 mod peers;
 mod places;
 mod real;
+mod registries;
 mod sandbox;
 mod verify;
