@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url, Version};
 
 use super::detail::Detail;
 use super::endpoint::Endpoint;
@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
-use crate::auth::Scope;
+use crate::auth::{Login, Scope};
 use crate::config::Roles;
 use crate::error::Error;
 use crate::hosts::Hosts;
@@ -53,6 +53,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The host that has the bytes, after redirects, with its port if that is not the usual one.
     pub(crate) host: String,
+    /// The version of HTTP that the host spoke.
+    pub(crate) version: Version,
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body, which nobody read yet.
@@ -83,6 +85,12 @@ impl Repository {
     /// Returns what is known of the hosts that send blobs.
     pub(crate) fn hosts(&self) -> &Hosts {
         self.registries.hosts()
+    }
+
+    /// Says what the registry wanted of us so far.
+    pub(crate) fn login(&self) -> Login {
+        let login = |endpoint: &Endpoint| self.registries.login(endpoint, &Scope::pull(&endpoint.repository));
+        self.endpoints.get(self.first.load(Ordering::Relaxed)).map_or(Login::None, login)
     }
 
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.
@@ -362,9 +370,9 @@ fn media_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        let Response { status, url, headers, body, sent, retries } = response;
+        let Response { status, url, version, headers, body, sent, retries } = response;
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Self { status, host, headers, body, sent, retries }
+        Self { status, host, version, headers, body, sent, retries }
     }
 }

@@ -5,5 +5,6 @@ mod image;
 mod sink;
 mod upload;
 
+pub(crate) use blob::{RemoteBlob, header_value};
 pub(crate) use image::RemoteImage;
 pub(crate) use sink::RemoteSink;

@@ -6,6 +6,7 @@
 
 mod archive;
 mod convert;
+mod fuzz;
 mod instances;
 mod layout;
 mod made;
