@@ -16,6 +16,7 @@ mod peers;
 mod places;
 mod pull_tampered;
 mod real;
+mod registries;
 mod sandbox;
 mod unpack;
 mod update;
