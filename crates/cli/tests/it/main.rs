@@ -14,6 +14,8 @@ mod memory;
 mod output;
 mod peers;
 mod places;
+mod pull_faults;
+mod pull_servers;
 mod pull_tampered;
 mod real;
 mod sandbox;
