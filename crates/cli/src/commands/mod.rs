@@ -1,6 +1,7 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod doctor;
 mod inspect;
 mod pull;
 mod store;
@@ -10,6 +11,7 @@ mod verify;
 use std::process::ExitCode;
 
 pub(crate) use inspect::layer::NoToc;
+pub(crate) use store::repaired;
 
 use crate::request::Request;
 
@@ -24,7 +26,11 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
         Request::Unpack(args) => unpack::run(&args),
+        Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
+        Request::Gc(args) => store::gc(&args),
+        Request::Fsck(args) => store::fsck(&args),
+        Request::Du(args) => store::du(&args),
     }
 }

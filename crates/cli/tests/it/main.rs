@@ -19,5 +19,6 @@ mod pull_servers;
 mod pull_tampered;
 mod real;
 mod sandbox;
+mod unpack;
 mod update;
 mod verify;
