@@ -14,6 +14,7 @@ mod memory;
 mod output;
 mod peers;
 mod places;
+mod pull_denied;
 mod pull_faults;
 mod pull_servers;
 mod pull_tampered;

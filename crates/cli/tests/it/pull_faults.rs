@@ -156,6 +156,8 @@ fn what_breaks_off_is_taken_up_again() {
     check(vec![
         case("truncated", fault(Target::BlobRanges, Misdeed::Truncate { after: 1000 }), broken),
         case("reset", fault(Target::BlobRanges, Misdeed::Reset { after: 1000 }), broken).unread(),
+        case("stalled", fault(Target::BlobRanges, Misdeed::Stall { after: 1000 }), broken),
+        case("silent", fault(Target::BlobRanges, Misdeed::Silence), unanswered),
         case("hang-up", fault(Target::BlobRanges, Misdeed::HangUp), unanswered),
         case("status-429", fault(Target::BlobRanges, status(429, Some(1))), |r| r.status == 429).unread(),
         case("status-500", fault(Target::BlobRanges, status(500, None)), |r| r.status == 500).unread(),

@@ -58,7 +58,11 @@ impl Update {
         let auth = self.dir.path().join(format!("{name}.json"));
         fs::write(&auth, format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"{AUTH}\"}}}}}}")).unwrap();
         let mut command = self.command("pull", &store);
-        command.arg("--authfile").arg(auth).arg("--json").arg(format!("docker://{host}/image:latest"));
+        command
+            .arg("--authfile")
+            .arg(auth)
+            .args(["--timeout=1", "--json"])
+            .arg(format!("docker://{host}/image:latest"));
         let output = command.output().unwrap();
         Pulled { objects: objects(&store), store, output }
     }
