@@ -1,6 +1,5 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::layer::PlainReason;
 use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
 
 use super::report::{How, LayerReport};
@@ -17,8 +16,8 @@ pub enum Opened {
     Present(LayerRecord),
     /// It has a TOC.
     Chunked(Box<ChunkedLayer>),
-    /// It can only be read whole.
-    Plain(PlainReason),
+    /// It can only be read whole, for this reason.
+    Whole(String),
 }
 
 /// What is to be done for a layer.
@@ -56,11 +55,15 @@ impl Pull<'_> {
             return Ok(Opened::Present(record));
         }
         let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
-        let opened = Layer::open(&*task.source, lookup, &self.options.fetch.limits);
-        Ok(match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
-            Layer::Chunked(layer) => Opened::Chunked(layer),
-            Layer::Plain { why } => Opened::Plain(why),
-        })
+        match Layer::open(&*task.source, lookup, &self.options.fetch.limits) {
+            Ok(Layer::Chunked(layer)) => Ok(Opened::Chunked(layer)),
+            Ok(Layer::Plain { why }) => Ok(Opened::Whole(why.to_string())),
+            Err(error) => match Failure::Layer(error) {
+                // The source gives no parts, or nobody can read this TOC.
+                failure if failure.class() == Class::Unsupported => Ok(Opened::Whole(failure.to_string())),
+                failure => Err(Error::of_layer(&task.blob, failure)),
+            },
+        }
     }
 
     /// Compares the layers with the store, the lowest first, and decides which of them brings what they share.
@@ -68,7 +71,7 @@ impl Pull<'_> {
         let plan = |(index, opened): (usize, &'l Opened)| {
             Ok(match opened {
                 Opened::Present(record) => Planned::Present(record),
-                Opened::Plain(why) => Planned::Whole(why.to_string()),
+                Opened::Whole(why) => Planned::Whole(why.clone()),
                 Opened::Chunked(layer) => {
                     let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(content);
                     match Needs::of(self.store, layer, &elsewhere)? {
