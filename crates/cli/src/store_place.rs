@@ -46,7 +46,7 @@ fn told(store: Store) -> Store {
             "the machine stopped before `{}` was on disk: checked {}, {}; {}",
             store.path().display(),
             count(recovery.objects, "file content", "file contents"),
-            Bytes(recovery.len),
+            Bytes(recovery.objects_len),
             repaired(&recovery.repairs),
         ));
     }

@@ -28,6 +28,11 @@ fn verify() {
 }
 
 #[test]
+fn store() {
+    run_page("store.md");
+}
+
+#[test]
 fn tool_formats() {
     if tools::host(Tier::Tool, "zstd").is_some() {
         run_page("formats.md");

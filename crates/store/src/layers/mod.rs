@@ -249,8 +249,8 @@ impl Layers {
         }
     }
 
-    /// Lists the files that lead to layers other than these, and what else has no business beside them.
-    pub(crate) fn stray(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
+    /// Lists the files that lead to layers other than these, or nowhere.
+    pub(crate) fn stray_links(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
         let mut stray = Vec::new();
         for directory in [&self.by_blob, &self.by_diff_id] {
             for name in directory.names()? {
@@ -263,12 +263,17 @@ impl Layers {
                 }
             }
         }
+        Ok(stray)
+    }
+
+    /// Lists what has no business in the directories of these layers.
+    pub(crate) fn stray_files(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
+        let mut stray = Vec::new();
         for toc_digest in kept {
-            if let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? {
-                let is_ours = |name: &String| [RECORD, TOC, TAR_SPLIT].contains(&name.as_str());
-                let names = directory.names()?.into_iter().filter(|name| !is_ours(name));
-                stray.extend(names.map(|name| (directory.clone(), name)));
-            }
+            let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? else { continue };
+            let is_ours = |name: &String| [RECORD, TOC, TAR_SPLIT].contains(&name.as_str());
+            let names = directory.names()?.into_iter().filter(|name| !is_ours(name));
+            stray.extend(names.map(|name| (directory.clone(), name)));
         }
         Ok(stray)
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod crash;
+mod disk;
 mod fsck;
 mod gc;
 mod images;

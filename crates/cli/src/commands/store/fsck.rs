@@ -105,9 +105,9 @@ fn text(findings: &Findings, repairs: Option<&Repairs>, elapsed: Duration) -> St
         count(findings.images, "image", "images"),
         count(findings.layers, "layer", "layers"),
         count(findings.objects, "file content", "file contents"),
-        Bytes(findings.len),
+        Bytes(findings.objects_len),
         Elapsed(elapsed),
-        per_second(findings.len, elapsed),
+        per_second(findings.objects_len, elapsed),
     );
     match repairs {
         _ if findings.is_clean() => text += "nothing is wrong\n",
