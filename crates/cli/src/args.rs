@@ -44,6 +44,7 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Doctor(Doctor),
 }
 
 /// Convert a layer, or every layer of an image, to zstd:chunked.
@@ -58,7 +59,7 @@ pub(crate) struct Convert {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
+    /// Where it goes: a file or `-` for a layer; `docker://NAME`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 
@@ -248,6 +249,40 @@ pub(crate) struct Rm {
     pub(crate) store: StorePlace,
 }
 
+/// Find out how things are, and what that means.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    #[command(subcommand)]
+    pub(crate) subject: DoctorSubject,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorSubject {
+    Registry(DoctorRegistry),
+}
+
+/// Find out what the host of an image's blobs can do, and how fast it is.
+///
+/// The largest layer is asked for: single bytes of it in requests with more and more ranges, then its start over one
+/// connection and over several. What was found out is remembered for later pulls, for a week.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorRegistry {
+    /// An image in the registry, such as `quay.io/fedora/fedora:latest`
+    #[arg(value_name = "HOST/REPOSITORY[:TAG]")]
+    pub(crate) image: String,
+
+    /// Most bytes to read over one connection, and again over several
+    #[arg(long, value_name = "SIZE", default_value = "32M", value_parser = parse_bytes)]
+    pub(crate) bytes: u64,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
 /// The heading of options that many verbs share.
 const REGISTRIES: &str = "Registries";
 
@@ -402,6 +437,11 @@ fn parse_memory(text: &str) -> Result<usize, &'static str> {
     const LEAST: usize = 24 << 20;
     let memory = parse_size(text).ok_or("expected a number of bytes such as `64M` or `1G`")?;
     if memory < LEAST { Err("expected at least 24M") } else { Ok(memory) }
+}
+
+fn parse_bytes(text: &str) -> Result<u64, &'static str> {
+    let bytes = parse_size(text).and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    bytes.ok_or("expected a number of bytes such as `64M` or `1G`")
 }
 
 /// Reads `64M`, `64MiB`, `1G`: units are powers of 1024.

@@ -7,11 +7,11 @@ use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
-use registry::{Operand, Reference, name, reference};
+use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
 use store::pull;
 
-use crate::args::{self, Args, Form, RegistryArgs, Verb};
+use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Pull(Box<Pull>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Find out what a registry can do.
+    DoctorRegistry(DoctorRegistry),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -77,6 +79,15 @@ pub(crate) struct Pull {
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
+}
+
+/// A registry to examine.
+#[derive(Debug)]
+pub(crate) struct DoctorRegistry {
+    pub(crate) name: Name,
+    pub(crate) bytes: u64,
+    pub(crate) json: bool,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// A layer to look at.
@@ -154,6 +165,8 @@ pub(crate) enum Invalid {
     ImageOption(&'static str, String),
     #[error("`{0}` is a single layer, expected an image")]
     LayerToPull(String),
+    #[error("`{0}` is not an image in a registry")]
+    NotInRegistry(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -184,6 +197,7 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
         }
     }
 }
@@ -291,6 +305,18 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         registry: args.registry,
         form: args.form,
     })))
+}
+
+fn doctor_registry(args: args::DoctorRegistry) -> Result<Request, Invalid> {
+    match place(&args.image)? {
+        Place::Image(Reference::Registry(name)) => Ok(Request::DoctorRegistry(DoctorRegistry {
+            name,
+            bytes: args.bytes,
+            json: args.json,
+            registry: args.registry,
+        })),
+        _ => Err(Invalid::NotInRegistry(args.image)),
+    }
 }
 
 enum ToSee {

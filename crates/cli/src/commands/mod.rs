@@ -1,6 +1,7 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod doctor;
 mod inspect;
 mod pull;
 mod store;
@@ -25,6 +26,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
         Request::Unpack(args) => unpack::run(&args),
+        Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),
