@@ -11,5 +11,6 @@ mod index;
 mod layers;
 mod objects;
 mod partials;
+mod properties;
 mod sample;
 mod together;
