@@ -117,6 +117,14 @@ impl Store {
         }
     }
 
+    /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the machine
+    /// stopped before it was synced.
+    pub fn needs_recovery(root: &Path) -> bool {
+        Directory::open(root)
+            .and_then(|root| Durability::new(root, BootId::current()).is_suspect())
+            .unwrap_or(false)
+    }
+
     /// Says what was checked and lost, if the machine had stopped before the store was synced.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.recovery.as_ref()

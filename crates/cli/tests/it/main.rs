@@ -17,6 +17,7 @@ mod places;
 mod pull_tampered;
 mod real;
 mod sandbox;
+mod store;
 mod unpack;
 mod update;
 mod verify;
