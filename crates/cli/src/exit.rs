@@ -117,6 +117,7 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")
         }
+        _ if is_damaged_store(error) => Some("`morsel fsck --repair` removes what is damaged in a store"),
         _ if is_damaged_layer(error) => Some("compare the digest of the input with the one it should have"),
         _ => None,
     }
@@ -148,6 +149,12 @@ fn is_damaged_layer(error: &anyhow::Error) -> bool {
     let is_of_a_layer =
         find::<chunked::Error>(error).is_some() || find::<annotations::Invalid>(error).is_some();
     is_of_a_layer && class(error) == Class::Corrupt
+}
+
+/// Tells whether a file of the store is not what it should be.
+fn is_damaged_store(error: &anyhow::Error) -> bool {
+    use store::Error::{Damaged, NotAFile, Toc, TooLong};
+    matches!(find(error), Some(Damaged { .. } | NotAFile { .. } | Toc { .. } | TooLong { .. }))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

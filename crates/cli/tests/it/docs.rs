@@ -33,6 +33,11 @@ fn pull() {
 }
 
 #[test]
+fn store() {
+    run_page("store.md");
+}
+
+#[test]
 fn unpack() {
     run_page("unpack.md");
 }

@@ -21,6 +21,7 @@ mod pull_tampered;
 mod real;
 mod registries;
 mod sandbox;
+mod store;
 mod unpack;
 mod update;
 mod verify;

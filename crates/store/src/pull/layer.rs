@@ -1,5 +1,6 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
+use chunked::annotations::Annotations;
 use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
 
 use super::report::{How, LayerReport};
@@ -41,20 +42,15 @@ impl Pull<'_> {
             Verification::DiffId => LayerState::Proven,
             Verification::Toc => LayerState::Complete,
         };
-        // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
-        let present = match self.store.layers().find(&task.blob)? {
-            None => task
-                .diff_id
-                .as_ref()
-                .map(|diff_id| self.store.layers().find_diff_id(diff_id))
-                .transpose()?
-                .flatten(),
-            found => found,
+        let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
+        let toc_digest = match Annotations::parse(lookup) {
+            Ok(Some(Annotations::ZstdChunked { toc_digest, .. })) => Some(toc_digest),
+            _ => None,
         };
+        let present = self.store.layers().find_trusted(toc_digest.as_ref(), task.diff_id.as_ref())?;
         if let Some(record) = present.filter(|record| record.state >= wanted) {
             return Ok(Opened::Present(record));
         }
-        let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
         match Layer::open(&*task.source, lookup, &self.options.fetch.limits) {
             Ok(Layer::Chunked(layer)) => Ok(Opened::Chunked(layer)),
             Ok(Layer::Plain { why }) => Ok(Opened::Whole(why.to_string())),
