@@ -41,6 +41,9 @@ pub(crate) enum Verb {
     Unpack(Unpack),
     Images(Images),
     Rm(Rm),
+    Gc(Gc),
+    Fsck(Fsck),
+    Du(Du),
     Doctor(Doctor),
 }
 
@@ -56,7 +59,7 @@ pub(crate) struct Convert {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
+    /// Where it goes: a file or `-` for a layer; `docker://NAME`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 
@@ -298,6 +301,66 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) tls_verify: bool,
+}
+
+/// Remove from the store what no image needs.
+///
+/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check that everything in the store is what it says it is.
+///
+/// All content is read and hashed. Exit code 0 means that nothing is wrong, or all of it was repaired; 3 that something
+/// is.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fsck {
+    /// Remove what is damaged, so that the next pull fetches it again; waits for other processes
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long, requires = "repair")]
+    pub(crate) no_wait: bool,
+
+    /// Threads that hash [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Say how much space the images in the store take.
+///
+/// `own` is content that only one image has, and that is freed when it is removed; `shared` is content that other images
+/// have too.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Du {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What to look at.

@@ -38,6 +38,12 @@ pub(crate) enum Request {
     Images(args::Images),
     /// Remove images from the store.
     Rm(args::Rm),
+    /// Remove from the store what no image needs.
+    Gc(args::Gc),
+    /// Check the store.
+    Fsck(args::Fsck),
+    /// Say how much space images take.
+    Du(args::Du),
 }
 
 /// A layer to convert.
@@ -188,6 +194,9 @@ impl TryFrom<Args> for Request {
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
+            Verb::Gc(args) => Ok(Request::Gc(args)),
+            Verb::Fsck(args) => Ok(Request::Fsck(args)),
+            Verb::Du(args) => Ok(Request::Du(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
         }
     }

@@ -11,6 +11,7 @@ mod verify;
 use std::process::ExitCode;
 
 pub(crate) use inspect::layer::NoToc;
+pub(crate) use store::repaired;
 
 use crate::request::Request;
 
@@ -28,5 +29,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
+        Request::Gc(args) => store::gc(&args),
+        Request::Fsck(args) => store::fsck(&args),
+        Request::Du(args) => store::du(&args),
     }
 }

@@ -31,6 +31,16 @@ fn verify() {
 }
 
 #[test]
+fn pull() {
+    run_page("pull.md");
+}
+
+#[test]
+fn unpack() {
+    run_page("unpack.md");
+}
+
+#[test]
 fn tool_formats() {
     if tools::host(Tier::Tool, "zstd").is_some() {
         run_page("formats.md");

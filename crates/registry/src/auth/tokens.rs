@@ -35,6 +35,11 @@ impl Scope {
     pub(crate) fn push(repository: &str) -> Self {
         Self(format!("repository:{repository}:pull,push"))
     }
+
+    /// Writes a repository, and takes blobs from another one.
+    pub(crate) fn mount(repository: &str, from: &str) -> Self {
+        Self(format!("repository:{repository}:pull,push repository:{from}:pull"))
+    }
 }
 
 /// Whom to convince, and of what.

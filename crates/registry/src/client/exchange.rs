@@ -24,6 +24,9 @@ impl Registries {
         request: &Request,
     ) -> Result<Response, Failure> {
         let http = self.http()?;
+        if !endpoint.is_at(request.url()) {
+            return Ok(http.send(request)?);
+        }
         let wanted = Wanted {
             host: &endpoint.host,
             repository: &endpoint.repository,

@@ -16,7 +16,7 @@ use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
 use crate::auth::{Login, Scope};
-use crate::config::Abilities;
+use crate::config::Roles;
 use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
@@ -177,7 +177,7 @@ impl Repository {
         let (mut reasons, mut nothing, mut has_failed) = (Vec::new(), None, false);
         for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
         {
-            if !purpose.suits(endpoint.abilities) {
+            if !purpose.suits(endpoint.roles) {
                 continue;
             }
             let reason = match ask(endpoint) {
@@ -283,10 +283,10 @@ enum Purpose {
 }
 
 impl Purpose {
-    fn suits(self, abilities: Abilities) -> bool {
+    fn suits(self, roles: Roles) -> bool {
         match self {
-            Self::Tag => abilities.resolve,
-            Self::Content => abilities.pull,
+            Self::Tag => roles.resolve,
+            Self::Content => roles.pull,
         }
     }
 }
@@ -317,7 +317,7 @@ fn ranged(url: Url, endpoint: &Endpoint, range: Option<&str>) -> Result<Request,
 }
 
 /// Reads the length of the body that a GET would have.
-fn stated_len(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn stated_len(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -328,7 +328,7 @@ fn read_manifest(response: Response) -> Result<Fetched, Failure> {
     Ok(Fetched { media_type: media_type(&headers, &bytes), bytes })
 }
 
-fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
     let place = Place::from(&response.url);
     match response.body.read_limited(limit) {
         Ok(Some(bytes)) => Ok(bytes),
@@ -338,7 +338,7 @@ fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Compares the answer with the digest that the registry states: something in between may have damaged it.
-fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
+pub(super) fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
     let stated = headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
     let Some(Ok(expected @ Digest::Sha256(_))) = stated.map(str::parse) else { return Ok(()) };
     let found = Digest::of(bytes);
