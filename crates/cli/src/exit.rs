@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use chunked::{Class, annotations};
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
+use store::unpack::Refused;
 
 use crate::commands::NoToc;
 use crate::descriptor_file::NotADescriptor;
@@ -64,9 +65,10 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
 
 fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
-    let is_occupied =
-        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_about_directory());
-    if is_misplaced || is_occupied || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+    let is_impossible =
+        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_request_wrong());
+    if is_misplaced || is_impossible || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some()
+    {
         return code::USAGE;
     }
     match class(error) {
@@ -107,6 +109,10 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         && !image.contains(':')
     {
         return Some("a bare name is an image in a registry; a file of that name is written `./NAME`");
+    }
+    if let Some(store::Error::NoLayer { .. } | store::Error::Refused(Refused::NoContent { .. })) = find(error)
+    {
+        return Some("`morsel pull` brings what is missing of an image");
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {

@@ -301,6 +301,25 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
+fn root_a_mount_point_is_refused() {
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let sandbox = sandbox(&small_tar());
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    let script = "mount -t tmpfs tree tree && exec $0 unpack oci:image:latest tree --root store";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_morsel")]).current_dir(sandbox.path(""));
+    let stderr = String::from_utf8(unshare.output().unwrap().stderr).unwrap();
+    assert!(
+        stderr.ends_with(
+            "cause: `tree` is a mount point and cannot be replaced, expected a directory inside it\n"
+        ),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_lost_content_is_missed_and_nothing_is_left() {
     let sandbox = sandbox(&small_tar());
     let digest = oci::digest(b"box\n");
