@@ -229,7 +229,8 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-fn show(path: &Path) -> String {
+/// Writes a path for messages, shortened and without control characters.
+pub(crate) fn show(path: &Path) -> String {
     format!("`{}`", shorten(&path.to_string_lossy()))
 }
 
