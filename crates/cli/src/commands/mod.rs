@@ -1,6 +1,7 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod estimate;
 mod inspect;
 mod pull;
 mod store;
@@ -23,6 +24,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
+        Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),

@@ -1,7 +1,7 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
 use chunked::layer::PlainReason;
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use chunked::{BlobDigest, ChunkedLayer, Class, ContentDigest, DiffId, Layer};
 
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
+use crate::store::Store;
 
 /// A layer that was looked at.
 #[derive(Debug)]
@@ -32,27 +33,36 @@ pub(super) enum Planned<'a> {
     Whole(String),
 }
 
+/// Finds a layer that is here and as trusted as is wanted, so that nothing is fetched for it.
+///
+/// # Errors
+/// Those of the store.
+pub fn find_present(
+    store: &Store,
+    blob: &BlobDigest,
+    diff_id: Option<&DiffId>,
+    verification: Verification,
+) -> Result<Option<LayerRecord>, Error> {
+    let wanted = match verification {
+        Verification::DiffId => LayerState::Proven,
+        Verification::Toc => LayerState::Complete,
+    };
+    // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
+    let present = match (store.layers().find(blob)?, diff_id) {
+        (None, Some(diff_id)) => store.layers().find_diff_id(diff_id)?,
+        (found, _) => found,
+    };
+    Ok(present.filter(|record| record.state >= wanted))
+}
+
 impl Pull<'_> {
     pub(super) fn at_once(&self) -> usize {
         self.options.layers.map_or(3, Into::into)
     }
 
     pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
-        let wanted = match self.options.fetch.verification {
-            Verification::DiffId => LayerState::Proven,
-            Verification::Toc => LayerState::Complete,
-        };
-        // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
-        let present = match self.store.layers().find(&task.blob)? {
-            None => task
-                .diff_id
-                .as_ref()
-                .map(|diff_id| self.store.layers().find_diff_id(diff_id))
-                .transpose()?
-                .flatten(),
-            found => found,
-        };
-        if let Some(record) = present.filter(|record| record.state >= wanted) {
+        let verification = self.options.fetch.verification;
+        if let Some(record) = find_present(self.store, &task.blob, task.diff_id.as_ref(), verification)? {
             return Ok(Opened::Present(record));
         }
         let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
