@@ -100,8 +100,8 @@ impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::Read { source, .. } if is_bad_data(source) => Class::Corrupt,
-            Self::Read { .. } | Self::Write { .. } | Self::Compress { .. } => Class::Local,
+            Self::Read { source, .. } => class_of(source),
+            Self::Write { .. } | Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::Unindexable(why) if !why.is_damage() => Class::Unsupported,
             Self::Unindexable(_) => Class::Corrupt,
@@ -113,10 +113,19 @@ impl Error {
     }
 }
 
-/// Tells errors about the bytes (truncated, damaged) from errors of the machine.
-fn is_bad_data(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput
-    )
+/// Says what a failure to read means. The operating system's own errors are about this machine, whatever their kind.
+fn class_of(error: &io::Error) -> Class {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, NotFound, PermissionDenied, TimedOut,
+        UnexpectedEof, Unsupported,
+    };
+    match error.kind() {
+        InvalidData | UnexpectedEof | InvalidInput => Class::Corrupt,
+        _ if error.raw_os_error().is_some() => Class::Local,
+        ConnectionAborted | ConnectionReset | TimedOut => Class::Transient,
+        NotFound => Class::Missing,
+        PermissionDenied => Class::Denied,
+        Unsupported => Class::Unsupported,
+        _ => Class::Local,
+    }
 }

@@ -1,10 +1,13 @@
 //! How this machine and its user get at registries: the files and variables that other tools of the field read, too.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use registry::Hosts;
 use registry::client::{Options, Registries};
+use registry::config::Files;
 use registry::http::{self, Proxies, Verification};
 use registry::transport::Access;
 
@@ -13,6 +16,7 @@ use crate::output::scratch;
 
 /// Where certificates for single hosts are, below the user's directory of configuration and for all users.
 const CERTS_OF_USER: &str = "containers/certs.d";
+const REGISTRIES_CONF: &str = "/etc/containers/registries.conf";
 const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// Puts together what the command line, the environment and the home directory say.
@@ -22,13 +26,50 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
         verification: if args.tls_verify { Verification::On } else { Verification::Off },
         auth_files: auth_files(args.authfile.as_deref())?,
         cert_dir: args.cert_dir.clone(),
+        places: places(),
         certs: config_home()
             .map(|home| home.join(CERTS_OF_USER))
             .into_iter()
             .chain(CERTS.map(PathBuf::from))
             .collect(),
+        hosts: hosts_file().map_or_else(Hosts::default, |file| Hosts::load(&file)),
     };
     Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+/// Keeps what was learned of the hosts of blobs for the next run. It is only a cache: that it cannot be written is no
+/// failure.
+pub(crate) fn remember(access: &Access) {
+    if let Some(file) = hosts_file()
+        && let Some(Ok(())) = file.parent().map(fs::create_dir_all)
+    {
+        let _ = access.registries.hosts().save(&file);
+    }
+}
+
+fn hosts_file() -> Option<PathBuf> {
+    let cache = path("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
+    Some(cache.join("morsel/hosts.json"))
+}
+
+/// Lists the files of containers-registries.conf(5), the one of the user in place of the one for all, and the directory
+/// of containerd.
+fn places() -> Files {
+    let of_user = config_home().map(|home| home.join("containers/registries.conf"));
+    let named = path("CONTAINERS_REGISTRIES_CONF").or_else(|| of_user.clone().filter(|file| file.exists()));
+    let mut registries = vec![named.unwrap_or_else(|| PathBuf::from(REGISTRIES_CONF))];
+    registries.extend(drop_ins(Path::new("/etc/containers/registries.conf.d")));
+    registries.extend(of_user.iter().flat_map(|file| drop_ins(&file.with_extension("conf.d"))));
+    Files { registries, hosts: vec![PathBuf::from("/etc/containerd/certs.d")] }
+}
+
+/// Lists the files of a directory of further configuration, by name.
+fn drop_ins(dir: &Path) -> Vec<PathBuf> {
+    let entries = dir.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect();
+    files.sort();
+    files
 }
 
 /// Lists the files with credentials in the order of containers-auth.json(5). One that was named has to be there.

@@ -7,11 +7,11 @@ use chunked::convert::{Options, SelfCheck};
 use chunked::{DiffId, Link};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
-use registry::{Operand, Reference, name, reference};
+use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
 use store::pull;
 
-use crate::args::{self, Args, Form, RegistryArgs, Verb};
+use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -34,10 +34,18 @@ pub(crate) enum Request {
     Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Find out what a registry can do.
+    DoctorRegistry(DoctorRegistry),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
     Rm(args::Rm),
+    /// Remove from the store what no image needs.
+    Gc(args::Gc),
+    /// Check the store.
+    Fsck(args::Fsck),
+    /// Say how much space images take.
+    Du(args::Du),
 }
 
 /// A layer to convert.
@@ -90,6 +98,15 @@ pub(crate) struct Estimate {
     /// Whether programs want it.
     pub(crate) json: bool,
     pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
+}
+
+/// A registry to examine.
+#[derive(Debug)]
+pub(crate) struct DoctorRegistry {
+    pub(crate) name: Name,
+    pub(crate) bytes: u64,
+    pub(crate) json: bool,
     pub(crate) registry: RegistryArgs,
 }
 
@@ -168,6 +185,8 @@ pub(crate) enum Invalid {
     ImageOption(&'static str, String),
     #[error("`{0}` is a single layer, expected an image")]
     LayerToPull(String),
+    #[error("`{0}` is not an image in a registry")]
+    NotInRegistry(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -196,6 +215,10 @@ impl TryFrom<Args> for Request {
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
+            Verb::Gc(args) => Ok(Request::Gc(args)),
+            Verb::Fsck(args) => Ok(Request::Fsck(args)),
+            Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
         }
     }
 }
@@ -318,6 +341,18 @@ fn image(text: &str) -> Result<Reference, Invalid> {
     match place(text)? {
         Place::Image(reference) => Ok(reference),
         Place::Layer(_) => Err(Invalid::LayerToPull(text.to_owned())),
+    }
+}
+
+fn doctor_registry(args: args::DoctorRegistry) -> Result<Request, Invalid> {
+    match place(&args.image)? {
+        Place::Image(Reference::Registry(name)) => Ok(Request::DoctorRegistry(DoctorRegistry {
+            name,
+            bytes: args.bytes,
+            json: args.json,
+            registry: args.registry,
+        })),
+        _ => Err(Invalid::NotInRegistry(args.image)),
     }
 }
 

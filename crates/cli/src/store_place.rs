@@ -8,6 +8,9 @@ use rustix::process::geteuid;
 use store::Store;
 
 use crate::args::StorePlace;
+use crate::commands::repaired;
+use crate::ui;
+use crate::ui::words::{Bytes, count};
 
 /// The store of the machine.
 const SYSTEM: &str = "/var/lib/morsel";
@@ -20,12 +23,12 @@ pub(crate) struct NoHome;
 impl StorePlace {
     /// Opens the store, making it where there is none.
     pub(crate) fn create(&self) -> anyhow::Result<Store> {
-        Ok(Store::open(&self.path()?)?)
+        Ok(told(Store::open(&self.path()?)?))
     }
 
     /// Opens the store that is there.
     pub(crate) fn open(&self) -> anyhow::Result<Store> {
-        Ok(Store::open_existing(&self.path()?)?)
+        Ok(told(Store::open_existing(&self.path()?)?))
     }
 
     /// Opens the store that is there, if there is one.
@@ -44,6 +47,20 @@ impl StorePlace {
             None => default_path(geteuid().is_root(), |name| env::var_os(name)),
         }
     }
+}
+
+/// Says so if a power loss had to be mended.
+fn told(store: Store) -> Store {
+    if let Some(recovery) = store.recovery() {
+        ui::say(&format!(
+            "the machine stopped before `{}` was on disk: checked {}, {}; {}",
+            store.path().display(),
+            count(recovery.objects, "file content", "file contents"),
+            Bytes(recovery.len),
+            repaired(&recovery.repairs),
+        ));
+    }
+    store
 }
 
 /// Where the XDG base directory specification puts data, unless it is everyone's.

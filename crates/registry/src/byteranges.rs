@@ -100,7 +100,7 @@ impl ContentRange {
 }
 
 fn parse_content_range(value: &str) -> Option<ContentRange> {
-    let (unit, rest) = value.trim().split_once(|c: char| c == ' ' || c == '\t')?;
+    let (unit, rest) = value.trim().split_once([' ', '\t'])?;
     let (range, blob_len) = rest.split_once('/')?;
     let blob_len = if blob_len.trim() == "*" { None } else { Some(number(blob_len)?) };
     let range = if range.trim() == "*" { None } else { Some(parse_range(range)?) };

@@ -69,6 +69,12 @@ impl Name {
         self.tag.as_deref()
     }
 
+    /// Names the same image at another place.
+    pub(crate) fn moved(&self, host: &str, repository: &str) -> Result<Self, Invalid> {
+        check(host, repository)?;
+        Ok(Self { host: host.to_owned(), repository: repository.to_owned(), ..self.clone() })
+    }
+
     /// Returns the digest of the manifest or index, which wins over the tag.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
@@ -98,22 +104,27 @@ impl FromStr for Name {
         };
         let (path, tag) = split_tag(rest);
         let (host, repository) = split_host(path);
-        let len = host.len().saturating_add(repository.len()).saturating_add(1);
-        if len > NAME_LEN_MAX {
-            return Err(Invalid::Length(len));
-        }
-        if !is_host(host) {
-            return Err(Invalid::Host(shorten(host)));
-        }
-        if !repository.split('/').all(is_repository_component) {
-            return Err(Invalid::Repository(shorten(&repository)));
-        }
+        check(host, &repository)?;
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
             return Err(Invalid::Tag(shorten(tag)));
         }
         let tag = tag.or((digest.is_none()).then_some(DEFAULT_TAG)).map(str::to_owned);
         Ok(Self { host: host.to_owned(), repository, tag, digest })
     }
+}
+
+fn check(host: &str, repository: &str) -> Result<(), Invalid> {
+    let len = host.len().saturating_add(repository.len()).saturating_add(1);
+    if len > NAME_LEN_MAX {
+        return Err(Invalid::Length(len));
+    }
+    if !is_host(host) {
+        return Err(Invalid::Host(shorten(host)));
+    }
+    if !repository.split('/').all(is_repository_component) {
+        return Err(Invalid::Repository(shorten(repository)));
+    }
+    Ok(())
 }
 
 /// Cuts `:TAG` off; a colon before the last slash belongs to the host's port.

@@ -160,9 +160,9 @@ pub enum Damage {
     /// A part of it is missing.
     #[error("it has no {0}")]
     Lacks(&'static str),
-    /// It is too short, or its header is wrong.
-    #[error("its {0} is wrong")]
-    Binary(&'static str),
+    /// What it says of an image cannot be read.
+    #[error("what it says of `{}` cannot be read", shorten(_0))]
+    Image(String),
 }
 
 impl Error {

@@ -49,6 +49,28 @@ pub(crate) fn shared(directory: &Directory, name: &str) -> Result<File, Error> {
     }
 }
 
+/// Turns a lock into an exclusive one once no one else holds it. For a moment it is no lock at all, so what was read under
+/// it may have changed.
+pub(crate) fn upgrade(file: &File, directory: &Directory, name: &str) -> Result<(), Error> {
+    retry_on_intr(|| flock(file, FlockOperation::LockExclusive))
+        .map_err(at_path("lock", directory.path_of(name)))
+}
+
+/// Does what [`upgrade`] does if that takes no waiting. Otherwise the lock is what it was.
+pub(crate) fn try_upgrade(file: &File, directory: &Directory, name: &str) -> Result<bool, Error> {
+    let failed = || at_path("lock", directory.path_of(name));
+    match retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => downgrade(file).map(|()| false).map_err(failed()),
+        Err(error) => Err(failed()(error)),
+    }
+}
+
+/// Turns a lock into a shared one.
+pub(crate) fn downgrade(file: &File) -> Result<(), Errno> {
+    retry_on_intr(|| flock(file, FlockOperation::LockShared))
+}
+
 /// Tells whether `name` is still the name of `file`.
 fn is_named(directory: &Directory, name: &str, file: &File) -> Result<bool, Error> {
     let held = file.metadata().map_err(at_path("examine", directory.path_of(name)))?;

@@ -1,5 +1,6 @@
 //! Opens a layer: finds its TOC, checks it, reads it.
 
+mod ahead;
 mod document;
 mod estargz;
 mod zstd;

@@ -2,6 +2,7 @@ mod golden;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 
@@ -9,6 +10,7 @@ use super::*;
 use crate::digest::Digest;
 use crate::error::Class;
 use crate::location::Located;
+use crate::source::{Abilities, Ranges};
 use crate::testing::{skippable_frame, zstd_frame};
 
 /// A layer as a registry has it.
@@ -299,6 +301,57 @@ fn a_toc_that_claims_ten_gibibytes_is_not_even_read() {
     };
     insta::assert_snapshot!(open("1000:10737418240:1000:1"), @"the TOC takes 10737418240 bytes, the limit is 157286400");
     insta::assert_snapshot!(open("1000:1000:10737418240:1"), @"the TOC takes 10737418240 bytes, the limit is 1073741824");
+}
+
+/// A blob that remembers what was asked of it, in one request each.
+struct Asked {
+    blob: Vec<u8>,
+    ranges: Ranges,
+    requests: Mutex<Vec<Vec<BlobRange>>>,
+}
+
+impl RangeSource for Asked {
+    fn blob_len(&self) -> u64 {
+        self.blob.blob_len()
+    }
+
+    fn read_range(&self, range: BlobRange) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.read_ranges(&[range])
+    }
+
+    fn read_ranges(&self, ranges: &[BlobRange]) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.requests.lock().unwrap().push(ranges.to_vec());
+        let parts = ranges.iter().map(|range| &self.blob[range.start() as usize..range.end() as usize]);
+        Ok(Box::new(io::Cursor::new(parts.collect::<Vec<_>>().concat())))
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { ranges: self.ranges, ..Abilities::LOCAL }
+    }
+}
+
+#[test]
+fn toc_and_tar_split_are_one_request_where_that_can_be() {
+    let tar_split = zstd_frame(TAR_SPLIT);
+    let json = json(r#","endOffset":20"#, Some(&tar_split));
+    let many = Ranges::Many { count: 2, header_len: 1000 };
+    for (distance, ranges, expected) in
+        [(0, Ranges::One, [1].as_slice()), (5000, Ranges::One, &[1, 1]), (5000, many, &[2])]
+    {
+        let (mut blob, mut location) = body(&json, None);
+        blob.resize(blob.len() + distance, 0);
+        let range = BlobRange::saturating(blob.len() as u64 + 8, tar_split.len() as u64);
+        blob.extend_from_slice(&skippable_frame(&tar_split));
+        location.tar_split = Some(Located { range, len: TAR_SPLIT.len() as u64 });
+        let annotations = annotations::encode(&toc_digest(&blob, &location), &location);
+        blob.resize(blob.len() + 64, 0);
+        let source = Asked { blob, ranges, requests: Mutex::default() };
+        let layer = Layer::open(&source, |key| annotations.get(key).map(String::as_str), &Limits::default());
+        let Ok(Layer::Chunked(layer)) = layer else { panic!("{layer:?}") };
+        assert_eq!(layer.tar_split.unwrap().blob, tar_split);
+        let requests = source.requests.into_inner().unwrap();
+        assert_eq!(requests.iter().map(Vec::len).collect::<Vec<_>>(), expected, "{distance} {ranges:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Opens zstd:chunked, of containers/storage and of stargz-snapshotter.
 
+use super::ahead::ReadAhead;
 use super::document::{TAR_SPLIT, TOC, parse_toc, parse_verified_toc};
 use super::{ChunkedLayer, PlainReason, Stop, TarSplit};
 use crate::annotations::Annotations;
@@ -23,6 +24,7 @@ pub(super) fn open(
     TOC.limited(location.toc.range.len(), limits.toc_blob_len)?;
     TOC.limited(location.toc.len, limits.toc_len)?;
     let expected = Expected::of(annotations.as_ref());
+    let source = &*read_ahead(source, &location, limits)?;
     let (blob, digest) = TOC.read(source, location.toc.range, expected.toc.map(|digest| digest.0))?;
     let toc = parse(&blob, &location, expected.json, limits)?;
     let tar_split = tar_split(source, &location, &toc.trailer, expected.tar_split, limits)?;
@@ -38,6 +40,21 @@ pub(super) fn open(
         annotations,
         tar_split,
     })
+}
+
+/// Reads the tar-split with the TOC: they are neighbors, and a request more would cost a round trip.
+fn read_ahead<'a>(
+    source: &'a dyn RangeSource,
+    location: &Location,
+    limits: &Limits,
+) -> Result<Box<dyn RangeSource + 'a>, Error> {
+    let toc = location.toc.range;
+    match location.tar_split.map(|tar_split| tar_split.range) {
+        Some(tar_split) if tar_split.len() <= limits.tar_split_blob_len => {
+            Ok(Box::new(ReadAhead::of(source, [toc, tar_split]).map_err(|error| TOC.failed(error))?))
+        }
+        _ => Ok(Box::new(source)),
+    }
 }
 
 /// The digests that annotations hold.

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn lines_name_the_layer_and_how_far_it_is() {
-        let line = |whole| {
+        let line = |whole: Option<u64>| {
             let last = Mutex::new(Instant::now());
             let whole = whole.map(AtomicU64::new);
             Lines { name: "a.tar".to_owned(), whole, read: AtomicU64::new(0), last }.line(3 << 20)

@@ -28,6 +28,11 @@ fn verify() {
 }
 
 #[test]
+fn unpack() {
+    run_page("unpack.md");
+}
+
+#[test]
 fn tool_formats() {
     if tools::host(Tier::Tool, "zstd").is_some() {
         run_page("formats.md");

@@ -161,7 +161,14 @@ fn tool_a_pull_from_a_registry_does_what_was_estimated() {
             return;
         }
     }
-    estimates_come_true(&sandbox, &repository, "--tls-verify=false");
+    for (estimate, receipt) in estimates_come_true(&sandbox, &repository, "--tls-verify=false") {
+        let (total, traffic) = (&estimate["total"], &receipt["total"]["traffic"]);
+        assert_eq!(total["requests"], traffic["requests"], "{estimate:#}\n{receipt:#}");
+        // Parts of an answer have heads.
+        let heads = 200 * total["shares"]["new"]["files"].as_u64().unwrap();
+        let [estimated, came] = [&total["bytes"], &traffic["bytes"]].map(|bytes| bytes.as_u64().unwrap());
+        assert!((estimated..=estimated + heads).contains(&came), "{estimated} {came}");
+    }
 }
 
 #[test]

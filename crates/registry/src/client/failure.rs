@@ -8,8 +8,10 @@ use reqwest::StatusCode;
 
 use super::detail::Detail;
 use crate::auth;
+use crate::config;
 use crate::error::Error;
 use crate::http::{self, Place};
+use crate::image;
 use crate::name::Name;
 use crate::reference::Reference;
 
@@ -79,6 +81,40 @@ pub enum Failure {
         /// The digest of the answer.
         found: String,
     },
+    /// A file that says where registries are cannot be used.
+    #[error(transparent)]
+    Places(#[from] config::Unreadable),
+    /// The registry is blocked.
+    #[error("`{0}` is blocked by `registries.conf`")]
+    Blocked(Name),
+    /// Nothing that is known of a registry takes images.
+    #[error("none of the places that are known for it takes images")]
+    ReadOnly,
+    /// A registry does not say where an upload goes on.
+    #[error("`{place}` does not say where the upload goes on")]
+    NoLocation {
+        /// What was asked for.
+        place: Place,
+    },
+    /// A registry forgot an upload.
+    #[error("the registry lost a part of the upload")]
+    Lost,
+    /// The image that was to be written has another digest than its name.
+    #[error("the image has the digest {found}, its name says {expected}")]
+    OtherDigest {
+        /// The digest in the name.
+        expected: String,
+        /// The digest of the image.
+        found: String,
+    },
+    /// A list of manifests is malformed.
+    #[error("`{place}` is not a list of manifests")]
+    List {
+        /// What was asked for.
+        place: Place,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
     /// The certificates for a host cannot be read.
     #[error("cannot use the certificates in `{}`", dir.display())]
     Certs {
@@ -99,6 +135,9 @@ pub enum Failure {
     /// Text cannot be sent in a header.
     #[error("`{0}` cannot be sent as a header")]
     Header(String),
+    /// One of several places does not have it.
+    #[error("it is not there")]
+    NotThere,
     /// There is no image of the name.
     #[error("there is no such image at {}", hosts.join(", nor at "))]
     NoImage {
@@ -125,18 +164,23 @@ impl Failure {
         Error::Registry { place, source: Box::new(self) }
     }
 
+    /// Tells whether it may work when it is tried again.
+    pub(super) fn is_transient(&self) -> bool {
+        self.class() == Class::Transient
+    }
+
     /// Says what the failure means to the caller; of several, the last one counts: mirrors come before what they mirror.
     pub fn class(&self) -> Class {
         match self {
             Self::Http(failure) => failure.class(),
             Self::Credentials(invalid) => invalid.class(),
-            Self::Denied { .. } => Class::Denied,
-            Self::Missing { .. } | Self::NoImage { .. } => Class::Missing,
-            Self::Unexpected { .. } => Class::Unsupported,
-            Self::Body { .. } => Class::Transient,
+            Self::Denied { .. } | Self::Blocked(_) => Class::Denied,
+            Self::Missing { .. } | Self::NoImage { .. } | Self::NotThere => Class::Missing,
+            Self::Unexpected { .. } | Self::NoLocation { .. } | Self::List { .. } => Class::Unsupported,
+            Self::Body { .. } | Self::Lost => Class::Transient,
             Self::TooLong { .. } | Self::Digest { .. } => Class::Corrupt,
-            Self::NoThread { .. } | Self::Certs { .. } => Class::Local,
-            Self::Url(_) | Self::Header(_) => Class::Unsupported,
+            Self::NoThread { .. } | Self::Certs { .. } | Self::Places(_) => Class::Local,
+            Self::Url(_) | Self::Header(_) | Self::ReadOnly | Self::OtherDigest { .. } => Class::Unsupported,
             Self::Everywhere(failures) => failures.last().map_or(Class::Missing, |(_, last)| last.class()),
         }
     }

@@ -5,6 +5,8 @@ mod detail;
 mod endpoint;
 mod exchange;
 mod failure;
+mod push;
+mod referrers;
 mod repository;
 #[cfg(test)]
 mod tests;
@@ -16,11 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use detail::Detail;
 pub(crate) use endpoint::Endpoint;
 pub use failure::Failure;
+pub(crate) use push::Session;
 pub(crate) use repository::{Answer, Fetched, Repository};
 
-use self::endpoint::Scheme;
 use crate::auth::Tokens;
+use crate::config::{self, Route, Scheme};
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{self, Http, Tls, Verification};
 use crate::name::Name;
 
@@ -38,6 +42,10 @@ pub struct Options {
     pub cert_dir: Option<PathBuf>,
     /// Directories that have one with certificates for each of some hosts, in the order of preference.
     pub certs: Vec<PathBuf>,
+    /// The files that say where registries and their mirrors are.
+    pub places: config::Files,
+    /// What is known of the hosts that send blobs; more is learned with each answer.
+    pub hosts: Hosts,
 }
 
 /// All registries, with connections, tokens and what was learned of them; clones share these.
@@ -62,20 +70,37 @@ impl Registries {
         Self(Arc::new(Shared { options, http: Mutex::default(), tokens, schemes: Mutex::default() }))
     }
 
+    /// Returns what is known of the hosts that send blobs.
+    pub fn hosts(&self) -> &Hosts {
+        &self.0.options.hosts
+    }
+
     /// Finds out where the repository of `name` is.
     pub(crate) fn repository(&self, name: &Name) -> Result<Repository, Error> {
-        let here = |failure| Failure::of_image(failure, name);
-        let tls = self.tls(name.host(), self.0.options.verification).map_err(here)?;
-        Ok(Repository::new(self.clone(), name.clone(), vec![Endpoint::of(name, tls)]))
+        let endpoints = self.endpoints(name).map_err(|failure| failure.of_image(name))?;
+        Ok(Repository::new(self.clone(), name.clone(), endpoints))
+    }
+
+    fn endpoints(&self, name: &Name) -> Result<Vec<Endpoint>, Failure> {
+        let routes = config::routes(&self.0.options.places, name)?;
+        if routes.iter().any(|route| route.blocked) {
+            return Err(Failure::Blocked(name.clone()));
+        }
+        let endpoint = |route: Route| Ok(Endpoint::at(route.clone(), self.tls(route)?));
+        routes.into_iter().map(endpoint).collect()
     }
 
     /// Finds out how TLS is spoken with a host.
-    fn tls(&self, host: &str, verification: Verification) -> Result<Tls, Failure> {
-        let Options { cert_dir, certs: bases, .. } = &self.0.options;
-        match cert_dir.clone().or_else(|| certs::find(bases, host)) {
-            Some(dir) => certs::read(&dir, verification),
-            None => Ok(Tls { verification, ..Tls::default() }),
-        }
+    fn tls(&self, route: Route) -> Result<Tls, Failure> {
+        let Options { verification, cert_dir, certs: bases, .. } = &self.0.options;
+        let verification = route.verification.unwrap_or(*verification);
+        let mut tls = match cert_dir.clone().or_else(|| certs::find(bases, &route.host)) {
+            Some(dir) => certs::read(&dir, verification)?,
+            None => Tls { verification, ..Tls::default() },
+        };
+        tls.authorities.extend(route.authorities);
+        tls.identity = route.identity.or(tls.identity);
+        Ok(tls)
     }
 
     fn http(&self) -> Result<Http, Failure> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url, Version};
 
 use super::detail::Detail;
 use super::endpoint::Endpoint;
@@ -15,8 +15,10 @@ use super::failure::Failure;
 use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
-use crate::auth::Scope;
+use crate::auth::{Login, Scope};
+use crate::config::Roles;
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
 use crate::image::DOCUMENT_LEN_MAX;
 use crate::media_type::MediaType;
@@ -51,6 +53,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The host that has the bytes, after redirects, with its port if that is not the usual one.
     pub(crate) host: String,
+    /// The version of HTTP that the host spoke.
+    pub(crate) version: Version,
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body, which nobody read yet.
@@ -73,6 +77,22 @@ impl Repository {
         Self { registries, name, endpoints, targets: Mutex::default(), first: AtomicUsize::new(0) }
     }
 
+    /// Returns the host that the name says.
+    pub(crate) fn host(&self) -> &str {
+        self.name.host()
+    }
+
+    /// Returns what is known of the hosts that send blobs.
+    pub(crate) fn hosts(&self) -> &Hosts {
+        self.registries.hosts()
+    }
+
+    /// Says what the registry wanted of us so far.
+    pub(crate) fn login(&self) -> Login {
+        let login = |endpoint: &Endpoint| self.registries.login(endpoint, &Scope::pull(&endpoint.repository));
+        self.endpoints.get(self.first.load(Ordering::Relaxed)).map_or(Login::None, login)
+    }
+
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.
     ///
     /// Redirects, tokens and retries are dealt with until an answer begins.
@@ -80,10 +100,18 @@ impl Repository {
     /// # Errors
     /// When nothing answers, or nobody lets us in.
     pub(crate) fn get_blob(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
-        let answer = self.anywhere(|endpoint| {
+        let answer = self.anywhere(Purpose::Content, |endpoint| {
             let answer = self.blob_at(endpoint, digest, range)?;
             Ok(match answer.status {
                 StatusCode::NOT_FOUND => Found::Nothing(answer),
+                StatusCode::FORBIDDEN if !self.is_last(endpoint) => {
+                    let place = Place::from(&self.registries.url(endpoint, &format!("blobs/{digest}"))?);
+                    return Err(Failure::Unexpected {
+                        place,
+                        status: answer.status,
+                        detail: Detail::read(answer.body),
+                    });
+                }
                 _ => Found::Something(answer),
             })
         });
@@ -92,7 +120,7 @@ impl Repository {
 
     /// Tells whether there is a blob, and its length where the registry says so. Where it is is not asked.
     pub(crate) fn find_blob(&self, digest: &BlobDigest) -> Result<Option<Stated>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let found = self.anywhere(Purpose::Content, |endpoint| {
             let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
             let request = Request::new(Method::HEAD, url, endpoint.tls.clone()).without_redirects();
             let response = self.send(endpoint, &request)?;
@@ -111,7 +139,8 @@ impl Repository {
     ///
     /// Only its length is checked, and that it is what the registry says it is.
     pub(crate) fn get_manifest(&self, which: &str) -> Result<Option<Fetched>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let purpose = if which.contains(':') { Purpose::Content } else { Purpose::Tag };
+        let found = self.anywhere(purpose, |endpoint| {
             let url = self.registries.url(endpoint, &format!("manifests/{which}"))?;
             let request = Request::new(Method::GET, url, endpoint.tls.clone())
                 .header(ACCEPT, HeaderValue::from_static(ACCEPTED));
@@ -127,7 +156,7 @@ impl Repository {
 
     /// Reads a blob of at most `len` bytes; `None` when there is none.
     pub(crate) fn get_small_blob(&self, digest: &BlobDigest, len: u64) -> Result<Option<Vec<u8>>, Error> {
-        let found = self.anywhere(|endpoint| {
+        let found = self.anywhere(Purpose::Content, |endpoint| {
             let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
             let response = self.send(endpoint, &Request::new(Method::GET, url, endpoint.tls.clone()))?;
             match response.status {
@@ -140,25 +169,36 @@ impl Repository {
     }
 
     /// Asks one place after another, until one has it. A place that failed is not asked again.
-    fn anywhere<T>(&self, ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>) -> Result<Found<T>, Failure> {
-        let mut failures = Vec::new();
-        let mut nothing = None;
+    fn anywhere<T>(
+        &self,
+        purpose: Purpose,
+        ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>,
+    ) -> Result<Found<T>, Failure> {
+        let (mut reasons, mut nothing, mut has_failed) = (Vec::new(), None, false);
         for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
         {
-            match ask(endpoint) {
-                Ok(Found::Nothing(answer)) => nothing = Some(Found::Nothing(answer)),
+            if !purpose.suits(endpoint.roles) {
+                continue;
+            }
+            let reason = match ask(endpoint) {
+                Ok(Found::Nothing(answer)) => {
+                    nothing = Some(Found::Nothing(answer));
+                    Failure::NotThere
+                }
                 Ok(something) => return Ok(something),
                 Err(failure) => {
+                    has_failed = true;
                     let next = position.saturating_add(1).min(self.endpoints.len().saturating_sub(1));
                     self.first.fetch_max(next, Ordering::Relaxed);
-                    failures.push((endpoint.host.clone(), failure));
+                    failure
                 }
-            }
+            };
+            reasons.push((endpoint.host.clone(), reason));
         }
-        match (nothing, failures.pop()) {
-            (Some(nothing), None) => Ok(nothing),
-            (None, Some((_, failure))) if failures.is_empty() => Err(failure),
-            (_, last) => Err(Failure::Everywhere(failures.into_iter().chain(last).collect())),
+        match (nothing.filter(|_| !has_failed), reasons.pop()) {
+            (Some(nothing), _) => Ok(nothing),
+            (None, Some((_, only))) if reasons.is_empty() => Err(only),
+            (None, last) => Err(Failure::Everywhere(reasons.into_iter().chain(last).collect())),
         }
     }
 
@@ -193,10 +233,14 @@ impl Repository {
     fn send(&self, endpoint: &Endpoint, request: &Request) -> Result<Response, Failure> {
         let scope = Scope::pull(&endpoint.repository);
         // The next place is tried sooner than the same again.
-        match self.endpoints.last().is_some_and(|last| last == endpoint) {
+        match self.is_last(endpoint) {
             true => self.registries.exchange(endpoint, &scope, request),
             false => self.registries.exchange(endpoint, &scope, &request.clone().once()),
         }
+    }
+
+    fn is_last(&self, endpoint: &Endpoint) -> bool {
+        self.endpoints.last().is_some_and(|last| last == endpoint)
     }
 
     /// Says what an answer means that is not the one hoped for.
@@ -229,6 +273,24 @@ pub(crate) struct Stated {
     pub(crate) len: Option<u64>,
 }
 
+/// What a place is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// What a tag means.
+    Tag,
+    /// Content, by its digest.
+    Content,
+}
+
+impl Purpose {
+    fn suits(self, roles: Roles) -> bool {
+        match self {
+            Self::Tag => roles.resolve,
+            Self::Content => roles.pull,
+        }
+    }
+}
+
 /// An answer, and whether another place may have a better one.
 enum Found<T> {
     Something(T),
@@ -255,7 +317,7 @@ fn ranged(url: Url, endpoint: &Endpoint, range: Option<&str>) -> Result<Request,
 }
 
 /// Reads the length of the body that a GET would have.
-fn stated_len(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn stated_len(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -266,7 +328,7 @@ fn read_manifest(response: Response) -> Result<Fetched, Failure> {
     Ok(Fetched { media_type: media_type(&headers, &bytes), bytes })
 }
 
-fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
     let place = Place::from(&response.url);
     match response.body.read_limited(limit) {
         Ok(Some(bytes)) => Ok(bytes),
@@ -276,7 +338,7 @@ fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Compares the answer with the digest that the registry states: something in between may have damaged it.
-fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
+pub(super) fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
     let stated = headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
     let Some(Ok(expected @ Digest::Sha256(_))) = stated.map(str::parse) else { return Ok(()) };
     let found = Digest::of(bytes);
@@ -308,9 +370,9 @@ fn media_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        let Response { status, url, headers, body, sent, retries } = response;
+        let Response { status, url, version, headers, body, sent, retries } = response;
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Self { status, host, headers, body, sent, retries }
+        Self { status, host, version, headers, body, sent, retries }
     }
 }

@@ -7,7 +7,9 @@ use chunked::{Abilities, Link, Ranges};
 use super::estimate::Estimate;
 
 /// What a host is taken to be able to do before it showed otherwise. nginx takes header lines of 8 KiB, and 380 ranges fit.
-pub(crate) const OPTIMISTIC: Ranges = Ranges::Many { count: 380, header_len: 7500 };
+pub(crate) const OPTIMISTIC: Ranges = Ranges::Many { count: 380, header_len: HEADER_LEN_MAX };
+/// The longest `Range` header that is ever sent.
+pub(crate) const HEADER_LEN_MAX: usize = 7500;
 /// Requests that run at once: more hardly ever gain anything, and servers limit them.
 pub(crate) const PARALLELISM: usize = 8;
 /// A `Range` header of this length is not refused for its length.

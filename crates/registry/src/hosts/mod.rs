@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chunked::Abilities;
-pub(crate) use known::{Asked, Known, Served};
+pub(crate) use known::{Asked, HEADER_LEN_MAX, Known, PARALLELISM, Served};
 use meter::{Passed, Together};
 
 /// Most hosts that are remembered; the ones learned of first are forgotten first.
@@ -110,6 +110,13 @@ impl Hosts {
     pub(crate) fn leads_to(&self, registry: &str, host: &str) {
         let leads_to = (host != registry).then(|| host.to_owned());
         self.update(registry, |registry| registry.known.leads_to = leads_to);
+    }
+
+    /// Forgets what was known of the host that sends the blobs of `registry`, in favor of something newer.
+    pub(crate) fn replace(&self, registry: &str, host: &str, known: Known) {
+        self.table().remove(host);
+        self.update(host, |host| host.known = known);
+        self.leads_to(registry, host);
     }
 
     /// Learns from an answer to a request for ranges.

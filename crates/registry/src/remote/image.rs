@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chunked::{BlobDigest, Digest};
 
-use super::blob::SimpleBlob;
+use super::blob::RemoteBlob;
 use crate::blob::Blob;
 use crate::client::{Fetched, Registries, Repository};
 use crate::descriptor::Descriptor;
@@ -46,6 +46,10 @@ impl RemoteImage {
         check_body(&image.root, &image.root_bytes)
             .map_err(|invalid| image.document_error(&image.root, invalid))?;
         Ok(image)
+    }
+
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
     }
 
     fn is_known(&self, digest: &BlobDigest) -> bool {
@@ -89,7 +93,7 @@ impl ImageSource for RemoteImage {
             }
             self.present.lock().unwrap_or_else(PoisonError::into_inner).insert(descriptor.digest);
         }
-        Ok(Some(Box::new(SimpleBlob::new(&self.repository, descriptor))))
+        Ok(Some(Box::new(RemoteBlob::new(&self.repository, descriptor, self.repository.hosts().clone()))))
     }
 
     fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Error> {

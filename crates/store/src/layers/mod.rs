@@ -2,6 +2,7 @@
 
 mod record;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use chunked::input::Input;
 use chunked::toc::{self, Toc, Trailer};
 use chunked::verifying::Verifying;
 use chunked::{BlobDigest, DiffId, Digest, Entry, Limits, TocDigest};
-use rustix::fs::{RenameFlags, mkdirat, renameat_with};
+use rustix::fs::{RenameFlags, mkdirat, renameat, renameat_with};
 
 use self::record::Stored;
 pub use self::record::{LayerRecord, LayerState, Origin};
@@ -147,7 +148,6 @@ impl Layers {
         };
         let directory = self.directory.find_subdirectory(&name)?.ok_or_else(lacks)?;
         let stored = self.stored(&directory, &record.toc_digest)?.ok_or_else(lacks)?;
-        let _writing = self.durability.writing()?;
         directory.replace(RECORD, &Stored { layer: record.clone(), ..stored }.to_json(directory.path())?)?;
         self.link_to(record)
     }
@@ -211,6 +211,72 @@ impl Layers {
         let stored = self.stored(&directory, &record.toc_digest)?;
         let Some(digest) = stored.and_then(|stored| stored.tar_split) else { return Ok(None) };
         self.document(&directory, TAR_SPLIT, &digest.0, self.limits.tar_split_blob_len).map(Some)
+    }
+
+    /// Tells whether there is a layer of that name, without reading it.
+    pub(crate) fn has(&self, toc_digest: &TocDigest) -> Result<bool, Error> {
+        Ok(self.directory.find_subdirectory(&toc_digest.0.hex())?.is_some())
+    }
+
+    /// Returns when the record of a layer was written, in seconds since 1970; `None` when it has none.
+    pub(crate) fn changed(&self, toc_digest: &TocDigest) -> Result<Option<i64>, Error> {
+        let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? else {
+            return Ok(None);
+        };
+        Ok(directory.stat(RECORD)?.map(|stat| stat.st_ctime))
+    }
+
+    /// Counts the bytes of a layer's own files.
+    pub(crate) fn metadata_len(&self, toc_digest: &TocDigest) -> Result<u64, Error> {
+        let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? else { return Ok(0) };
+        let mut sum = 0_u64;
+        for name in [RECORD, TOC, TAR_SPLIT] {
+            let len = directory.stat(name)?.and_then(|stat| u64::try_from(stat.st_size).ok());
+            sum = sum.saturating_add(len.unwrap_or(0));
+        }
+        Ok(sum)
+    }
+
+    /// Removes a layer; `false` when there is none. For a moment its directory has a temporary name, so that a crash leaves
+    /// all or nothing of it.
+    pub(crate) fn remove(&self, toc_digest: &TocDigest) -> Result<bool, Error> {
+        let name = toc_digest.0.hex();
+        let rename = |temporary: &str| renameat(&self.directory, name.as_str(), &self.temporary, temporary);
+        match with_free_name(rename) {
+            Ok((temporary, ())) => self.temporary.remove_any(&temporary),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(at_path("remove", self.directory.path_of(&name))(error)),
+        }
+    }
+
+    /// Lists the files that lead to layers other than these, and what else has no business beside them.
+    pub(crate) fn stray(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
+        let mut stray = Vec::new();
+        for directory in [&self.by_blob, &self.by_diff_id] {
+            for name in directory.names()? {
+                let target = match digest_named(&name) {
+                    Some(digest) => self.link(directory, &digest)?,
+                    None => None,
+                };
+                if target.is_none_or(|target| !kept.contains(&target)) {
+                    stray.push((directory.clone(), name));
+                }
+            }
+        }
+        for toc_digest in kept {
+            if let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? {
+                let is_ours = |name: &String| [RECORD, TOC, TAR_SPLIT].contains(&name.as_str());
+                let names = directory.names()?.into_iter().filter(|name| !is_ours(name));
+                stray.extend(names.map(|name| (directory.clone(), name)));
+            }
+        }
+        Ok(stray)
+    }
+
+    /// Lists the files that layers are locked by.
+    pub(crate) fn lock_files(&self) -> Result<Vec<(Directory, String)>, Error> {
+        let names = self.locks.names()?.into_iter().filter(|name| digest_named(name).is_some());
+        Ok(names.map(|name| (self.locks.clone(), name)).collect())
     }
 
     fn document(

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunked::digest::Hasher;
 use chunked::{Chunk, ChunkKind, ContentDigest, Digest, FileRange};
+use rustix::fs::Stat;
 
 use self::map::{Layout, Map};
 use crate::directory::Directory;
@@ -89,6 +90,28 @@ impl Partials {
             here: Vec::new(),
         };
         partial.resume(chunks).map(Some)
+    }
+
+    /// Lists the partial files by name; a map without its file is one as well. `None` for what is named by no digest.
+    pub(crate) fn list(&self) -> Result<Vec<(Option<ContentDigest>, String)>, Error> {
+        let names = self.directory.names()?;
+        let mut names: Vec<_> =
+            names.iter().map(|name| name.strip_suffix(MAP).unwrap_or(name).to_owned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names.into_iter().map(|name| (format!("sha256:{name}").parse().ok(), name)).collect())
+    }
+
+    /// Examines a partial file.
+    pub(crate) fn stat(&self, name: &str) -> Result<Option<Stat>, Error> {
+        self.directory.stat(name)
+    }
+
+    /// Removes a partial file and its map.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        self.directory.remove_any(name)?;
+        self.directory.remove_any(&format!("{name}{MAP}"))?;
+        Ok(())
     }
 }
 

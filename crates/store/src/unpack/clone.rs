@@ -75,11 +75,10 @@ impl Cloner {
     }
 
     fn copy_small(&mut self, from: &File, to: &File, len: u64) -> io::Result<Means> {
-        // One byte more tells whether the source is longer.
-        let wanted = len as usize + 1;
-        let mut filled = 0;
-        while filled < wanted {
-            let Some(rest) = self.buffer.get_mut(filled..wanted) else { break };
+        // One byte more than wanted tells whether the source is longer.
+        let (len_wanted, mut filled) = (len as usize, 0);
+        while filled < len_wanted {
+            let rest = self.buffer.get_mut(filled..=len_wanted).unwrap_or_default();
             match from.read_at(rest, filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
+mod crash;
+mod fsck;
+mod gc;
 mod images;
 mod index;
 mod layers;
 mod objects;
 mod partials;
 mod sample;
+mod together;

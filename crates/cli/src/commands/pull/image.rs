@@ -37,10 +37,6 @@ impl<'a> Image<'a> {
         stored_name(self.source.reference())
     }
 
-    pub(super) fn reference(&self) -> &Reference {
-        self.source.reference()
-    }
-
     /// Returns the digest of its manifest.
     pub(super) fn manifest(&self) -> BlobDigest {
         self.instance.manifest.digest()

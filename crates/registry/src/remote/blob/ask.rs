@@ -9,7 +9,7 @@ use std::time::Instant;
 use chunked::{BlobRange, RangeSource, Ranges};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 
-use super::{Answer, BlobServer, Counters, RemoteBlob, io_error};
+use super::{Answer, BlobServer, Counters, RemoteBlob};
 use crate::byteranges::{Byteranges, ContentRange, Invalid, is_multipart};
 use crate::hosts::{Asked, Served, Transfer};
 
@@ -143,7 +143,7 @@ impl<S: BlobServer> RemoteBlob<S> {
             (404 | 410, _) => Err(refusal(io::ErrorKind::NotFound, &answer)),
             (401 | 403 | 407 | 451, _) => Err(refusal(io::ErrorKind::PermissionDenied, &answer)),
             (416, Some(_)) if let Some(found) = self.other_len(&answer) => Err(self.wrong_len(found)),
-            (status @ (400..500 | 501), Some(_)) => {
+            (status @ (400..=499 | 501), Some(_)) => {
                 self.hosts.learn(&answer.host, asked, Served::Refused(status));
                 Err(Stop::Less)
             }
@@ -153,7 +153,7 @@ impl<S: BlobServer> RemoteBlob<S> {
 
     fn send(&self, value: Option<&str>, asked: Asked) -> Result<Answer, Stop> {
         let start = Instant::now();
-        let answer = self.server.get(&self.digest, value).map_err(io_error)?;
+        let answer = self.server.get(&self.digest, value).map_err(io::Error::from)?;
         self.traffic.requests.fetch_add(answer.sent, Ordering::Relaxed);
         self.traffic.retries.fetch_add(answer.retries, Ordering::Relaxed);
         self.hosts.leads_to(self.server.registry(), &answer.host);
@@ -253,7 +253,7 @@ impl<S: BlobServer> RemoteBlob<S> {
 }
 
 /// Writes the value of a `Range` header.
-fn header_value(ranges: &[BlobRange]) -> String {
+pub(crate) fn header_value(ranges: &[BlobRange]) -> String {
     let ranges: Vec<_> =
         ranges.iter().map(|range| format!("{}-{}", range.start(), range.end().saturating_sub(1))).collect();
     format!("bytes={}", ranges.join(","))

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chunked::{Abilities, BlobDigest, BlobRange, Class, RangeSource, Ranges, Traffic};
+use chunked::{Abilities, BlobDigest, BlobRange, RangeSource, Ranges, Traffic};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use self::ask::Stop;
+pub(crate) use self::ask::header_value;
 use self::reader::Reader;
+use crate::client::{self, Repository};
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::hosts::Hosts;
@@ -31,6 +33,18 @@ pub(crate) trait BlobServer: Send + Sync {
     ///
     /// Redirects, tokens and retries are dealt with until an answer begins.
     fn get(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error>;
+}
+
+impl BlobServer for &Repository {
+    fn registry(&self) -> &str {
+        self.host()
+    }
+
+    fn get(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
+        let client::Answer { status, host, headers, body, sent, retries, .. } =
+            self.get_blob(digest, range)?;
+        Ok(Answer { status, host, headers, body: Box::new(body), sent, retries })
+    }
 }
 
 /// An answer that has begun.
@@ -151,19 +165,6 @@ impl<S: BlobServer> RangeSource for RemoteBlob<S> {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Traffic { requests: load(requests), retries: load(retries), bytes: load(bytes) }
     }
-}
-
-/// Makes a failure of a request one of reading, of the kind that says what it means.
-fn io_error(error: Error) -> io::Error {
-    let kind = match error.class() {
-        Class::Missing => io::ErrorKind::NotFound,
-        Class::Denied => io::ErrorKind::PermissionDenied,
-        Class::Unsupported => io::ErrorKind::Unsupported,
-        Class::Corrupt => io::ErrorKind::InvalidData,
-        Class::Transient => io::ErrorKind::ConnectionAborted,
-        Class::Local => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
 }
 
 #[cfg(test)]
