@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use anyhow::Context;
 use chunked::estimate::{Contents, Known, Paths};
-use chunked::{BlobDigest, Chunk, ContentDigest, DiffId, Layer, Limits};
-use registry::{Descriptor, ImageSource, Instance, Operand, Reference};
+use chunked::{BlobDigest, Chunk, ContentDigest, DiffId, Layer};
+use registry::{ImageSource, Instance, Operand, Reference};
 use serde::Serialize;
 use store::fetch::Verification;
 use store::{Store, pull};
 
+use super::open;
 use crate::args::StorePlace;
 use crate::image_name::stored_name;
 
@@ -97,20 +97,23 @@ impl Here {
     /// Takes an image, and nothing else.
     pub(super) fn image(source: &dyn ImageSource, instance: &Instance) -> anyhow::Result<Self> {
         let (mut image, mut paths, mut plain_layers) = (Image::default(), Paths::default(), 0);
+        let mut layers = Vec::new();
         for (descriptor, diff_id) in instance.layers() {
-            let is_new = image.blobs.insert(descriptor.digest);
             image.diff_ids.extend(diff_id);
-            match if is_new { Some(open(source, descriptor)?) } else { None } {
-                Some(Layer::Chunked(layer)) => {
-                    for entry in &layer.toc.entries {
-                        image.contents.add(entry);
-                        paths.add(entry);
-                    }
-                }
-                Some(Layer::Plain { .. }) => plain_layers += 1,
-                None => {}
+            if image.blobs.insert(descriptor.digest) {
+                layers.push(descriptor);
             }
         }
+        open::each(source, &layers, |_, opened| {
+            match opened.layer {
+                Layer::Plain { .. } => plain_layers += 1,
+                Layer::Chunked(layer) => layer.toc.entries.iter().for_each(|entry| {
+                    image.contents.add(entry);
+                    paths.add(entry);
+                }),
+            }
+            Ok(())
+        })?;
         let (name, manifest) = (source.reference().to_string(), instance.manifest.digest());
         let compared = Compared::Image { name, manifest, plain_layers };
         Ok(Self { content: Content::Image(Box::new(image)), paths, compared })
@@ -175,11 +178,4 @@ fn is_kin(name: &str, reference: &Reference) -> bool {
         ) => one == *other,
         _ => false,
     }
-}
-
-fn open(source: &dyn ImageSource, descriptor: &Descriptor) -> anyhow::Result<Layer> {
-    let blob = source.blob(descriptor)?.ok_or_else(|| source.no_blob(descriptor))?;
-    let lookup = |key: &str| descriptor.annotations.get(key).map(String::as_str);
-    Layer::open(&*blob, lookup, &Limits::default())
-        .with_context(|| format!("cannot open layer {}", descriptor.digest))
 }

@@ -2,19 +2,18 @@
 
 use std::collections::HashSet;
 
-use anyhow::Context;
 use chunked::estimate::Estimator;
 use chunked::plan::{FetchPlan, plan};
-use chunked::{
-    Abilities, BlobDigest, BlobRange, ChunkedLayer, DiffId, Layer, Limits, Link, RangeSource, Ranges, Traffic,
-};
-use registry::{Descriptor, ImageSource, Instance, hosts};
+use chunked::{Abilities, BlobRange, ChunkedLayer, Layer, Link, Ranges, Traffic};
+use registry::blob::Blob;
+use registry::{ImageSource, Instance, hosts};
 use store::fetch::in_parts;
 
 use super::here::{Content, Here};
+use super::open::{self, Opened};
 use super::report::{Fetch, How, LayerEstimate};
 
-/// Estimates layer by layer, and holds no more than one at a time.
+/// Estimates layer by layer, and holds only a few at a time.
 pub(super) struct Layers<'a> {
     source: &'a dyn ImageSource,
     content: &'a Content,
@@ -33,38 +32,42 @@ impl<'a> Layers<'a> {
 
     /// Estimates each layer once, the lowest first. Returns them with the link that they were planned for, if it is known.
     pub(super) fn all(mut self, instance: &Instance) -> anyhow::Result<(Vec<LayerEstimate>, Option<Link>)> {
-        let mut seen = HashSet::new();
         let mut layers = Vec::new();
+        let mut missing = Vec::new();
+        let mut seen = HashSet::new();
         for (descriptor, diff_id) in instance.layers().filter(|(layer, _)| seen.insert(layer.digest)) {
-            let how = self.one(descriptor, diff_id.as_ref()).with_context(|| cannot(&descriptor.digest))?;
-            layers.push(LayerEstimate { blob: descriptor.digest, blob_len: descriptor.len, how });
+            if !self.content.has_layer(&descriptor.digest, diff_id.as_ref())? {
+                missing.push(descriptor);
+            }
+            layers.push(LayerEstimate {
+                blob: descriptor.digest,
+                blob_len: descriptor.len,
+                how: How::Present,
+            });
         }
+        open::each(self.source, &missing, |descriptor, opened| {
+            let how = self.one(&opened)?;
+            if let Some(layer) = layers.iter_mut().find(|layer| layer.blob == descriptor.digest) {
+                layer.how = how;
+            }
+            Ok(())
+        })?;
         Ok((layers, self.used))
     }
 
-    fn one(&mut self, descriptor: &Descriptor, diff_id: Option<&DiffId>) -> anyhow::Result<How> {
-        if self.content.has_layer(&descriptor.digest, diff_id)? {
-            return Ok(How::Present);
-        }
-        let blob = self.source.blob(descriptor)?.ok_or_else(|| self.source.no_blob(descriptor))?;
-        let lookup = |key: &str| descriptor.annotations.get(key).map(String::as_str);
-        let layer = Layer::open(&*blob, lookup, &Limits::default())?;
-        let abilities = self.abilities(&*blob);
-        match layer {
-            Layer::Plain { why } => Ok(whole(&*blob, &abilities, why.to_string())),
-            Layer::Chunked(layer) => match in_parts(&layer) {
-                Ok(()) => self.parts(&*blob, &layer, &abilities),
-                Err(why) => Ok(whole(&*blob, &abilities, why.to_string())),
+    fn one(&mut self, opened: &Opened<'_>) -> anyhow::Result<How> {
+        let blob = &*opened.blob;
+        let abilities = self.abilities(blob);
+        match &opened.layer {
+            Layer::Plain { why } => Ok(whole(blob, &abilities, why.to_string())),
+            Layer::Chunked(layer) => match in_parts(layer) {
+                Ok(()) => self.parts(blob, layer, &abilities),
+                Err(why) => Ok(whole(blob, &abilities, why.to_string())),
             },
         }
     }
 
-    fn parts(
-        &mut self,
-        blob: &dyn RangeSource,
-        layer: &ChunkedLayer,
-        abilities: &Abilities,
-    ) -> anyhow::Result<How> {
+    fn parts(&mut self, blob: &dyn Blob, layer: &ChunkedLayer, abilities: &Abilities) -> anyhow::Result<How> {
         let estimate = self.estimator.layer(layer, abilities)?;
         let opening = opening(blob, estimate.metadata_len);
         let fetch = fetch(estimate.plan, opening, &abilities.link);
@@ -73,7 +76,7 @@ impl<'a> Layers<'a> {
 
     /// Says what the pull would plan with. Where there is no network, a link that was given leads to a host that is taken to
     /// do what most do.
-    fn abilities(&mut self, blob: &dyn RangeSource) -> Abilities {
+    fn abilities(&mut self, blob: &dyn Blob) -> Abilities {
         let abilities = blob.abilities();
         match self.given {
             Some(link) if abilities == Abilities::LOCAL => Abilities { link, ..hosts::unknown() },
@@ -86,18 +89,14 @@ impl<'a> Layers<'a> {
     }
 }
 
-fn cannot(layer: &BlobDigest) -> String {
-    format!("cannot estimate layer {layer}")
-}
-
-fn whole(blob: &dyn RangeSource, abilities: &Abilities, why: String) -> How {
+fn whole(blob: &dyn Blob, abilities: &Abilities, why: String) -> How {
     let range = BlobRange::saturating(0, blob.blob_len());
     let plan = plan(&[range], range, &Abilities { ranges: Ranges::None, ..*abilities });
     How::Whole { why, fetch: fetch(plan, blob.traffic(), &abilities.link) }
 }
 
 /// Returns what it takes to read the metadata: what it took just now, or where nobody counts, one request.
-fn opening(blob: &dyn RangeSource, metadata_len: u64) -> Traffic {
+fn opening(blob: &dyn Blob, metadata_len: u64) -> Traffic {
     let Traffic { requests, bytes, .. } = blob.traffic();
     Traffic { requests: requests.max(1), retries: 0, bytes: bytes.max(metadata_len) }
 }

@@ -2,6 +2,7 @@
 
 mod here;
 mod layer;
+mod open;
 mod report;
 mod text;
 

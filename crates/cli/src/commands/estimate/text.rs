@@ -159,8 +159,8 @@ fn sum(total: &Total, link: Option<&LinkReport>) -> String {
     let mut text = format!("fetch  {bytes} of {blob_len} ({part}) in {requests}\n");
     text += &match (total.seconds, link) {
         _ if total.bytes == 0 => String::new(),
-        (Some(seconds), Some(link)) => format!("time   about {}, over {}\n", time(seconds), words(link)),
-        _ => "time   unknown, as nothing is known of the link; `--link 100Mbit,20ms` says what it is\n"
+        (Some(seconds), Some(link)) => format!("takes  about {}, over {}\n", time(seconds), words(link)),
+        _ => "takes  unknown, as nothing is known of the link; `--link 100Mbit,20ms` says what it is\n"
             .to_owned(),
     };
     text
