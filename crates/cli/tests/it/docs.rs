@@ -26,6 +26,11 @@ fn inspect() {
 }
 
 #[test]
+fn estimate() {
+    run_page("estimate.md");
+}
+
+#[test]
 fn verify() {
     run_page("verify.md");
 }

@@ -7,6 +7,7 @@ mod convert_image;
 mod convert_layer;
 mod docs;
 mod engines;
+mod estimate;
 mod harness;
 mod help;
 mod inspect;

@@ -1,7 +1,9 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
+use std::collections::BTreeMap;
+
 use chunked::annotations::Annotations;
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use chunked::{ChunkedLayer, Class, ContentDigest, DiffId, Layer};
 
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
@@ -9,6 +11,7 @@ use crate::error::Error;
 use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
+use crate::store::Store;
 
 /// A layer that was looked at.
 #[derive(Debug)]
@@ -32,25 +35,41 @@ pub(super) enum Planned<'a> {
     Whole(String),
 }
 
+/// Finds a layer that is here and as trusted as is wanted, so that nothing is fetched for it.
+///
+/// # Errors
+/// Those of the store.
+pub fn find_present(
+    store: &Store,
+    annotations: &BTreeMap<String, String>,
+    diff_id: Option<&DiffId>,
+    verification: Verification,
+) -> Result<Option<LayerRecord>, Error> {
+    let wanted = match verification {
+        Verification::DiffId => LayerState::Proven,
+        Verification::Toc => LayerState::Complete,
+    };
+    let toc_digest = match Annotations::parse(|key| annotations.get(key).map(String::as_str)) {
+        Ok(Some(Annotations::ZstdChunked { toc_digest, .. })) => Some(toc_digest),
+        _ => None,
+    };
+    let present = store.layers().find_trusted(toc_digest.as_ref(), diff_id)?;
+    Ok(present.filter(|record| record.state >= wanted))
+}
+
 impl Pull<'_> {
     pub(super) fn at_once(&self) -> usize {
         self.options.layers.map_or(3, Into::into)
     }
 
     pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
-        let wanted = match self.options.fetch.verification {
-            Verification::DiffId => LayerState::Proven,
-            Verification::Toc => LayerState::Complete,
-        };
-        let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
-        let toc_digest = match Annotations::parse(lookup) {
-            Ok(Some(Annotations::ZstdChunked { toc_digest, .. })) => Some(toc_digest),
-            _ => None,
-        };
-        let present = self.store.layers().find_trusted(toc_digest.as_ref(), task.diff_id.as_ref())?;
-        if let Some(record) = present.filter(|record| record.state >= wanted) {
+        let verification = self.options.fetch.verification;
+        if let Some(record) =
+            find_present(self.store, &task.annotations, task.diff_id.as_ref(), verification)?
+        {
             return Ok(Opened::Present(record));
         }
+        let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
         match Layer::open(&*task.source, lookup, &self.options.fetch.limits) {
             Ok(Layer::Chunked(layer)) => Ok(Opened::Chunked(layer)),
             Ok(Layer::Plain { why }) => Ok(Opened::Whole(why.to_string())),
