@@ -1,12 +1,14 @@
 //! How this machine and its user get at registries: the files and variables that other tools of the field read, too.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use registry::Hosts;
 use registry::client::{Options, Registries};
 use registry::config::Files;
-use registry::hosts::Hosts;
 use registry::http::{self, Proxies, Verification};
 use registry::transport::Access;
 
@@ -21,19 +23,40 @@ const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 /// Puts together what the command line, the environment and the home directory say.
 pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
     let options = Options {
-        http: http::Options { proxies: proxies(), ..http::Options::default() },
+        http: http_options(args),
         verification: if args.tls_verify { Verification::On } else { Verification::Off },
         auth_files: auth_files(args.authfile.as_deref())?,
         cert_dir: args.cert_dir.clone(),
         places: places(),
-        hosts: Hosts::default(),
         certs: config_home()
             .map(|home| home.join(CERTS_OF_USER))
             .into_iter()
             .chain(CERTS.map(PathBuf::from))
             .collect(),
+        hosts: hosts_file().map_or_else(Hosts::default, |file| Hosts::load(&file)),
     };
     Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+fn http_options(args: &RegistryArgs) -> http::Options {
+    let options = http::Options { proxies: proxies(), ..http::Options::default() };
+    let given = args.timeout.map(|seconds| Duration::from_secs(seconds.get().into()));
+    http::Options { stall_timeout: given.unwrap_or(options.stall_timeout), ..options }
+}
+
+/// Keeps what was learned of the hosts of blobs for the next run. It is only a cache: that it cannot be written is no
+/// failure.
+pub(crate) fn remember(access: &Access) {
+    if let Some(file) = hosts_file()
+        && let Some(Ok(())) = file.parent().map(fs::create_dir_all)
+    {
+        let _ = access.registries.hosts().save(&file);
+    }
+}
+
+fn hosts_file() -> Option<PathBuf> {
+    let cache = path("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
+    Some(cache.join("morsel/hosts.json"))
 }
 
 /// Lists the files of containers-registries.conf(5), the one of the user in place of the one for all, and the directory

@@ -1,14 +1,16 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
+use chunked::{DiffId, Link};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
 use store::unpack::{InvalidIdMap, Owners};
+
+use crate::link;
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -38,9 +40,14 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     Verify(Verify),
     Pull(Pull),
+    Estimate(Estimate),
     Unpack(Unpack),
     Images(Images),
     Rm(Rm),
+    Gc(Gc),
+    Fsck(Fsck),
+    Du(Du),
+    Doctor(Doctor),
 }
 
 /// Convert a layer, or every layer of an image, to zstd:chunked.
@@ -55,7 +62,7 @@ pub(crate) struct Convert {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
 
-    /// Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
+    /// Where it goes: a file or `-` for a layer; `docker://NAME`, `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for an image
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 
@@ -187,6 +194,45 @@ pub(crate) enum Verification {
     Toc,
 }
 
+/// Say what a pull would fetch, and why, without fetching it.
+///
+/// Only manifests and TOCs are read, and nothing is changed: every layer with what of it is missing, in how many requests it
+/// would come, and how long that takes; every file by why it has to be fetched or not.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Estimate {
+    /// An image: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// Compare with this image, as if exactly that were here, and not with the store
+    #[arg(long, value_name = "OLD", conflicts_with = "root")]
+    pub(crate) from: Option<String>,
+
+    /// How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default: what earlier transfers
+    /// from there showed]
+    #[arg(long, value_name = "RATE,RTT", value_parser = link::parse)]
+    pub(crate) link: Option<Link>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// List the requests, too
+    #[arg(long)]
+    pub(crate) plan: bool,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
 /// Make the root file system of an image as plain files.
 ///
 /// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
@@ -245,6 +291,40 @@ pub(crate) struct Rm {
     pub(crate) store: StorePlace,
 }
 
+/// Find out how things are, and what that means.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    #[command(subcommand)]
+    pub(crate) subject: DoctorSubject,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorSubject {
+    Registry(DoctorRegistry),
+}
+
+/// Find out what the host of an image's blobs can do, and how fast it is.
+///
+/// The largest layer is asked for: single bytes of it in requests with more and more ranges, then its start over one
+/// connection and over several. What was found out is remembered for later pulls, for a week.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorRegistry {
+    /// An image in the registry, such as `quay.io/fedora/fedora:latest`
+    #[arg(value_name = "HOST/REPOSITORY[:TAG]")]
+    pub(crate) image: String,
+
+    /// Most bytes to read over one connection, and again over several
+    #[arg(long, value_name = "SIZE", default_value = "32M", value_parser = parse_bytes)]
+    pub(crate) bytes: u64,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
 /// The heading of options that many verbs share.
 const REGISTRIES: &str = "Registries";
 
@@ -263,6 +343,70 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) tls_verify: bool,
+
+    /// Ask again where nothing came for so many seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", help_heading = REGISTRIES)]
+    pub(crate) timeout: Option<NonZeroU32>,
+}
+
+/// Remove from the store what no image needs.
+///
+/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check that everything in the store is what it says it is.
+///
+/// All content is read and hashed. Exit code 0 means that nothing is wrong, or all of it was repaired; 3 that something
+/// is.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fsck {
+    /// Remove what is damaged, so that the next pull fetches it again; waits for other processes
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long, requires = "repair")]
+    pub(crate) no_wait: bool,
+
+    /// Threads that hash [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Say how much space the images in the store take.
+///
+/// `own` is content that only one image has, and that is freed when it is removed; `shared` is content that other images
+/// have too.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Du {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What to look at.
@@ -339,6 +483,11 @@ fn parse_memory(text: &str) -> Result<usize, &'static str> {
     const LEAST: usize = 24 << 20;
     let memory = parse_size(text).ok_or("expected a number of bytes such as `64M` or `1G`")?;
     if memory < LEAST { Err("expected at least 24M") } else { Ok(memory) }
+}
+
+fn parse_bytes(text: &str) -> Result<u64, &'static str> {
+    let bytes = parse_size(text).and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    bytes.ok_or("expected a number of bytes such as `64M` or `1G`")
 }
 
 /// Reads `64M`, `64MiB`, `1G`: units are powers of 1024.

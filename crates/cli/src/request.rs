@@ -3,15 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
+use chunked::{DiffId, Link};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
-use registry::{Operand, Reference, name, reference};
+use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
 use store::pull;
 
-use crate::args::{self, Args, Form, RegistryArgs, Verb};
+use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -30,12 +30,22 @@ pub(crate) enum Request {
     VerifyImage(ImageToSee, Form),
     /// Bring images into the store.
     Pull(Box<Pull>),
+    /// Say what a pull would cost.
+    Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Find out what a registry can do.
+    DoctorRegistry(DoctorRegistry),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
     Rm(args::Rm),
+    /// Remove from the store what no image needs.
+    Gc(args::Gc),
+    /// Check the store.
+    Fsck(args::Fsck),
+    /// Say how much space images take.
+    Du(args::Du),
 }
 
 /// A layer to convert.
@@ -71,6 +81,33 @@ pub(crate) struct Pull {
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
+}
+
+/// A pull to estimate.
+#[derive(Debug)]
+pub(crate) struct Estimate {
+    pub(crate) reference: Reference,
+    /// The image to compare with, if not the store.
+    pub(crate) from: Option<Reference>,
+    /// The link, if not the one that is remembered.
+    pub(crate) link: Option<Link>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    /// Whether the requests are wanted.
+    pub(crate) plan: bool,
+    /// Whether programs want it.
+    pub(crate) json: bool,
+    pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
+}
+
+/// A registry to examine.
+#[derive(Debug)]
+pub(crate) struct DoctorRegistry {
+    pub(crate) name: Name,
+    pub(crate) bytes: u64,
+    pub(crate) json: bool,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// A layer to look at.
@@ -148,6 +185,8 @@ pub(crate) enum Invalid {
     ImageOption(&'static str, String),
     #[error("`{0}` is a single layer, expected an image")]
     LayerToPull(String),
+    #[error("`{0}` is not an image in a registry")]
+    NotInRegistry(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -172,9 +211,14 @@ impl TryFrom<Args> for Request {
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
             Verb::Pull(args) => pull(args),
+            Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
+            Verb::Gc(args) => Ok(Request::Gc(args)),
+            Verb::Fsck(args) => Ok(Request::Fsck(args)),
+            Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
         }
     }
 }
@@ -261,10 +305,6 @@ fn verify(args: args::Verify) -> Result<Request, Invalid> {
 }
 
 fn pull(args: args::Pull) -> Result<Request, Invalid> {
-    let reference = |text: &String| match place(text)? {
-        Place::Image(reference) => Ok(reference),
-        Place::Layer(_) => Err(Invalid::LayerToPull(text.clone())),
-    };
     let defaults = fetch::Options::default();
     let fetch = fetch::Options {
         jobs: args.jobs.unwrap_or(defaults.jobs),
@@ -275,13 +315,45 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
-        references: args.images.iter().map(reference).collect::<Result<_, _>>()?,
+        references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
         options: pull::Options { layers: Some(args.layers), fetch },
         store: args.store,
         registry: args.registry,
         form: args.form,
     })))
+}
+
+fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
+    Ok(Request::Estimate(Box::new(Estimate {
+        reference: image(&args.image)?,
+        from: args.from.as_deref().map(image).transpose()?,
+        link: args.link,
+        platform: args.platform,
+        plan: args.plan,
+        json: args.json,
+        store: args.store,
+        registry: args.registry,
+    })))
+}
+
+fn image(text: &str) -> Result<Reference, Invalid> {
+    match place(text)? {
+        Place::Image(reference) => Ok(reference),
+        Place::Layer(_) => Err(Invalid::LayerToPull(text.to_owned())),
+    }
+}
+
+fn doctor_registry(args: args::DoctorRegistry) -> Result<Request, Invalid> {
+    match place(&args.image)? {
+        Place::Image(Reference::Registry(name)) => Ok(Request::DoctorRegistry(DoctorRegistry {
+            name,
+            bytes: args.bytes,
+            json: args.json,
+            registry: args.registry,
+        })),
+        _ => Err(Invalid::NotInRegistry(args.image)),
+    }
 }
 
 enum ToSee {

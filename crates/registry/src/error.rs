@@ -32,7 +32,7 @@ pub enum Error {
         source: Box<client::Failure>,
     },
     /// The transport can be read but not written.
-    #[error("cannot write `{0}`: expected `oci:` or `oci-archive:`")]
+    #[error("cannot write `{0}`: expected `docker://`, `oci:` or `oci-archive:`")]
     ReadOnly(Box<Reference>),
     /// The operating system refused.
     #[error("cannot {action} {}", show(path))]

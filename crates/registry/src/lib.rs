@@ -38,6 +38,7 @@ mod layout;
 pub mod media_type;
 pub mod name;
 pub mod platform;
+pub mod probe;
 pub mod reference;
 mod remote;
 pub mod replacement;

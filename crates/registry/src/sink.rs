@@ -16,8 +16,14 @@ pub trait ImageSink {
     /// Returns the reference it was opened by.
     fn reference(&self) -> &Reference;
 
-    /// Tells whether a blob or document of this digest and length is there already, and intact: all of it is read.
+    /// Tells whether a blob of this digest and length is there already, and intact: where nobody else vouches for that,
+    /// all of it is read.
     fn has_blob(&self, digest: &BlobDigest, len: u64) -> Result<bool, Error>;
+
+    /// Takes a blob from another image of the same place, without moving its bytes; `false` when that is not possible.
+    fn adopt_blob(&mut self, _digest: &BlobDigest, _from: &Reference) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     /// Starts a blob whose digest is not known yet.
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error>;

@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::error::Error;
 use crate::layout::{Layout, LayoutWriter};
 use crate::reference::Reference;
-use crate::remote::RemoteImage;
+use crate::remote::{RemoteImage, RemoteSink};
 use crate::sink::ImageSink;
 use crate::source::ImageSource;
 
@@ -48,10 +48,10 @@ pub fn open(reference: &Reference, access: &Access) -> Result<Box<dyn ImageSourc
 ///
 /// # Errors
 /// [`Error::ReadOnly`] for transports that cannot be written, and those of the file system.
-pub fn create(reference: &Reference, _: &Access) -> Result<Box<dyn ImageSink>, Error> {
+pub fn create(reference: &Reference, access: &Access) -> Result<Box<dyn ImageSink>, Error> {
     let own = reference.clone();
     Ok(match reference {
-        Reference::Registry(_) => return Err(Error::ReadOnly(Box::new(own))),
+        Reference::Registry(name) => Box::new(RemoteSink::create(&access.registries, name, own)?),
         Reference::OciLayout { dir, tag } => Box::new(LayoutWriter::create(dir, own, tag.as_deref())?),
         Reference::OciArchive { file, tag } => Box::new(ArchiveWriter::create(file, own, tag.as_deref())?),
         Reference::DockerArchive { .. } => return Err(Error::ReadOnly(Box::new(own))),

@@ -159,7 +159,6 @@ impl Directory {
     }
 
     /// Removes a file, or a directory and the files in it.
-    #[expect(dead_code, reason = "for removing garbage")]
     pub(crate) fn remove_any(&self, name: &str) -> Result<bool, Error> {
         match self.stat(name)? {
             None => Ok(false),

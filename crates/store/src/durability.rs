@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::fs::{FlockOperation, flock};
@@ -49,6 +49,8 @@ pub(crate) struct Durability {
     /// The marker, held by a shared lock, while there may be unsynced content of ours.
     marker: RwLock<Option<File>>,
     writes: AtomicU64,
+    /// Whether the marker of another boot is there, and has to stay until what it stands for is mended.
+    is_recovering: AtomicBool,
 }
 
 /// The right to write content: the marker stays as long as this lives.
@@ -59,7 +61,36 @@ pub(crate) struct Writing<'a> {
 
 impl Durability {
     pub(crate) fn new(root: Directory, boot: BootId) -> Self {
-        Self { root, boot, marker: RwLock::default(), writes: AtomicU64::new(0) }
+        Self {
+            root,
+            boot,
+            marker: RwLock::default(),
+            writes: AtomicU64::new(0),
+            is_recovering: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells whether the machine stopped before all content was synced.
+    pub(crate) fn is_suspect(&self) -> Result<bool, Error> {
+        match self.root.read(DIRTY, DIRTY_LEN_MAX) {
+            Ok(marker) => Ok(marker.is_some_and(|marker| !self.boot.is(&String::from_utf8_lossy(&marker)))),
+            // Not what we wrote, so anything may have happened.
+            Err(Error::TooLong { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the marker of another boot as it is.
+    pub(crate) fn start_recovery(&self) {
+        self.is_recovering.store(true, Ordering::Release);
+    }
+
+    /// Puts what was mended on disk, and takes the marker of another boot away.
+    pub(crate) fn finish_recovery(&self) -> Result<(), Error> {
+        self.sync()?;
+        self.root.remove(DIRTY)?;
+        self.is_recovering.store(false, Ordering::Release);
+        Ok(())
     }
 
     pub(crate) fn boot(&self) -> &BootId {
@@ -70,7 +101,7 @@ impl Durability {
     pub(crate) fn writing(&self) -> Result<Writing<'_>, Error> {
         loop {
             let marker = self.marker.read().unwrap_or_else(PoisonError::into_inner);
-            if marker.is_some() {
+            if marker.is_some() || self.is_recovering.load(Ordering::Acquire) {
                 self.writes.fetch_add(1, Ordering::AcqRel);
                 return Ok(Writing { _marker: marker });
             }
@@ -84,7 +115,11 @@ impl Durability {
 
     /// Puts everything on disk, and takes the marker away unless someone wrote meanwhile.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        let before = self.writes.load(Ordering::Acquire);
+        // What has begun to be written has to be there when the kernel collects what to put on disk.
+        let before = {
+            let _no_one_writes = self.marker.write().unwrap_or_else(PoisonError::into_inner);
+            self.writes.load(Ordering::Acquire)
+        };
         rustix::fs::syncfs(&self.root).map_err(at_path("sync", self.root.path()))?;
         let mut marker = self.marker.write().unwrap_or_else(PoisonError::into_inner);
         if self.writes.load(Ordering::Acquire) == before

@@ -160,9 +160,9 @@ pub enum Damage {
     /// A part of it is missing.
     #[error("it has no {0}")]
     Lacks(&'static str),
-    /// It is too short, or its header is wrong.
-    #[error("its {0} is wrong")]
-    Binary(&'static str),
+    /// What it says of an image cannot be read.
+    #[error("what it says of `{}` cannot be read", shorten(_0))]
+    Image(String),
 }
 
 impl Error {
@@ -171,6 +171,12 @@ impl Error {
             Failure::Store(error) => error,
             failure => Self::Layer { blob: Box::new(*blob), source: Box::new(failure) },
         }
+    }
+
+    /// Tells whether writing is not allowed here.
+    pub(crate) fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::File { source, .. } if matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied))
     }
 
     /// Tells whether this only follows from another failure of the same pull.
@@ -228,7 +234,8 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-fn show(path: &Path) -> String {
+/// Writes a path for messages, shortened and without control characters.
+pub(crate) fn show(path: &Path) -> String {
     format!("`{}`", shorten(&path.to_string_lossy()))
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
 use chunked::{ContentDigest, Digest};
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 
 use crate::directory::Directory;
@@ -95,6 +95,36 @@ impl Objects {
         from.rename_new(name, self.fan(&object)?, object.file())
     }
 
+    /// Lists what is in one of the 256 directories: objects, and what has no business there.
+    pub(crate) fn list(&self, first: u8) -> Result<Vec<Found>, Error> {
+        let fan = Digest::Sha256([first; 32]).hex();
+        let fan = fan.get(..2).unwrap_or_default();
+        let Some(directory) = self.directory.find_subdirectory(fan)? else { return Ok(Vec::new()) };
+        let found = |name: String| match format!("sha256:{fan}{name}").parse() {
+            Ok(digest) => Found::Object(digest),
+            Err(_) => Found::Other(name),
+        };
+        Ok(directory.names()?.into_iter().map(found).collect())
+    }
+
+    /// Examines what is named as an object; `None` when there is nothing.
+    pub(crate) fn stat(&self, digest: &ContentDigest) -> Result<Option<Stat>, Error> {
+        let name = Name::of(digest);
+        match self.find_fan(&name)? {
+            Some(fan) => fan.stat(name.file()),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes an object, or what is named as one; `false` when there is none.
+    pub(crate) fn remove(&self, digest: &ContentDigest) -> Result<bool, Error> {
+        let name = Name::of(digest);
+        match self.find_fan(&name)? {
+            Some(fan) => fan.remove_any(name.file()),
+            None => Ok(false),
+        }
+    }
+
     fn find_fan(&self, name: &Name) -> Result<Option<&Directory>, Error> {
         let Some(cell) = self.fans.get(usize::from(name.first)) else { return Ok(None) };
         if let Some(fan) = cell.get() {
@@ -164,6 +194,15 @@ impl Write for StagedObject<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.staged.flush()
     }
+}
+
+/// What is in a directory of objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// An object, by its name.
+    Object(ContentDigest),
+    /// Anything else.
+    Other(String),
 }
 
 /// The name of an object.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
-use crate::error::Error;
+use crate::error::{Error, at_path};
 use crate::images::{Image, Images};
 use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
 use crate::objects::Objects;
 use crate::partials::Partials;
+use crate::recovery::{self, Recovery};
 use crate::tree::{self, Tree};
 
 /// Name of the file that says which format a store has.
@@ -31,13 +32,14 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct Store {
     root: Directory,
-    _lock: File,
+    lock: File,
     durability: Arc<Durability>,
     objects: Arc<Objects>,
     partials: Partials,
     layers: Layers,
     images: Images,
     index: DedupIndex,
+    recovery: Option<Recovery>,
 }
 
 impl Store {
@@ -63,14 +65,42 @@ impl Store {
             temporary.clone(),
             Arc::clone(&durability),
         )?;
-        let images = Images::open(
-            root.subdirectory("oci")?,
-            locks.clone(),
-            temporary.clone(),
-            Arc::clone(&durability),
-        )?;
+        let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
         let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
-        Ok(Self { root, _lock: lock, durability, objects, partials, layers, images, index })
+        let mut store =
+            Self { root, lock, durability, objects, partials, layers, images, index, recovery: None };
+        store.recovery = store.recover()?;
+        Ok(store)
+    }
+
+    fn recover(&self) -> Result<Option<Recovery>, Error> {
+        if !self.durability.is_suspect()? {
+            return Ok(None);
+        }
+        self.wait_exclusive()?;
+        // Another process may have done it meanwhile.
+        let recovery = match self.durability.is_suspect()? {
+            true => Some(recovery::recover(self)?),
+            false => None,
+        };
+        lock::downgrade(&self.lock).map_err(at_path("lock", self.root.path_of(LOCK)))?;
+        Ok(recovery)
+    }
+
+    pub(crate) fn wait_exclusive(&self) -> Result<(), Error> {
+        lock::upgrade(&self.lock, &self.root, LOCK)
+    }
+
+    pub(crate) fn try_exclusive(&self) -> Result<bool, Error> {
+        lock::try_upgrade(&self.lock, &self.root, LOCK)
+    }
+
+    pub(crate) fn root(&self) -> &Directory {
+        &self.root
+    }
+
+    pub(crate) fn durability(&self) -> &Durability {
+        &self.durability
     }
 
     /// Opens the store at `root`.
@@ -85,6 +115,19 @@ impl Store {
             Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the machine
+    /// stopped before it was synced.
+    pub fn needs_recovery(root: &Path) -> bool {
+        Directory::open(root)
+            .and_then(|root| Durability::new(root, BootId::current()).is_suspect())
+            .unwrap_or(false)
+    }
+
+    /// Says what was checked and lost, if the machine had stopped before the store was synced.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
     }
 
     /// Returns the path the store was opened by.
@@ -151,12 +194,14 @@ impl Store {
 
 /// Makes sure that a directory is a store of the format we know, or becomes one.
 fn check_format(root: &Directory) -> Result<(), Error> {
+    // Another process may be making it: the file comes first, so what is listed before it is looked for is not ours.
+    let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
+    let may_become = root.names()?.iter().all(is_ours);
     let Some(found) = root.read(FORMAT, FORMAT_LEN_MAX)? else {
-        let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
-        if !root.names()?.iter().all(is_ours) {
-            return Err(Error::NotAStore { path: root.path().to_owned() });
-        }
-        return root.replace(FORMAT, FORMAT_CONTENT.as_bytes());
+        return match may_become {
+            true => root.replace(FORMAT, FORMAT_CONTENT.as_bytes()),
+            false => Err(Error::NotAStore { path: root.path().to_owned() }),
+        };
     };
     match found == FORMAT_CONTENT.as_bytes() {
         true => Ok(()),

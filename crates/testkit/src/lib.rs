@@ -2,6 +2,7 @@
 //!
 //! Everything here may panic: a test that cannot be set up has failed.
 
+pub mod access_log;
 pub mod authority;
 pub mod compare;
 pub mod data;

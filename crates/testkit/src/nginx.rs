@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use crate::access_log::{self, Access};
 use crate::authority::Certificate;
 use crate::process::Daemon;
 use crate::tools::{self, Tier};
@@ -14,6 +15,7 @@ use crate::tools::{self, Tier};
 pub struct Nginx {
     _daemon: Daemon,
     host: String,
+    log: PathBuf,
 }
 
 impl Nginx {
@@ -33,12 +35,17 @@ impl Nginx {
         command.arg("-p").arg(&dir).arg("-c").arg(&config).stdout(Stdio::null()).stderr(errors);
         let mut daemon = Daemon::start(&mut command);
         daemon.wait_for("connection", || TcpStream::connect(&host).ok());
-        Some(Self { _daemon: daemon, host })
+        Some(Self { _daemon: daemon, host, log: dir.join("access.log") })
     }
 
     /// Returns `address:port`.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Returns the requests so far. One that has just been answered may be missing.
+    pub fn requests(&self) -> Vec<Access> {
+        access_log::read(&self.log)
     }
 }
 

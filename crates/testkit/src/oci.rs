@@ -64,6 +64,11 @@ impl Layout {
     pub fn add_image(&self, tag: &str, compression: Compression, tars: &[&[u8]]) -> String {
         let layers: Vec<Value> = tars.iter().map(|tar| self.add_layer(compression, tar)).collect();
         let diff_ids: Vec<String> = tars.iter().map(|tar| digest(tar)).collect();
+        self.add_manifest(tag, &layers, &diff_ids)
+    }
+
+    /// Adds an image of layers that are there, and returns the digest of its configuration: the image ID.
+    pub fn add_manifest(&self, tag: &str, layers: &[Value], diff_ids: &[String]) -> String {
         let config = json!({
             "architecture": "amd64",
             "os": "linux",

@@ -3,9 +3,9 @@
 mod setup;
 
 use std::fs::{self, File};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 
+use crate::access_log::{self, Access};
 use crate::oci::Layout;
 use crate::process::{Daemon, run};
 use crate::tools::{self, Tier};
@@ -17,6 +17,7 @@ pub use setup::{Auth, Setup};
 pub struct Registry {
     _daemon: Daemon,
     host: String,
+    accesses: PathBuf,
 }
 
 impl Registry {
@@ -38,18 +39,24 @@ impl Registry {
     pub fn start_as(tier: Tier, dir: &Path, setup: &Setup) -> Option<Self> {
         let mut command = tools::host(tier, "docker-registry")?;
         fs::create_dir_all(dir).expect("a directory can be made");
-        let (config, log) = (dir.join("registry.yml"), dir.join("registry.log"));
+        let (config, log, accesses) =
+            (dir.join("registry.yml"), dir.join("registry.log"), dir.join("access.log"));
         fs::write(&config, setup.configuration(tier, dir)?).expect("the configuration can be written");
-        let errors = File::create(&log).expect("the log can be created");
-        let mut daemon =
-            Daemon::start(command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(errors));
+        let create = |path: &Path| File::create(path).expect("the log can be created");
+        command.arg("serve").arg(&config).stdout(create(&accesses)).stderr(create(&log));
+        let mut daemon = Daemon::start(&mut command);
         let host = daemon.wait_for("line saying where it listens", || listening_on(&log));
-        Some(Self { _daemon: daemon, host })
+        Some(Self { _daemon: daemon, host, accesses })
     }
 
     /// Returns `address:port`, the first part of an image's name.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Returns the requests so far. One that has just been answered may be missing.
+    pub fn requests(&self) -> Vec<Access> {
+        access_log::read(&self.accesses)
     }
 }
 

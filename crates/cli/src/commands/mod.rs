@@ -1,6 +1,8 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod doctor;
+mod estimate;
 mod inspect;
 mod pull;
 mod store;
@@ -10,6 +12,7 @@ mod verify;
 use std::process::ExitCode;
 
 pub(crate) use inspect::layer::NoToc;
+pub(crate) use store::repaired;
 
 use crate::request::Request;
 
@@ -23,8 +26,13 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
+        Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
+        Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
+        Request::Gc(args) => store::gc(&args),
+        Request::Fsck(args) => store::fsck(&args),
+        Request::Du(args) => store::du(&args),
     }
 }

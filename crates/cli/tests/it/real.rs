@@ -13,7 +13,7 @@ use testkit::tools::{self, Tier};
 use crate::harness::{digest, morsel};
 
 /// Finds the layouts in the directory that `MORSEL_IMAGES` names, otherwise in `target/images`.
-fn images() -> Vec<Layout> {
+pub(crate) fn images() -> Vec<Layout> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
     let dir = env::var_os("MORSEL_IMAGES").map_or(default, PathBuf::from);
     let found = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());

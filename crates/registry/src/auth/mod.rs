@@ -8,4 +8,5 @@ mod token;
 mod tokens;
 
 pub use invalid::Invalid;
+pub use tokens::Login;
 pub(crate) use tokens::{Scope, Tokens, Wanted};

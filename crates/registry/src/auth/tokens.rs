@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
+use serde::Serialize;
 
 use super::credentials::{self, Credentials, basic};
 use super::invalid::Invalid;
@@ -34,6 +35,11 @@ impl Scope {
     pub(crate) fn push(repository: &str) -> Self {
         Self(format!("repository:{repository}:pull,push"))
     }
+
+    /// Writes a repository, and takes blobs from another one.
+    pub(crate) fn mount(repository: &str, from: &str) -> Self {
+        Self(format!("repository:{repository}:pull,push repository:{from}:pull"))
+    }
 }
 
 /// Whom to convince, and of what.
@@ -53,8 +59,11 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) struct Tokens {
     files: Vec<PathBuf>,
-    ways: Mutex<HashMap<(String, Scope), Arc<Mutex<Way>>>>,
+    ways: Mutex<Ways>,
 }
+
+/// How hosts are convinced, each for each purpose. A way is locked while a token is got: one will do for all threads.
+type Ways = HashMap<(String, Scope), Arc<Mutex<Way>>>;
 
 /// How a host is convinced.
 #[derive(Debug, Default)]
@@ -66,6 +75,18 @@ enum Way {
     Basic(Secret),
     /// By a token, which is got for a password.
     Bearer(Bearer, Token),
+}
+
+/// What a host wants of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Login {
+    /// Nothing.
+    None,
+    /// A password in each request.
+    Basic,
+    /// A token, which may be given to everybody.
+    Bearer,
 }
 
 /// A header that is never shown.
@@ -142,6 +163,16 @@ impl Tokens {
     /// Tells whether there are credentials for a host.
     pub(crate) fn has_credentials(&self, host: &str, repository: &str) -> bool {
         credentials::find(&self.files, host, repository).is_ok_and(|found| found.is_some())
+    }
+
+    /// Says what the host wanted so far.
+    pub(crate) fn login(&self, host: &str, scope: &Scope) -> Login {
+        let way = lock(&self.ways).get(&(host.to_owned(), scope.clone())).cloned();
+        match way.as_deref().map(lock).as_deref() {
+            None | Some(Way::Open) => Login::None,
+            Some(Way::Basic(_)) => Login::Basic,
+            Some(Way::Bearer(..)) => Login::Bearer,
+        }
     }
 
     fn way(&self, wanted: Wanted<'_>) -> Arc<Mutex<Way>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::failure::Failure;
-use crate::config::{Abilities, Route, Scheme};
+use crate::config::{Roles, Route, Scheme};
 use crate::error::shorten;
 use crate::http::{Tls, Verification};
 
@@ -20,7 +20,7 @@ pub(crate) struct Endpoint {
     pub(crate) host: String,
     pub(super) repository: String,
     pub(super) tls: Arc<Tls>,
-    pub(super) abilities: Abilities,
+    pub(super) roles: Roles,
     /// The host that is connected to.
     pub(super) address: String,
     scheme: Option<Scheme>,
@@ -31,9 +31,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Takes the place that a route leads to.
     pub(super) fn at(route: Route, tls: Tls) -> Self {
-        let Route { host, repository, abilities, scheme, base, stands_for, .. } = route;
+        let Route { host, repository, roles, scheme, base, stands_for, .. } = route;
         let address = if host == DOCKER_IO.0 { DOCKER_IO.1.to_owned() } else { host.clone() };
-        Self { host, repository, tls: Arc::new(tls), abilities, address, scheme, base, stands_for }
+        Self { host, repository, tls: Arc::new(tls), roles, address, scheme, base, stands_for }
     }
 
     /// Returns how the registry is spoken with; `None` when that has to be found out.
@@ -54,6 +54,12 @@ impl Endpoint {
             url.query_pairs_mut().append_pair("ns", host);
         }
         Ok(url)
+    }
+
+    /// Tells whether a URL leads to the host of this registry, which alone gets credentials.
+    pub(super) fn is_at(&self, url: &Url) -> bool {
+        let own = format!("{}://{}/", url.scheme(), self.address);
+        own.parse::<Url>().is_ok_and(|own| own.origin() == url.origin())
     }
 
     /// Returns the URL that says whether there is a registry.

@@ -8,7 +8,7 @@ use super::detail::Detail;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::lock;
-use crate::auth::{Scope, Wanted};
+use crate::auth::{Login, Scope, Wanted};
 use crate::config::Scheme;
 use crate::http::{self, Http, Place, Request, Response};
 
@@ -24,6 +24,9 @@ impl Registries {
         request: &Request,
     ) -> Result<Response, Failure> {
         let http = self.http()?;
+        if !endpoint.is_at(request.url()) {
+            return Ok(http.send(request)?);
+        }
         let wanted = Wanted {
             host: &endpoint.host,
             repository: &endpoint.repository,
@@ -47,6 +50,11 @@ impl Registries {
         second.sent = second.sent.saturating_add(sent);
         second.retries = second.retries.saturating_add(retries);
         Ok(second)
+    }
+
+    /// Says what an endpoint wanted of us so far.
+    pub(super) fn login(&self, endpoint: &Endpoint, scope: &Scope) -> Login {
+        self.0.tokens.login(&endpoint.host, scope)
     }
 
     /// Says that a registry does not let us in.

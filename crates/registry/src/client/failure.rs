@@ -11,6 +11,7 @@ use crate::auth;
 use crate::config;
 use crate::error::Error;
 use crate::http::{self, Place};
+use crate::image;
 use crate::name::Name;
 use crate::reference::Reference;
 
@@ -86,6 +87,34 @@ pub enum Failure {
     /// The registry is blocked.
     #[error("`{0}` is blocked by `registries.conf`")]
     Blocked(Name),
+    /// Nothing that is known of a registry takes images.
+    #[error("none of the places that are known for it takes images")]
+    ReadOnly,
+    /// A registry does not say where an upload goes on.
+    #[error("`{place}` does not say where the upload goes on")]
+    NoLocation {
+        /// What was asked for.
+        place: Place,
+    },
+    /// A registry forgot an upload.
+    #[error("the registry lost a part of the upload")]
+    Lost,
+    /// The image that was to be written has another digest than its name.
+    #[error("the image has the digest {found}, its name says {expected}")]
+    OtherDigest {
+        /// The digest in the name.
+        expected: String,
+        /// The digest of the image.
+        found: String,
+    },
+    /// A list of manifests is malformed.
+    #[error("`{place}` is not a list of manifests")]
+    List {
+        /// What was asked for.
+        place: Place,
+        /// What is wrong with it.
+        source: image::Invalid,
+    },
     /// The certificates for a host cannot be read.
     #[error("cannot use the certificates in `{}`", dir.display())]
     Certs {
@@ -135,6 +164,11 @@ impl Failure {
         Error::Registry { place, source: Box::new(self) }
     }
 
+    /// Tells whether it may work when it is tried again.
+    pub(super) fn is_transient(&self) -> bool {
+        self.class() == Class::Transient
+    }
+
     /// Says what the failure means to the caller; of several, the last one counts: mirrors come before what they mirror.
     pub fn class(&self) -> Class {
         match self {
@@ -142,11 +176,11 @@ impl Failure {
             Self::Credentials(invalid) => invalid.class(),
             Self::Denied { .. } | Self::Blocked(_) => Class::Denied,
             Self::Missing { .. } | Self::NoImage { .. } | Self::NotThere => Class::Missing,
-            Self::Unexpected { .. } => Class::Unsupported,
-            Self::Body { .. } => Class::Transient,
+            Self::Unexpected { .. } | Self::NoLocation { .. } | Self::List { .. } => Class::Unsupported,
+            Self::Body { .. } | Self::Lost => Class::Transient,
             Self::TooLong { .. } | Self::Digest { .. } => Class::Corrupt,
             Self::NoThread { .. } | Self::Certs { .. } | Self::Places(_) => Class::Local,
-            Self::Url(_) | Self::Header(_) => Class::Unsupported,
+            Self::Url(_) | Self::Header(_) | Self::ReadOnly | Self::OtherDigest { .. } => Class::Unsupported,
             Self::Everywhere(failures) => failures.last().map_or(Class::Missing, |(_, last)| last.class()),
         }
     }

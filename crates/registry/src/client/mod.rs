@@ -5,6 +5,8 @@ mod detail;
 mod endpoint;
 mod exchange;
 mod failure;
+mod push;
+mod referrers;
 mod repository;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use detail::Detail;
 pub(crate) use endpoint::Endpoint;
 pub use failure::Failure;
+pub(crate) use push::Session;
 pub(crate) use repository::{Answer, Fetched, Repository};
 
 use crate::auth::Tokens;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url, Version};
 
 use super::detail::Detail;
 use super::endpoint::Endpoint;
@@ -15,8 +15,8 @@ use super::failure::Failure;
 use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
-use crate::auth::Scope;
-use crate::config::Abilities;
+use crate::auth::{Login, Scope};
+use crate::config::Roles;
 use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
@@ -53,6 +53,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The host that has the bytes, after redirects, with its port if that is not the usual one.
     pub(crate) host: String,
+    /// The version of HTTP that the host spoke.
+    pub(crate) version: Version,
     /// The headers.
     pub(crate) headers: HeaderMap,
     /// The body, which nobody read yet.
@@ -83,6 +85,12 @@ impl Repository {
     /// Returns what is known of the hosts that send blobs.
     pub(crate) fn hosts(&self) -> &Hosts {
         self.registries.hosts()
+    }
+
+    /// Says what the registry wanted of us so far.
+    pub(crate) fn login(&self) -> Login {
+        let login = |endpoint: &Endpoint| self.registries.login(endpoint, &Scope::pull(&endpoint.repository));
+        self.endpoints.get(self.first.load(Ordering::Relaxed)).map_or(Login::None, login)
     }
 
     /// Asks for a blob, or for what `range` says of it: the value of a `Range` header.
@@ -118,10 +126,10 @@ impl Repository {
             let response = self.send(endpoint, &request)?;
             Ok(match response.status.as_u16() {
                 404 => Found::Nothing(None),
-                // The host that a redirect leads to often refuses HEAD, but the registry would not lead to nothing.
-                300..400 => Found::Something(Some(Stated { len: None })),
                 200 => Found::Something(Some(Stated { len: stated_len(&response.headers) })),
-                _ => return Err(self.unexpected(endpoint, response)),
+                // Where a redirect leads, HEAD is often refused, but the registry would not lead to nothing. Of one that
+                // refuses HEAD itself, GET will tell.
+                _ => Found::Something(Some(Stated { len: None })),
             })
         });
         found.map(Found::into_inner).map_err(|failure| self.error(failure))
@@ -169,7 +177,7 @@ impl Repository {
         let (mut reasons, mut nothing, mut has_failed) = (Vec::new(), None, false);
         for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
         {
-            if !purpose.suits(endpoint.abilities) {
+            if !purpose.suits(endpoint.roles) {
                 continue;
             }
             let reason = match ask(endpoint) {
@@ -275,10 +283,10 @@ enum Purpose {
 }
 
 impl Purpose {
-    fn suits(self, abilities: Abilities) -> bool {
+    fn suits(self, roles: Roles) -> bool {
         match self {
-            Self::Tag => abilities.resolve,
-            Self::Content => abilities.pull,
+            Self::Tag => roles.resolve,
+            Self::Content => roles.pull,
         }
     }
 }
@@ -309,7 +317,7 @@ fn ranged(url: Url, endpoint: &Endpoint, range: Option<&str>) -> Result<Request,
 }
 
 /// Reads the length of the body that a GET would have.
-fn stated_len(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn stated_len(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -320,7 +328,7 @@ fn read_manifest(response: Response) -> Result<Fetched, Failure> {
     Ok(Fetched { media_type: media_type(&headers, &bytes), bytes })
 }
 
-fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
     let place = Place::from(&response.url);
     match response.body.read_limited(limit) {
         Ok(Some(bytes)) => Ok(bytes),
@@ -330,7 +338,7 @@ fn read_body(response: Response, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// Compares the answer with the digest that the registry states: something in between may have damaged it.
-fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
+pub(super) fn check_stated_digest(headers: &HeaderMap, bytes: &[u8], place: Place) -> Result<(), Failure> {
     let stated = headers.get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
     let Some(Ok(expected @ Digest::Sha256(_))) = stated.map(str::parse) else { return Ok(()) };
     let found = Digest::of(bytes);
@@ -362,9 +370,9 @@ fn media_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        let Response { status, url, headers, body, sent, retries } = response;
+        let Response { status, url, version, headers, body, sent, retries } = response;
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Self { status, host, headers, body, sent, retries }
+        Self { status, host, version, headers, body, sent, retries }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::LEN_MAX;
 use super::invalid::Invalid;
-use super::route::{Abilities, Route, Scheme};
+use super::route::{Roles, Route, Scheme};
 use crate::error::shorten;
 use crate::http::{Identity, Verification};
 use crate::name::Name;
@@ -34,7 +34,7 @@ struct Host {
     /// The host, with its port if that is not the usual one.
     address: String,
     base: String,
-    abilities: Abilities,
+    roles: Roles,
     verification: Option<Verification>,
     authorities: Vec<PathBuf>,
     identity: Option<Identity>,
@@ -110,7 +110,7 @@ impl Hosts {
     pub(crate) fn routes(&self, name: &Name) -> Vec<Route> {
         let own = self.server.as_ref().map_or_else(|| Route::direct(name), |server| server.route(name));
         // The last resort does everything, whatever its mirrors do.
-        let own = Route { abilities: Abilities::ALL, ..own };
+        let own = Route { roles: Roles::ALL, ..own };
         self.mirrors.iter().map(|mirror| mirror.route(name)).chain([own]).collect()
     }
 }
@@ -133,7 +133,7 @@ impl Host {
             scheme,
             address: url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
             base: base(url.path(), written.override_path),
-            abilities: abilities(&written.capabilities)?,
+            roles: roles(&written.capabilities)?,
             verification: (written.skip_verify == Some(true)).then_some(Verification::Off),
             authorities: written
                 .ca
@@ -151,7 +151,7 @@ impl Host {
             scheme: Some(self.scheme),
             base: self.base.clone(),
             stands_for: (self.address != name.host()).then(|| name.host().to_owned()),
-            abilities: self.abilities,
+            roles: self.roles,
             verification: self.verification,
             authorities: self.authorities.clone(),
             identity: self.identity.clone(),
@@ -169,22 +169,22 @@ fn base(path: &str, is_all: bool) -> String {
     }
 }
 
-fn abilities(names: &[String]) -> Result<Abilities, Invalid> {
+fn roles(names: &[String]) -> Result<Roles, Invalid> {
     if names.is_empty() {
-        return Ok(Abilities::ALL);
+        return Ok(Roles::ALL);
     }
-    let mut abilities = Abilities::NONE;
+    let mut roles = Roles::NONE;
     for name in names {
         match name.as_str() {
-            "resolve" => abilities.resolve = true,
-            "pull" => abilities.pull = true,
-            "push" => abilities.push = true,
+            "resolve" => roles.resolve = true,
+            "pull" => roles.pull = true,
+            "push" => roles.push = true,
             // Of newer releases.
             "referrers" => {}
             other => return Err(Invalid::Capability(shorten(other))),
         }
     }
-    Ok(abilities)
+    Ok(roles)
 }
 
 impl OneOrMore {
@@ -220,8 +220,8 @@ mod tests {
         let hosts = parse(text, Path::new("/d")).unwrap();
         let one = |route: Route| {
             let scheme = route.scheme.map_or("?", Scheme::as_str);
-            let Abilities { resolve, pull, push } = route.abilities;
-            let abilities: String = [(resolve, 'r'), (pull, 'p'), (push, 'w')]
+            let Roles { resolve, pull, push } = route.roles;
+            let roles: String = [(resolve, 'r'), (pull, 'p'), (push, 'w')]
                 .iter()
                 .filter(|(on, _)| *on)
                 .map(|(_, c)| *c)
@@ -233,7 +233,7 @@ mod tests {
                 .map(|identity| format!(" {}+{}", identity.certificates.display(), identity.key.display()));
             let cas: String = route.authorities.iter().map(|ca| format!(" {}", ca.display())).collect();
             format!(
-                "{scheme}://{}{} {}{insecure} {abilities}{stand}{cas}{}",
+                "{scheme}://{}{} {}{insecure} {roles}{stand}{cas}{}",
                 route.host,
                 route.base,
                 route.repository,

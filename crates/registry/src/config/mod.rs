@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use invalid::{Invalid, Unreadable};
-pub(crate) use route::{Abilities, Route, Scheme};
+pub(crate) use route::{Roles, Route, Scheme};
 
 use self::registries::RegistriesConf;
 use crate::name::Name;

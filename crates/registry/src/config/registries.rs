@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::LEN_MAX;
 use super::invalid::Invalid;
-use super::route::{Abilities, Route};
+use super::route::{Roles, Route};
 use crate::error::shorten;
 use crate::http::Verification;
 use crate::name::Name;
@@ -127,7 +127,7 @@ impl RegistriesConf {
         let mut routes = Vec::new();
         for mirror in registry.mirrors.iter().filter(|mirror| mirror.serves(name)) {
             let route = route(name, &format!("{}{rest}", mirror.location), mirror.insecure)?;
-            routes.push(Route { abilities: Abilities::READ, ..route });
+            routes.push(Route { roles: Roles::READ, ..route });
         }
         let own =
             registry.location.as_ref().map_or_else(|| full.clone(), |location| format!("{location}{rest}"));
@@ -228,7 +228,7 @@ mod tests {
         let one = |route: &Route| {
             let insecure = if route.verification.is_some() { " insecure" } else { "" };
             let blocked = if route.blocked { " blocked" } else { "" };
-            let mirror = if route.abilities.push { "" } else { " mirror" };
+            let mirror = if route.roles.push { "" } else { " mirror" };
             format!("{}/{}{insecure}{blocked}{mirror}", route.host, route.repository)
         };
         routes.iter().map(one).collect::<Vec<_>>().join(", ")

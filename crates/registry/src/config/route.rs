@@ -17,7 +17,7 @@ pub(crate) struct Route {
     pub(crate) base: String,
     /// The registry that it stands in for, if it wants to be told.
     pub(crate) stands_for: Option<String>,
-    pub(crate) abilities: Abilities,
+    pub(crate) roles: Roles,
     /// Whether it has to prove who it is; `None` when nothing is said about that.
     pub(crate) verification: Option<Verification>,
     /// Files with further authorities.
@@ -38,7 +38,7 @@ pub(crate) enum Scheme {
 
 /// What a place is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Abilities {
+pub(crate) struct Roles {
     /// It knows what tags mean.
     pub(crate) resolve: bool,
     /// It has content by its digest.
@@ -47,7 +47,7 @@ pub(crate) struct Abilities {
     pub(crate) push: bool,
 }
 
-impl Abilities {
+impl Roles {
     pub(crate) const ALL: Self = Self { resolve: true, pull: true, push: true };
     pub(crate) const READ: Self = Self { push: false, ..Self::ALL };
     pub(crate) const NONE: Self = Self { resolve: false, pull: false, push: false };
@@ -71,7 +71,7 @@ impl Route {
             scheme: None,
             base: "/v2".to_owned(),
             stands_for: None,
-            abilities: Abilities::ALL,
+            roles: Roles::ALL,
             verification: None,
             authorities: Vec::new(),
             identity: None,

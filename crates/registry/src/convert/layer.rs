@@ -85,6 +85,11 @@ impl<'a> Mover<'a> {
             return Ok(true);
         }
         let Some(blob) = self.source.blob(descriptor)? else { return Ok(false) };
+        if self.sink.adopt_blob(&descriptor.digest, self.source.reference())? {
+            self.copied.insert(key);
+            progress(descriptor.len);
+            return Ok(true);
+        }
         copy_blob(&*blob, descriptor, self.source.reference(), &mut *self.sink, progress)?;
         self.copied.insert(key);
         Ok(true)

@@ -32,7 +32,6 @@ struct Document {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Row {
     since: u64,
     ranges: RangesRow,
@@ -54,13 +53,9 @@ struct Row {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "snake_case")]
 enum RangesRow {
-    #[serde(rename_all = "camelCase")]
-    Many {
-        count: usize,
-        header_len: usize,
-    },
+    Many { count: usize, header_len: usize },
     One,
     None,
 }

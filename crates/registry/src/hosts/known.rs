@@ -7,7 +7,9 @@ use chunked::{Abilities, Link, Ranges};
 use super::estimate::Estimate;
 
 /// What a host is taken to be able to do before it showed otherwise. nginx takes header lines of 8 KiB, and 380 ranges fit.
-pub(crate) const OPTIMISTIC: Ranges = Ranges::Many { count: 380, header_len: 7500 };
+pub(crate) const OPTIMISTIC: Ranges = Ranges::Many { count: 380, header_len: HEADER_LEN_MAX };
+/// The longest `Range` header that is ever sent.
+pub(crate) const HEADER_LEN_MAX: usize = 7500;
 /// Requests that run at once: more hardly ever gain anything, and servers limit them.
 pub(crate) const PARALLELISM: usize = 8;
 /// A `Range` header of this length is not refused for its length.
@@ -91,12 +93,14 @@ impl Known {
             |estimate: Estimate| estimate.value().and_then(|value| Duration::try_from_secs_f64(value).ok());
         let single = self.connection_bandwidth.value();
         let bandwidth = self.bandwidth.value().into_iter().chain(single).reduce(f64::max);
+        let is_known = bandwidth.is_some();
         let bandwidth = bandwidth.unwrap_or(UNMEASURED_BANDWIDTH);
         let link = Link {
             round_trip: seconds(self.round_trip).unwrap_or(UNMEASURED_ROUND_TRIP),
             bandwidth,
             connection_bandwidth: single.unwrap_or(bandwidth),
             per_range: seconds(self.per_range).unwrap_or(Duration::ZERO),
+            is_known,
         };
         Abilities { ranges: self.ranges, parallelism: PARALLELISM, link }
     }

@@ -14,13 +14,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chunked::Abilities;
-pub(crate) use known::{Asked, Known, Served};
+pub(crate) use known::{Asked, HEADER_LEN_MAX, Known, PARALLELISM, Served};
 use meter::{Passed, Together};
 
 /// Most hosts that are remembered; the ones learned of first are forgotten first.
 const HOSTS_MAX: usize = 1000;
 /// Bytes after which a transfer tells the others how far it is.
 const REPORT_LEN: u64 = 256 << 10;
+
+/// Returns what a host is taken to be able to do before it was asked for anything.
+pub fn unknown() -> Abilities {
+    Known::default().abilities()
+}
 
 /// The hosts of blobs that this process asked, or an earlier one. Clones share what they learn.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +112,13 @@ impl Hosts {
         self.update(registry, |registry| registry.known.leads_to = leads_to);
     }
 
+    /// Forgets what was known of the host that sends the blobs of `registry`, in favor of something newer.
+    pub(crate) fn replace(&self, registry: &str, host: &str, known: Known) {
+        self.table().remove(host);
+        self.update(host, |host| host.known = known);
+        self.leads_to(registry, host);
+    }
+
     /// Learns from an answer to a request for ranges.
     pub(crate) fn learn(&self, host: &str, asked: Asked, served: Served) {
         self.update(host, |host| host.known.learn(asked, served));
@@ -114,7 +126,7 @@ impl Hosts {
 
     /// Learns how long an answer took to begin.
     pub(crate) fn answered(&self, host: &str, elapsed: Duration) {
-        self.update(host, |host| host.known.round_trip.exact(elapsed.as_secs_f64()));
+        self.update(host, |host| host.known.round_trip.time(elapsed.as_secs_f64()));
     }
 
     /// Starts to measure a body that was asked for with `ranges` ranges.

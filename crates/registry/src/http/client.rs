@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, NoProxy, Proxy, StatusCode, Url, redirect};
+use reqwest::{Client, Method, NoProxy, Proxy, StatusCode, Url, Version, redirect};
 use tokio::runtime::{Builder, Runtime};
 
 use super::body::Body;
@@ -45,6 +45,7 @@ pub(crate) struct Response {
     pub(crate) status: StatusCode,
     /// Where it came from, after redirects.
     pub(crate) url: Url,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     /// Requests it took.
@@ -106,6 +107,7 @@ impl Http {
         Response {
             status: response.status(),
             url: response.url().clone(),
+            version: response.version(),
             headers: response.headers().clone(),
             body: self.body(response),
             sent,

@@ -48,6 +48,10 @@ impl RemoteImage {
         Ok(image)
     }
 
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
     fn is_known(&self, digest: &BlobDigest) -> bool {
         self.present.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }

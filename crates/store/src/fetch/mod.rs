@@ -21,6 +21,7 @@ mod decode;
 mod elsewhere;
 mod failure;
 mod halt;
+mod known;
 mod local;
 mod meter;
 mod needs;
@@ -48,7 +49,7 @@ use proof::Proof;
 
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub use needs::{Needs, NotInParts};
+pub use needs::{Needs, NotInParts, in_parts};
 use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
 pub use report::{Count, Fetched, Reused};

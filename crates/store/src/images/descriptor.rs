@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chunked::TocDigest;
+use chunked::{BlobDigest, TocDigest};
 use serde_json::{Value, json};
 
 use super::{Document, Image};
@@ -53,6 +53,22 @@ pub(super) fn decode(descriptor: &Value) -> Option<Image> {
         platform: annotation(descriptor, PLATFORM)?.to_owned(),
         layers: layers(annotation(descriptor, LAYERS)?)?,
     })
+}
+
+/// Tells whether a descriptor is one of ours, readable or not.
+pub(super) fn is_ours(descriptor: &Value) -> bool {
+    [MANIFEST, CONFIG, PLATFORM, LAYERS].iter().any(|key| annotation(descriptor, key).is_some())
+}
+
+/// Lists the digests that a document or descriptor names anywhere in it. JSON is at most 128 levels deep for the parser, so
+/// this is too.
+pub(super) fn digests(value: &Value) -> Vec<BlobDigest> {
+    match value {
+        Value::String(text) => parse(text).into_iter().collect(),
+        Value::Array(values) => values.iter().flat_map(digests).collect(),
+        Value::Object(fields) => fields.values().flat_map(digests).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
 }
 
 fn layers(text: &str) -> Option<Vec<TocDigest>> {

@@ -4,16 +4,15 @@
 //! annotations of its descriptor in `index.json`.
 
 mod descriptor;
+mod find;
 
 use std::io::Write;
-use std::sync::Arc;
 
 use chunked::{BlobDigest, TocDigest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::directory::Directory;
-use crate::durability::Durability;
 use crate::error::{Damage, Error, at_path, bad_json};
 use crate::lock;
 use crate::staged::Staged;
@@ -66,17 +65,11 @@ pub struct Images {
     layout: Directory,
     locks: Directory,
     temporary: Directory,
-    durability: Arc<Durability>,
 }
 
 impl Images {
-    pub(crate) fn open(
-        layout: Directory,
-        locks: Directory,
-        temporary: Directory,
-        durability: Arc<Durability>,
-    ) -> Result<Self, Error> {
-        let images = Self { layout, locks, temporary, durability };
+    pub(crate) fn open(layout: Directory, locks: Directory, temporary: Directory) -> Result<Self, Error> {
+        let images = Self { layout, locks, temporary };
         if images.layout.stat(MARKER)?.is_none() {
             images.layout.replace(MARKER, MARKER_CONTENT.as_bytes())?;
         }
@@ -115,7 +108,16 @@ impl Images {
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::SeveralImages`]; [`Error::Damaged`] when the list is; those of the file system.
     pub fn find(&self, name: &str) -> Result<Image, Error> {
-        find(self.list()?, name)
+        let missing = || Error::NoSuchImage { name: name.to_owned() };
+        self.find_names(name)?.pop().ok_or_else(missing)
+    }
+
+    /// Finds an image as [`Images::find`] does, under each name that fits: a digest may have several.
+    ///
+    /// # Errors
+    /// Those of [`Images::find`].
+    pub fn find_names(&self, name: &str) -> Result<Vec<Image>, Error> {
+        find::names(self.list()?, name)
     }
 
     /// Removes the image of that name; `false` when there is none. What only it needed is removed by
@@ -145,6 +147,48 @@ impl Images {
         }
     }
 
+    /// Returns what the list says of every image, ours or not.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the list is, or one of ours in it.
+    pub(crate) fn listed(&self) -> Result<Vec<Listed>, Error> {
+        let damaged = |descriptor: &Value| Error::Damaged {
+            path: self.layout.path_of(INDEX),
+            reason: Damage::Image(descriptor::name(descriptor).unwrap_or_default().to_owned()),
+        };
+        let listed = |descriptor: &Value| match descriptor::decode(descriptor) {
+            Some(image) => Ok(Listed::Image(Box::new(image))),
+            None if descriptor::is_ours(descriptor) => Err(damaged(descriptor)),
+            None => Ok(Listed::Other(descriptor::digests(descriptor))),
+        };
+        self.read()?.manifests.iter().map(listed).collect()
+    }
+
+    /// Lists the documents and other blobs that are here, and what else is beside them.
+    pub(crate) fn blobs_here(&self) -> Result<Vec<Blob>, Error> {
+        let mut here = Vec::new();
+        let Some(blobs) = self.layout.find_subdirectory("blobs")? else { return Ok(here) };
+        for algorithm in ["sha256", "sha512"] {
+            let Some(directory) = blobs.find_subdirectory(algorithm)? else { continue };
+            for name in directory.names()? {
+                let digest = format!("{algorithm}:{name}").parse().ok();
+                here.push(Blob { digest, directory: directory.clone(), name });
+            }
+        }
+        Ok(here)
+    }
+
+    /// Lists the digests that a document names; none when it is missing, damaged, or no JSON.
+    pub(crate) fn named_by(&self, digest: &BlobDigest) -> Vec<BlobDigest> {
+        let bytes = self.document(digest).ok().flatten().unwrap_or_default();
+        serde_json::from_slice(&bytes).map(|value| descriptor::digests(&value)).unwrap_or_default()
+    }
+
+    /// Returns the directory of the layout.
+    pub(crate) fn layout(&self) -> &Directory {
+        &self.layout
+    }
+
     fn blobs(&self, digest: &BlobDigest) -> Result<Option<Directory>, Error> {
         match self.layout.find_subdirectory("blobs")? {
             Some(blobs) => blobs.find_subdirectory(digest.0.algorithm()),
@@ -160,10 +204,11 @@ impl Images {
         if matches!(self.document(digest), Ok(Some(_))) {
             return Ok(());
         }
-        let directory = self.layout.subdirectory("blobs")?.subdirectory(digest.0.algorithm())?;
+        let blobs = self.layout.subdirectory("blobs")?;
+        let directory = blobs.subdirectory(digest.0.algorithm())?;
+        blobs.sync()?;
         let name = digest.0.hex();
         let failed = || at_path("write", directory.path_of(&name));
-        let _writing = self.durability.writing()?;
         let mut staged = Staged::new(&directory, &self.temporary, 0o644).map_err(failed())?;
         staged.write_all(bytes).map_err(failed())?;
         staged.file().sync_data().map_err(failed())?;
@@ -195,32 +240,22 @@ impl Images {
     }
 }
 
-fn find(images: Vec<Image>, name: &str) -> Result<Image, Error> {
-    let (mut named, others): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| image.name == name);
-    if let Some(image) = named.pop() {
-        return Ok(image);
-    }
-    let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    let mut candidates: Vec<_> =
-        others.into_iter().filter(|image| !digits.is_empty() && is_prefix(digits, image)).collect();
-    let is_one_image = candidates.windows(2).all(|pair| match pair {
-        [one, other] => one.config == other.config && one.layers == other.layers,
-        _ => true,
-    });
-    match candidates.pop() {
-        Some(image) if is_one_image => Ok(image),
-        Some(last) => {
-            let candidates = candidates.into_iter().chain([last]).map(|image| image.name).collect();
-            Err(Error::SeveralImages { name: name.to_owned(), candidates })
-        }
-        None => Err(Error::NoSuchImage { name: name.to_owned() }),
-    }
+/// An entry of the list of images.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    /// One of ours.
+    Image(Box<Image>),
+    /// One that another program put there, by the digests it names.
+    Other(Vec<BlobDigest>),
 }
 
-fn is_prefix(digits: &str, image: &Image) -> bool {
-    [&image.config, &image.manifest, &image.root.digest]
-        .iter()
-        .any(|digest| digest.0.hex().starts_with(digits))
+/// A blob of the layout.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    /// Its digest; `None` when its name is none.
+    pub(crate) digest: Option<BlobDigest>,
+    pub(crate) directory: Directory,
+    pub(crate) name: String,
 }
 
 /// The list of images, with all that others may have put there.

@@ -11,16 +11,19 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chunked::toc::Toc;
-use chunked::{ChunkKind, ContentDigest, FileRange};
+use chunked::{ChunkKind, ContentDigest, FileRange, TocDigest};
+use serde::Serialize;
 
 use self::row::Row;
 use self::run::{Run, Writer};
 use crate::directory::Directory;
 use crate::durability::Durability;
 use crate::error::{Error, at_path};
+use crate::layers::LayerState;
 use crate::lock;
 use crate::objects;
 use crate::staged::Staged;
+use crate::store::Store;
 
 /// Start of the name of a run; its number in 16 hexadecimal digits follows.
 const RUN: &str = "run-";
@@ -58,7 +61,7 @@ struct Runs {
 }
 
 /// What a dedup index consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Shape {
     /// Files.
     pub runs: u64,
@@ -98,7 +101,7 @@ impl DedupIndex {
         }
         let _lock = lock::exclusive(&self.locks, LOCK)?;
         let mut runs = Runs::load(&self.directory)?;
-        self.add_sorted(&mut runs, rows)?;
+        self.add_sorted(runs.next_number(), &mut runs, rows)?;
         for name in runs.unusable.drain(..) {
             self.directory.remove(&name)?;
         }
@@ -107,20 +110,11 @@ impl DedupIndex {
     }
 
     /// Makes the index anew of these chunks; returns what it consists of then.
-    ///
-    /// # Errors
-    /// Those of the file system and of `rows`.
-    pub(crate) fn replace(
-        &self,
-        rows: impl IntoIterator<Item = Result<(ContentDigest, Place), Error>>,
-    ) -> Result<Shape, Error> {
+    fn replace(&self, rows: impl Iterator<Item = (ContentDigest, Place)>) -> Result<Shape, Error> {
         let _lock = lock::exclusive(&self.locks, LOCK)?;
         let old = Runs::load(&self.directory)?;
-        let mut new = Runs { usable: Vec::new(), unusable: Vec::new() };
-        let mut failure = Ok(());
-        let good = rows.into_iter().map_while(|row| row.map_err(|error| failure = Err(error)).ok());
-        self.add_sorted_after(old.next_number(), &mut new, good)?;
-        failure?;
+        let mut new = Runs::default();
+        self.add_sorted(old.next_number(), &mut new, rows)?;
         for (number, _) in &old.usable {
             self.directory.remove(&run_name(*number))?;
         }
@@ -151,16 +145,8 @@ impl DedupIndex {
         *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
     }
 
-    fn add_sorted(
-        &self,
-        runs: &mut Runs,
-        rows: impl Iterator<Item = (ContentDigest, Place)>,
-    ) -> Result<(), Error> {
-        self.add_sorted_after(runs.next_number(), runs, rows)
-    }
-
     /// Writes rows as runs with numbers from `number` on, and merges runs where that pays.
-    fn add_sorted_after(
+    fn add_sorted(
         &self,
         mut number: u64,
         runs: &mut Runs,
@@ -283,6 +269,20 @@ fn run_name(number: u64) -> String {
 
 fn run_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_prefix(RUN)?, 16).ok()
+}
+
+/// Makes the index of a store anew of the layers whose content is complete. Layers that are damaged are left out.
+pub(crate) fn rebuild(store: &Store) -> Result<Shape, Error> {
+    let rows = store.layers().list()?.into_iter().flat_map(|toc_digest| rows_of(store, &toc_digest));
+    store.index().replace(rows)
+}
+
+fn rows_of(store: &Store, toc_digest: &TocDigest) -> Vec<(ContentDigest, Place)> {
+    let record = store.layers().get(toc_digest).ok().flatten();
+    let toc = record
+        .filter(|record| record.state >= LayerState::Complete)
+        .and_then(|record| store.layers().toc(&record).ok());
+    toc.map(|toc| chunks(&toc).collect()).unwrap_or_default()
 }
 
 /// Lists the chunks of a layer whose content is complete, and where they are: pieces of files, as a file in one piece is an

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunked::digest::Hasher;
 use chunked::{Chunk, ChunkKind, ContentDigest, Digest, FileRange};
+use rustix::fs::Stat;
 
 use self::map::{Layout, Map};
 use crate::directory::Directory;
@@ -48,6 +49,19 @@ impl Partials {
         }
     }
 
+    /// Tells which chunks of some content are said to be here; `None` when nothing of it is. Changes nothing, and does not
+    /// wait for who has the file open: they may bring more at any time.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn marks(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Vec<bool>>, Error> {
+        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
+        let Some(file) = self.directory.open_file(&map_name)? else { return Ok(None) };
+        let marks = Map::new(file).read(&Layout::of(chunks), self.durability.boot());
+        let marks = marks.map_err(at_path("read", self.directory.path_of(&map_name)))?;
+        Ok(marks.map(|marks| marks.here))
+    }
+
     /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not there.
     ///
     /// What was written earlier of the same chunks is kept. Another thread or process that has it open is waited for;
@@ -77,6 +91,28 @@ impl Partials {
             here: Vec::new(),
         };
         partial.resume(chunks).map(Some)
+    }
+
+    /// Lists the partial files by name; a map without its file is one as well. `None` for what is named by no digest.
+    pub(crate) fn list(&self) -> Result<Vec<(Option<ContentDigest>, String)>, Error> {
+        let names = self.directory.names()?;
+        let mut names: Vec<_> =
+            names.iter().map(|name| name.strip_suffix(MAP).unwrap_or(name).to_owned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names.into_iter().map(|name| (format!("sha256:{name}").parse().ok(), name)).collect())
+    }
+
+    /// Examines a partial file.
+    pub(crate) fn stat(&self, name: &str) -> Result<Option<Stat>, Error> {
+        self.directory.stat(name)
+    }
+
+    /// Removes a partial file and its map.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        self.directory.remove_any(name)?;
+        self.directory.remove_any(&format!("{name}{MAP}"))?;
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// Shortest file worth a reflink; below, a copy is as fast on every file system, and on XFS a clone of a file that is not
 /// on disk yet waits for that (measured: 130 us against 28).
@@ -63,9 +63,9 @@ impl Cloner {
         if !self.can_clone {
             return Ok(false);
         }
-        match ioctl_ficlone(to, from) {
+        match retry_on_intr(|| ioctl_ficlone(to, from)) {
             Ok(()) => Ok(true),
-            Err(Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::INTR) => Err(Errno::NOSPC.into()),
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => Err(error.into()),
             // ioctl_ficlone(2) lists a dozen ways to say that these two files cannot share.
             Err(_) => {
                 self.can_clone = false;
@@ -75,11 +75,10 @@ impl Cloner {
     }
 
     fn copy_small(&mut self, from: &File, to: &File, len: u64) -> io::Result<Means> {
-        // One byte more tells whether the source is longer.
-        let wanted = len as usize + 1;
-        let mut filled = 0;
-        while filled < wanted {
-            let Some(rest) = self.buffer.get_mut(filled..wanted) else { break };
+        // One byte more than wanted tells whether the source is longer.
+        let (len_wanted, mut filled) = (len as usize, 0);
+        while filled < len_wanted {
+            let rest = self.buffer.get_mut(filled..=len_wanted).unwrap_or_default();
             match from.read_at(rest, filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,

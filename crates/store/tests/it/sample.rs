@@ -129,3 +129,44 @@ pub(crate) fn image(name: &str, layers: &[TocDigest]) -> (Image, Vec<(BlobDigest
 pub(crate) fn borrowed(documents: &[(BlobDigest, Vec<u8>)]) -> Vec<(BlobDigest, &[u8])> {
     documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect()
 }
+
+/// Stores a layer of these contents and all of its content, as a pull does.
+pub(crate) fn pull_layer(store: &Store, contents: &[&[u8]]) -> LayerRecord {
+    let (record, toc) = layer(contents);
+    let _lock = store.layers().lock(&record.blob).unwrap();
+    store.layers().save(&record, &toc, Some(b"tar-split")).unwrap();
+    for content in contents.iter().filter(|content| !content.is_empty()) {
+        store.objects().put(&ContentDigest::of(content), content).unwrap();
+    }
+    let toc = store.layers().toc(&record).unwrap();
+    store.index().add(morsel_store::index::chunks(&toc)).unwrap();
+    store.layers().set_state(&record, LayerState::Complete).unwrap()
+}
+
+/// Stores an image of these layers, as a pull does.
+pub(crate) fn pull(store: &Store, name: &str, layers: &[&[&[u8]]]) -> Image {
+    let layers: Vec<_> = layers.iter().map(|contents| pull_layer(store, contents).toc_digest).collect();
+    let (image, documents) = image(name, &layers);
+    store.images().put(&image, &borrowed(&documents)).unwrap();
+    store.sync().unwrap();
+    image
+}
+
+/// Tells whether an object is here.
+pub(crate) fn has(store: &Store, content: &[u8]) -> bool {
+    store.objects().len_of(&ContentDigest::of(content)).unwrap().is_some()
+}
+
+/// Returns where the object of some content is.
+pub(crate) fn object_path(root: &Path, content: &[u8]) -> std::path::PathBuf {
+    let text = ContentDigest::of(content).to_string();
+    let hex = text.strip_prefix("sha256:").unwrap();
+    root.join("objects").join(&hex[..2]).join(&hex[2..])
+}
+
+/// Replaces the bytes of an object.
+pub(crate) fn spoil(root: &Path, content: &[u8], bytes: &[u8]) {
+    let path = object_path(root, content);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::oci::Layout;
 use crate::process::run;
 use crate::tools::{PeerRoot, Tier};
 
@@ -47,9 +48,26 @@ impl Podman {
         run(podman.args(arguments)).text().to_owned()
     }
 
+    /// Takes an image from a layout, mounts it, and copies its root file system to a directory, attributes and all.
+    pub fn copy_root(&self, layout: &Layout, tag: &str, target: &Path) {
+        let script = r#"
+            image=$(podman pull --quiet "$1")
+            root=$(podman image mount "$image")
+            cp --archive --sparse=auto "$root/." "$2"
+            podman image unmount "$image" >&2
+        "#;
+        let mut sh = self.in_root("sh", &[layout.dir(), target]);
+        run(sh.args(["-euc", script, "sh", &layout.reference(tag)]).arg(target));
+    }
+
     /// Starts a podman command line.
     pub fn command(&self) -> Command {
-        let mut command = self.root.command("podman", &[&self.dir]);
+        self.in_root("podman", &[])
+    }
+
+    fn in_root(&self, program: &str, directories: &[&Path]) -> Command {
+        let directories: Vec<_> = [&*self.dir].into_iter().chain(directories.iter().copied()).collect();
+        let mut command = self.root.command(program, &directories);
         command.env("CONTAINERS_STORAGE_CONF", &self.conf).env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
         command
     }

@@ -44,18 +44,21 @@ impl Repositories {
     /// Stores a manifest by its digest, and under a tag unless `reference` is a digest.
     pub(super) fn add_manifest(&self, name: &str, reference: &str, media_type: &str, bytes: &[u8]) -> String {
         let digest = digest(bytes);
+        self.add_manifest_as(name, &digest, media_type, bytes);
+        if !reference.contains(':') {
+            self.with(name, |repository| repository.tags.insert(reference.to_owned(), digest.clone()));
+        }
+        digest
+    }
+
+    /// Stores a manifest under a digest that may be another one's; headers will have its own.
+    pub(super) fn add_manifest_as(&self, name: &str, wrong: &str, media_type: &str, bytes: &[u8]) {
         let manifest = Manifest {
-            digest: digest.clone(),
+            digest: digest(bytes),
             media_type: media_type.to_owned(),
             content: Content::new(bytes),
         };
-        self.with(name, |repository| {
-            repository.manifests.insert(digest.clone(), manifest);
-            if !reference.contains(':') {
-                repository.tags.insert(reference.to_owned(), digest.clone());
-            }
-        });
-        digest
+        self.with(name, |repository| repository.manifests.insert(wrong.to_owned(), manifest));
     }
 
     /// Finds a manifest by tag or digest.

@@ -17,6 +17,11 @@ impl Scripted {
         self.server.service.repositories.add_manifest(name, reference, media_type, bytes)
     }
 
+    /// Stores a manifest under a digest that is not its own; headers have its own.
+    pub fn add_manifest_as(&self, name: &str, wrong: &str, media_type: &str, bytes: &[u8]) {
+        self.server.service.repositories.add_manifest_as(name, wrong, media_type, bytes);
+    }
+
     /// Stores all of a layout in a repository. Blobs are served from the layout's files.
     ///
     /// # Panics

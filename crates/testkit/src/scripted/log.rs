@@ -1,5 +1,6 @@
 //! What a scripted registry saw.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +36,20 @@ pub struct Request {
     pub sent: u64,
     /// Bytes of the request's body that were read from it.
     pub received: u64,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, connection, method, path, status, sent, received, .. } = self;
+        write!(
+            f,
+            "{host:?} #{connection} {method} {path} -> {status}, {sent} bytes sent, {received} received"
+        )?;
+        if self.authorization {
+            f.write_str(", authorized")?;
+        }
+        self.range.as_ref().map_or(Ok(()), |range| write!(f, ", {range}"))
+    }
 }
 
 /// Sums of what a registry saw.

@@ -93,7 +93,9 @@ impl Server {
             service.down.round_trip();
             let too_many = service.script.connection_limit.is_some_and(|most| open > most as u64);
             let answer = match misdeed {
-                _ if too_many => Answer::error(503, "TOOMANYREQUESTS", "too many connections"),
+                _ if too_many => {
+                    Answer::error(503, "TOOMANYREQUESTS", "too many connections").with("Connection", "close")
+                }
                 Some(Misdeed::HangUp) => return Ok(Next::Reset),
                 Some(Misdeed::Silence) => return Ok(Next::Stall),
                 Some(Misdeed::Status { status, retry_after }) => status_only(*status, *retry_after),
@@ -101,7 +103,7 @@ impl Server {
                 _ => service.answer(host, &head, &body, None),
             };
             match exchange.write(&answer, misdeed)? {
-                Next::Keep if head.header("connection") != Some("close") => {}
+                Next::Keep if head.header("connection") != Some("close") && !too_many => {}
                 Next::Keep => return Ok(Next::Close),
                 last => return Ok(last),
             }

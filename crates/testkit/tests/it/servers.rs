@@ -106,6 +106,7 @@ fn tool_nginx_has_the_blobs_of_a_scripted_registry() {
     assert_eq!(get(nginx.host(), address, &[]).body, image.blob(&digest));
     let several = get(nginx.host(), address, &["Range: bytes=0-1,5-6"]);
     assert_eq!((several.status, &several.body[..4]), (206, b"\r\n--".as_slice()));
+    assert_eq!(nginx.requests()[0].sent, image.blob(&digest).len() as u64);
 }
 
 #[test]
@@ -131,5 +132,6 @@ fn tool_two_registries_run_beside_each_other() {
         let Some(registry) = Registry::start(Tier::Tool, &dir.path().join(name)) else { return };
         registry::push(Tier::Tool, &image, "latest", &format!("{}/image", registry.host()), &[]);
         assert_eq!(get(registry.host(), "/v2/image/tags/list", &[]).status, 200);
+        assert!(registry.requests().iter().any(|access| access.method == "PUT" && access.status == 201));
     }
 }

@@ -24,16 +24,10 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
-    /// zstd:chunked layers is taken, and the first of those.
+    /// Chooses the image for `platform`, or for this machine.
     pub(super) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
         let recorder = Recorder { source, documents: Mutex::default() };
-        let platform = platform.cloned().unwrap_or_else(Selector::host);
-        let found = Instances::find(&recorder, &[platform])?;
-        let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
-        let best = found.present.iter().map(chunked).max().unwrap_or(0);
-        let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
-        let instance = instance.context("there is no image, only artifacts")?;
+        let instance = choose(&recorder, platform)?;
         let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Self { source, instance, documents })
     }
@@ -41,10 +35,6 @@ impl<'a> Image<'a> {
     /// Returns the name it gets in the store.
     pub(super) fn name(&self) -> String {
         stored_name(self.source.reference())
-    }
-
-    pub(super) fn reference(&self) -> &Reference {
-        self.source.reference()
     }
 
     /// Returns the digest of its manifest.
@@ -115,6 +105,17 @@ impl<'a> Image<'a> {
             self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
         Ok(store.images().put(&image, &documents)?)
     }
+}
+
+/// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
+/// zstd:chunked layers is taken, and the first of those.
+pub(crate) fn choose(source: &dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Instance> {
+    let platform = platform.cloned().unwrap_or_else(Selector::host);
+    let found = Instances::find(source, &[platform])?;
+    let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
+    let best = found.present.iter().map(chunked).max().unwrap_or(0);
+    let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
+    instance.context("there is no image, only artifacts")
 }
 
 /// Tells whether a task brings a layer of an image. Another image may say other things of the same blob, and lie.

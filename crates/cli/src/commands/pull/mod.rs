@@ -11,9 +11,10 @@ use registry::transport;
 use store::pull;
 
 use image::Image;
+pub(crate) use image::choose;
 use receipt::Receipt;
 
-use crate::access::access;
+use crate::access::{access, remember};
 use crate::interrupt::Interrupt;
 use crate::output::print;
 use crate::request::Pull;
@@ -43,6 +44,7 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
     let progress = PullProgress::start(request.form);
     let layers = pull::pull(&store, &tasks, &request.options, &progress);
     progress.finish();
+    remember(&access);
     let layers = match layers {
         Err(error) => {
             interrupt.die_if_asked();

@@ -253,7 +253,7 @@ impl<S: BlobServer> RemoteBlob<S> {
 }
 
 /// Writes the value of a `Range` header.
-fn header_value(ranges: &[BlobRange]) -> String {
+pub(crate) fn header_value(ranges: &[BlobRange]) -> String {
     let ranges: Vec<_> =
         ranges.iter().map(|range| format!("{}-{}", range.start(), range.end().saturating_sub(1))).collect();
     format!("bytes={}", ranges.join(","))

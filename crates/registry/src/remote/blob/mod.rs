@@ -17,6 +17,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use self::ask::Stop;
+pub(crate) use self::ask::header_value;
 use self::reader::Reader;
 use crate::client::{self, Repository};
 use crate::descriptor::Descriptor;
@@ -40,7 +41,8 @@ impl BlobServer for &Repository {
     }
 
     fn get(&self, digest: &BlobDigest, range: Option<&str>) -> Result<Answer, Error> {
-        let client::Answer { status, host, headers, body, sent, retries } = self.get_blob(digest, range)?;
+        let client::Answer { status, host, headers, body, sent, retries, .. } =
+            self.get_blob(digest, range)?;
         Ok(Answer { status, host, headers, body: Box::new(body), sent, retries })
     }
 }

@@ -1,0 +1,63 @@
+//! Removes what no image needs.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use store::gc::{self, Summary};
+use store::{Exclusive, Store};
+
+use super::wait;
+use crate::args::Gc;
+use crate::output::{print, print_text};
+use crate::ui::json::to_json;
+use crate::ui::table::{Align, Table};
+use crate::ui::words::Bytes;
+
+pub(crate) fn run(args: &Gc) -> anyhow::Result<ExitCode> {
+    let store = args.store.open()?;
+    let path = store.path().display().to_string();
+    match args.dry_run {
+        true => {
+            plan(&store, args.json).with_context(|| format!("cannot plan what to remove from `{path}`"))?
+        }
+        false => collect(store, args).with_context(|| format!("cannot remove garbage from `{path}`"))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(store: &Store, json: bool) -> anyhow::Result<()> {
+    let plan = gc::plan(store)?;
+    match json {
+        true => print(&to_json(plan.summary())?),
+        false => print_text(&text("would be removed", plan.summary())),
+    }
+}
+
+fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
+    let store = Exclusive::take(store, wait(args.no_wait, &super::say_waiting))?;
+    let report = gc::collect(&store)?;
+    match args.json {
+        true => print(&to_json(&report)?),
+        false => print_text(&text("removed", &report.removed)),
+    }
+}
+
+fn text(verb: &str, summary: &Summary) -> String {
+    if summary.is_empty() {
+        return "there is nothing to remove\n".to_owned();
+    }
+    let mut table = Table::new("", [Align::Left, Align::Right, Align::Right]);
+    table.row([verb.to_owned(), "number".to_owned(), "size".to_owned()]);
+    let rows = [
+        ("layers", summary.layers, None),
+        ("file contents", summary.objects, Some(summary.objects_len)),
+        ("partial file contents", summary.partials, Some(summary.partials_len)),
+        ("manifests, indexes and configs", summary.documents, Some(summary.documents_len)),
+        ("leftovers of crashes", summary.leftovers, None),
+    ];
+    for (what, number, len) in rows.into_iter().filter(|(_, number, _)| *number > 0) {
+        let len = len.map(|len| Bytes(len).to_string()).unwrap_or_default();
+        table.row([what.to_owned(), number.to_string(), len]);
+    }
+    table.to_string()
+}
