@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use chunked::audit::{Piece, Rules, replay};
-use chunked::digest::{DiffId, Hasher};
+use chunked::digest::{DiffId, Hasher, update_both};
 use chunked::{Chunk, ChunkKind, Entry, FileRange};
 
 use super::board::Board;
@@ -146,21 +146,15 @@ impl Proof<'_, '_> {
             let id = FrameId { entry, chunk };
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
-                    tar.zeros(part.file.len(), |bytes| file.update(bytes));
+                    tar.zeros(&mut file, part.file.len());
                     continue;
                 }
                 ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
                 ChunkKind::Data => None,
             };
             match stretch {
-                Some(stretch) => {
-                    tar.bytes(stretch.bytes());
-                    file.update(stretch.bytes());
-                }
-                None => self.read(id, wanted, part.file, &mut |bytes| {
-                    tar.bytes(bytes);
-                    file.update(bytes);
-                })?,
+                Some(stretch) => tar.bytes_of(&mut file, stretch.bytes()),
+                None => self.read(id, wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
             }
         }
         let found = file.finish_content();
@@ -245,13 +239,21 @@ impl Tar {
         }
     }
 
-    fn zeros(&mut self, mut len: u64, mut also: impl FnMut(&[u8])) {
+    /// Takes bytes of a file whose own digest is wanted as well.
+    fn bytes_of(&mut self, file: &mut Hasher, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        match &mut self.hasher {
+            Some(hasher) => update_both(hasher, file, bytes),
+            None => file.update(bytes),
+        }
+    }
+
+    fn zeros(&mut self, file: &mut Hasher, mut len: u64) {
         const ZEROS: &[u8] = &[0; 64 << 10];
         while len > 0 {
             let count = len.min(ZEROS.len() as u64);
             let bytes = ZEROS.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
-            self.bytes(bytes);
-            also(bytes);
+            self.bytes_of(file, bytes);
             len = len.saturating_sub(count);
         }
     }

@@ -69,35 +69,8 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds a layer that may stand for what a manifest describes: a blob, the digest of its TOC as its annotations have it,
-    /// and the digest of its tar as the image's config has it. The state of what is returned is as far as these vouch for
-    /// it.
-    ///
-    /// The digest of the blob vouches for nothing here: who pulls a part of a blob does not hash all of it, so that a
-    /// registry can claim anything to be part of anyone's blob.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when its record is; those of the file system.
-    pub fn find_trusted(
-        &self,
-        toc_digest: Option<&TocDigest>,
-        diff_id: Option<&DiffId>,
-    ) -> Result<Option<LayerRecord>, Error> {
-        if let Some(diff_id) = diff_id
-            && let Some(record) = self.find_diff_id(diff_id)?
-        {
-            return Ok(Some(record));
-        }
-        let Some(record) = toc_digest.map(|toc_digest| self.get(toc_digest)).transpose()?.flatten() else {
-            return Ok(None);
-        };
-        // It was proven to be another tar than this image wants.
-        let state = record.state.min(LayerState::Complete);
-        Ok(Some(LayerRecord { state, ..record }))
-    }
-
     /// Finds the layer that was last said to be in a blob. That says nothing about what others say of the same blob:
-    /// [`Layers::find_trusted`] does.
+    /// [`find_present`](crate::pull::find_present) does.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.

@@ -1,6 +1,8 @@
 use std::fs;
 
 use chunked::{BlobDigest, Class, DiffId, TocDigest};
+use morsel_store::fetch::Verification;
+use morsel_store::pull::{Identity, find_present};
 use morsel_store::{LayerRecord, LayerState, Store};
 
 use crate::sample::{Place, files, layer};
@@ -41,18 +43,21 @@ fn what_another_image_said_of_the_same_blob_or_tar_is_not_believed() {
     let claimed =
         LayerRecord { blob: honest.blob, diff_id: Some(diff_id), state: LayerState::Complete, ..evil };
     layers.save(&claimed, &toc, None).unwrap();
-    let found = layers.find_trusted(Some(&honest.toc_digest), Some(&diff_id)).unwrap();
-    assert_eq!(found, None);
+    let find = |toc_digest, diff_id, verification| {
+        let identity = Identity { blob: honest.blob, toc_digest, diff_id: Some(diff_id) };
+        find_present(&place.store, &identity, verification).unwrap()
+    };
+    assert_eq!(find(Some(honest.toc_digest), diff_id, Verification::Toc), None);
 
     // Proven to be the tar that its own image names.
     let own = DiffId::of(b"the tar of the evil layer");
     let proven = LayerRecord { diff_id: Some(own), state: LayerState::Proven, ..claimed };
     layers.save(&proven, &toc, None).unwrap();
-    assert_eq!(layers.find_trusted(Some(&honest.toc_digest), Some(&diff_id)).unwrap(), None);
-    assert_eq!(layers.find_trusted(None, Some(&own)).unwrap().as_ref(), Some(&proven));
+    assert_eq!(find(Some(honest.toc_digest), diff_id, Verification::Toc), None);
+    assert_eq!(find(None, own, Verification::DiffId).as_ref(), Some(&proven));
     // A manifest that names the same TOC gets what that vouches for, and no proof of another tar.
-    let found = layers.find_trusted(Some(&proven.toc_digest), Some(&diff_id)).unwrap().unwrap();
-    assert_eq!(found.state, LayerState::Complete);
+    assert_eq!(find(Some(proven.toc_digest), diff_id, Verification::DiffId), None);
+    assert_eq!(find(Some(proven.toc_digest), diff_id, Verification::Toc).as_ref(), Some(&proven));
 }
 
 #[test]
