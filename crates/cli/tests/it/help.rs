@@ -14,6 +14,14 @@ fn the_command() {
       convert  Convert a layer, or every layer of an image, to zstd:chunked
       inspect  Say what a layer, or every layer of an image, is made of, and which clients can use it
       verify   Prove that a layer, or every layer of an image, is what it says it is
+      pull     Bring images into the store, fetching only what is not there
+      unpack   Make the root file system of an image as plain files
+      images   List the images in the store
+      rm       Remove images from the store
+      gc       Remove from the store what no image needs
+      fsck     Check that everything in the store is what it says it is
+      du       Say how much space the images in the store take
+      doctor   Find out how things are, and what that means
       help     Print this message or the help of the given subcommand(s)
 
     Options:
@@ -51,8 +59,8 @@ fn convert() {
               `NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
 
       <DST>
-              Where it goes: a file or `-` for a layer; `oci:DIR[:TAG]` or `oci-archive:FILE[:TAG]` for
-              an image
+              Where it goes: a file or `-` for a layer; `docker://NAME`, `oci:DIR[:TAG]` or
+              `oci-archive:FILE[:TAG]` for an image
 
     Options:
           --level <N>
