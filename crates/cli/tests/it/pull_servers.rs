@@ -34,7 +34,7 @@ fn assert_counted(update: &Update, pulled: &Pulled, redirects: u64, log: impl Fn
 fn tool_docker_registry_serves_an_update() {
     let dir = tempfile::tempdir().unwrap();
     let Some(registry) = Registry::start(Tier::Tool, dir.path()) else { return };
-    let update = Update::new(10, 300_000);
+    let update = Update::new(10, 100_000);
     let image = format!("{}/image", registry.host());
     if push(Tier::Tool, &update.after.target, "latest", &image, &[]).is_none() {
         return;
@@ -47,7 +47,7 @@ fn tool_docker_registry_serves_an_update() {
 #[test]
 fn tool_nginx_serves_an_update() {
     let dir = tempfile::tempdir().unwrap();
-    let update = Update::new(10, 300_000);
+    let update = Update::new(10, 100_000);
     let Some(nginx) = Nginx::start(Tier::Tool, dir.path(), update.after.target.dir(), None) else { return };
     let blobs = Blobs::At(format!("http://{}/blobs", nginx.host()));
     let front = Scripted::start(Script { blobs, ..Script::default() });
