@@ -5,6 +5,8 @@ use std::io;
 use std::process::ExitCode;
 
 use chunked::{Class, annotations};
+use registry::client::Failure;
+use registry::http;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -108,6 +110,9 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     {
         return Some("a bare name is an image in a registry; a file of that name is written `./NAME`");
     }
+    if let Some(hint) = failure(error).and_then(registry_hint) {
+        return Some(hint);
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")
@@ -115,6 +120,27 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         _ if is_damaged_layer(error) => Some("compare the digest of the input with the one it should have"),
         _ => None,
     }
+}
+
+fn registry_hint(failure: &Failure) -> Option<&'static str> {
+    Some(match failure {
+        Failure::Denied { had_credentials: false, .. } => {
+            "`podman login` and `docker login` leave credentials where they are found; `--authfile` names a file"
+        }
+        Failure::Http(http::Failure::Certificate { .. }) => {
+            "`--cert-dir` names a directory with the certificate of its authority as a `*.crt`, and `--tls-verify=false` trusts anyone"
+        }
+        Failure::Http(http::Failure::NotTls { .. }) => "`--tls-verify=false` does without TLS",
+        Failure::Everywhere(failures) => {
+            return failures.iter().rev().find_map(|(_, failure)| registry_hint(failure));
+        }
+        _ => return None,
+    })
+}
+
+/// Finds what a registry did not do; errors of I/O may be in between.
+fn failure(error: &anyhow::Error) -> Option<&Failure> {
+    find(error).or_else(|| find::<Box<Failure>>(error).map(Box::as_ref))
 }
 
 /// Tells whether the bytes of a layer or its annotations are wrong: something that a digest would have told beforehand.

@@ -28,6 +28,11 @@ fn verify() {
 }
 
 #[test]
+fn pull() {
+    run_page("pull.md");
+}
+
+#[test]
 fn unpack() {
     run_page("unpack.md");
 }

@@ -19,6 +19,7 @@ mod pull_faults;
 mod pull_servers;
 mod pull_tampered;
 mod real;
+mod registries;
 mod sandbox;
 mod unpack;
 mod update;
