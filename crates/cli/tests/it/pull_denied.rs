@@ -27,7 +27,8 @@ fn layout(sandbox: &Sandbox) -> Layout {
 
 fn said(sandbox: &Sandbox, registry: &Scripted) -> String {
     let host = registry.host();
-    let line = format!("morsel pull --root store --timeout 1 --authfile auth.json docker://{host}/image:latest");
+    let line =
+        format!("morsel pull --root store --timeout 1 --authfile auth.json docker://{host}/image:latest");
     sandbox.write("auth.json", "{}");
     sandbox.run(&line).replace(&host, "HOST").replace(&registry.blob_host(), "BLOBS")
 }
