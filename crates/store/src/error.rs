@@ -173,6 +173,12 @@ impl Error {
         }
     }
 
+    /// Tells whether writing is not allowed here.
+    pub(crate) fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::File { source, .. } if matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied))
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
@@ -223,7 +229,8 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-fn show(path: &Path) -> String {
+/// Writes a path for messages, shortened and without control characters.
+pub(crate) fn show(path: &Path) -> String {
     format!("`{}`", shorten(&path.to_string_lossy()))
 }
 

@@ -19,6 +19,7 @@ mod board;
 mod decode;
 mod elsewhere;
 mod failure;
+mod known;
 mod local;
 mod needs;
 mod partials;
@@ -47,7 +48,7 @@ use proof::Proof;
 
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub use needs::{Needs, NotInParts};
+pub use needs::{Needs, NotInParts, in_parts};
 pub(crate) use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
 

@@ -98,7 +98,7 @@ impl<'a> Needs<'a> {
         layer: &'a ChunkedLayer,
         elsewhere: &dyn Fn(&ContentDigest) -> bool,
     ) -> Result<Result<Self, NotInParts>, Error> {
-        if let Err(why) = check(layer) {
+        if let Err(why) = in_parts(layer) {
             return Ok(Err(why));
         }
         let entries = layer.toc.entries.as_slice();
@@ -141,12 +141,10 @@ impl<'a> Needs<'a> {
                 self.reused.resumed(chunk.file.len());
                 continue;
             }
-            let known = chunk.digest.as_ref().or((content.chunks.len() == 1).then_some(digest));
-            let place = known.and_then(|digest| store.index().lookup(digest));
             self.frames.push(Frame {
                 id: FrameId { entry, chunk: index },
                 range: chunk.blob,
-                place: place.filter(|place| place.range.len() == chunk.file.len()),
+                place: place_of(store, chunk, digest, content.chunks.len()),
                 came: AtomicBool::new(false),
             });
         }
@@ -229,7 +227,18 @@ fn contents(entry: &Entry) -> Option<(ContentDigest, &Content)> {
     content.digest.map(|digest| (digest, content))
 }
 
-fn check(layer: &ChunkedLayer) -> Result<(), NotInParts> {
+/// Finds where else the store has a chunk of the content `digest`, which consists of `count` chunks.
+pub(super) fn place_of(store: &Store, chunk: &Chunk, digest: &ContentDigest, count: usize) -> Option<Place> {
+    let known = chunk.digest.as_ref().or((count == 1).then_some(digest));
+    let place = known.and_then(|digest| store.index().lookup(digest));
+    place.filter(|place| place.range.len() == chunk.file.len())
+}
+
+/// Tells whether a layer can be fetched in parts.
+///
+/// # Errors
+/// Why it has to be read whole.
+pub fn in_parts(layer: &ChunkedLayer) -> Result<(), NotInParts> {
     if !layer.is_vouched_for() {
         return Err(NotInParts::NotVouchedFor);
     }

@@ -1,6 +1,9 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use std::collections::BTreeMap;
+
+use chunked::annotations::Annotations;
+use chunked::{ChunkedLayer, Class, ContentDigest, DiffId, Layer};
 
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
@@ -8,6 +11,7 @@ use crate::error::Error;
 use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
+use crate::store::Store;
 
 /// A layer that was looked at.
 #[derive(Debug)]
@@ -31,27 +35,38 @@ pub(super) enum Planned<'a> {
     Whole(String),
 }
 
+/// Finds a layer that is here and as trusted as is wanted, so that nothing is fetched for it.
+///
+/// # Errors
+/// Those of the store.
+pub fn find_present(
+    store: &Store,
+    annotations: &BTreeMap<String, String>,
+    diff_id: Option<&DiffId>,
+    verification: Verification,
+) -> Result<Option<LayerRecord>, Error> {
+    let wanted = match verification {
+        Verification::DiffId => LayerState::Proven,
+        Verification::Toc => LayerState::Complete,
+    };
+    let toc_digest = match Annotations::parse(|key| annotations.get(key).map(String::as_str)) {
+        Ok(Some(Annotations::ZstdChunked { toc_digest, .. })) => Some(toc_digest),
+        _ => None,
+    };
+    let present = store.layers().find_trusted(toc_digest.as_ref(), diff_id)?;
+    Ok(present.filter(|record| record.state >= wanted))
+}
+
 impl Pull<'_> {
     pub(super) fn at_once(&self) -> usize {
         self.options.layers.map_or(3, Into::into)
     }
 
     pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
-        let wanted = match self.options.fetch.verification {
-            Verification::DiffId => LayerState::Proven,
-            Verification::Toc => LayerState::Complete,
-        };
-        // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
-        let present = match self.store.layers().find(&task.blob)? {
-            None => task
-                .diff_id
-                .as_ref()
-                .map(|diff_id| self.store.layers().find_diff_id(diff_id))
-                .transpose()?
-                .flatten(),
-            found => found,
-        };
-        if let Some(record) = present.filter(|record| record.state >= wanted) {
+        let verification = self.options.fetch.verification;
+        if let Some(record) =
+            find_present(self.store, &task.annotations, task.diff_id.as_ref(), verification)?
+        {
             return Ok(Opened::Present(record));
         }
         let lookup = |key: &str| task.annotations.get(key).map(String::as_str);

@@ -20,7 +20,7 @@ use crate::fetch::{self, Elsewhere};
 use crate::layers::{LayerLock, LayerRecord};
 use crate::store::Store;
 
-pub use layer::Opened;
+pub use layer::{Opened, find_present};
 pub use report::{How, LayerReport};
 
 /// A layer that an image needs.

@@ -24,16 +24,10 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
-    /// zstd:chunked layers is taken, and the first of those.
+    /// Chooses the image for `platform`, or for this machine.
     pub(super) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
         let recorder = Recorder { source, documents: Mutex::default() };
-        let platform = platform.cloned().unwrap_or_else(Selector::host);
-        let found = Instances::find(&recorder, &[platform])?;
-        let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
-        let best = found.present.iter().map(chunked).max().unwrap_or(0);
-        let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
-        let instance = instance.context("there is no image, only artifacts")?;
+        let instance = choose(&recorder, platform)?;
         let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Self { source, instance, documents })
     }
@@ -112,6 +106,17 @@ impl<'a> Image<'a> {
             self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
         Ok(store.images().put(&image, &documents)?)
     }
+}
+
+/// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
+/// zstd:chunked layers is taken, and the first of those.
+pub(crate) fn choose(source: &dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Instance> {
+    let platform = platform.cloned().unwrap_or_else(Selector::host);
+    let found = Instances::find(source, &[platform])?;
+    let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
+    let best = found.present.iter().map(chunked).max().unwrap_or(0);
+    let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
+    instance.context("there is no image, only artifacts")
 }
 
 fn is_chunked(layer: &Descriptor) -> bool {
