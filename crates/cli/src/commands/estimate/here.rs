@@ -7,6 +7,7 @@ use chunked::{BlobDigest, Chunk, ContentDigest, DiffId, Layer};
 use registry::{Descriptor, ImageSource, Instance, Operand, Reference};
 use serde::Serialize;
 use store::fetch::Verification;
+use store::pull::Identity;
 use store::{Store, pull};
 
 use super::open;
@@ -130,7 +131,9 @@ impl Content {
         match self {
             Self::Nothing => Ok(false),
             Self::Store(store) => {
-                Ok(pull::find_present(store, &layer.annotations, diff_id, Verification::DiffId)?.is_some())
+                let lookup = |key: &str| layer.annotations.get(key).map(String::as_str);
+                let identity = Identity::new(layer.digest, diff_id.copied(), lookup);
+                Ok(pull::find_present(store, &identity, Verification::DiffId)?.is_some())
             }
             Self::Image(image) => {
                 let has_tar = diff_id.is_some_and(|diff_id| image.diff_ids.contains(diff_id));
