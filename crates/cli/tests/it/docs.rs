@@ -33,6 +33,11 @@ fn store() {
 }
 
 #[test]
+fn pull() {
+    run_page("pull.md");
+}
+
+#[test]
 fn unpack() {
     run_page("unpack.md");
 }

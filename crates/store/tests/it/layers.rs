@@ -86,6 +86,7 @@ fn hostile_records_are_errors_and_hostile_links_lead_nowhere() {
         let error = layers.find(&record.blob).unwrap_err();
         assert_eq!(error.class(), Class::Corrupt, "{error}");
         assert!(error.to_string().len() < 600, "{error}");
+        assert_eq!(layers.find_trusted(Some(&record.toc_digest), None).unwrap(), None);
     }
     fs::write(&file, good).unwrap();
 
