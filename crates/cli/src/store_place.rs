@@ -31,7 +31,17 @@ impl StorePlace {
         open(&self.path()?, Store::open_existing)
     }
 
-    fn path(&self) -> Result<PathBuf, NoHome> {
+    /// Opens the store that is there, if there is one.
+    pub(crate) fn find(&self) -> anyhow::Result<Option<Store>> {
+        match Store::open_existing(&self.path()?) {
+            Ok(store) => Ok(Some(store)),
+            Err(store::Error::NoStore { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns its directory.
+    pub(crate) fn path(&self) -> Result<PathBuf, NoHome> {
         match &self.root {
             Some(root) => Ok(root.clone()),
             None => default_path(geteuid().is_root(), |name| env::var_os(name)),

@@ -69,37 +69,8 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds a layer that may stand for what a manifest describes: the digest of its TOC as the annotations have it, and that
-    /// of its tar as the image's config has it. The state of what is returned is as far as these vouch for it. A layer
-    /// whose record is damaged is none.
-    ///
-    /// The digest of the blob vouches for nothing here: who pulls a part of a blob does not hash all of it, so that a
-    /// registry can claim anything to be part of anyone's blob.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn find_trusted(
-        &self,
-        toc_digest: Option<&TocDigest>,
-        diff_id: Option<&DiffId>,
-    ) -> Result<Option<LayerRecord>, Error> {
-        if let Some(diff_id) = diff_id
-            && let Some(record) = if_sound(self.find_diff_id(diff_id))?
-        {
-            return Ok(Some(record));
-        }
-        let Some(toc_digest) = toc_digest else { return Ok(None) };
-        let record = if_sound(self.get(toc_digest))?;
-        // If it is proven, then to be another tar than this image wants.
-        let at_most = |record: LayerRecord| {
-            let state = record.state.min(LayerState::Complete);
-            LayerRecord { state, ..record }
-        };
-        Ok(record.map(at_most))
-    }
-
-    /// Finds the layer that was last said to be in a blob. That says nothing about what others say of the same blob:
-    /// [`Layers::find_trusted`] does.
+    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does not hash
+    /// all of it, so a registry can claim anything to be part of anyone's blob.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
@@ -328,8 +299,8 @@ pub struct LayerLock {
     _file: File,
 }
 
-/// Takes a layer that is damaged for none.
-fn if_sound(found: Result<Option<LayerRecord>, Error>) -> Result<Option<LayerRecord>, Error> {
+/// Takes a layer that is damaged for none: it can be fetched again.
+pub(crate) fn if_sound(found: Result<Option<LayerRecord>, Error>) -> Result<Option<LayerRecord>, Error> {
     match found {
         Err(error) if error.class() == Class::Corrupt => Ok(None),
         found => found,
