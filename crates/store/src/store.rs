@@ -43,7 +43,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on.
+    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on. If the machine
+    /// stopped before the store was synced, what was written last is checked first, which takes as long as reading it:
+    /// see [`Store::needs_recovery`] and [`Store::recovery`].
     ///
     /// # Errors
     /// [`Error::NotAStore`] when the directory holds something else; [`Error::Format`] when a later version of this program

@@ -13,7 +13,7 @@ use chunked::digest::TarSplitDigest;
 use chunked::input::Input;
 use chunked::toc::{self, Toc, Trailer};
 use chunked::verifying::Verifying;
-use chunked::{BlobDigest, DiffId, Digest, Entry, Limits, TocDigest};
+use chunked::{BlobDigest, Class, DiffId, Digest, Entry, Limits, TocDigest};
 
 use self::links::Links;
 use self::record::Stored;
@@ -69,8 +69,8 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds the layer that was last said to be in a blob. That says nothing about what others say of the same blob:
-    /// [`find_present`](crate::pull::find_present) does.
+    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does not hash
+    /// all of it, so a registry can claim anything to be part of anyone's blob.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
@@ -297,6 +297,14 @@ impl Layers {
 #[derive(Debug)]
 pub struct LayerLock {
     _file: File,
+}
+
+/// Takes a layer that is damaged for none: it can be fetched again.
+pub(crate) fn if_sound(found: Result<Option<LayerRecord>, Error>) -> Result<Option<LayerRecord>, Error> {
+    match found {
+        Err(error) if error.class() == Class::Corrupt => Ok(None),
+        found => found,
+    }
 }
 
 /// Reads the digest that a directory is named by.
