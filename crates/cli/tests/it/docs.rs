@@ -26,6 +26,11 @@ fn inspect() {
 }
 
 #[test]
+fn estimate() {
+    run_page("estimate.md");
+}
+
+#[test]
 fn verify() {
     run_page("verify.md");
 }
@@ -33,6 +38,11 @@ fn verify() {
 #[test]
 fn pull() {
     run_page("pull.md");
+}
+
+#[test]
+fn store() {
+    run_page("store.md");
 }
 
 #[test]

@@ -22,6 +22,11 @@ const HOSTS_MAX: usize = 1000;
 /// Bytes after which a transfer tells the others how far it is.
 const REPORT_LEN: u64 = 256 << 10;
 
+/// Returns what a host is taken to be able to do before it was asked for anything.
+pub fn unknown() -> Abilities {
+    Known::default().abilities()
+}
+
 /// The hosts of blobs that this process asked, or an earlier one. Clones share what they learn.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts(Arc<Mutex<BTreeMap<String, Host>>>);
