@@ -212,6 +212,10 @@ fn entries_without_a_place_are_refused() {
         "layer 1: `a` is a symbolic link with a target of 0 bytes, 1 to 4095 are possible"
     );
 
+    let long = format!("l a {}, f a/b", "n".repeat(256));
+    let expected = "layer 1: `a/b` has a name of 256 bytes in its path, at most 255 are possible";
+    assert_eq!(text(&[&long]), expected);
+
     let refuse = |entry: Entry| Builder::new(Limits { names: 3, depth: 4 }).layer([entry]).unwrap_err();
     assert_eq!(
         refuse(entry("f a/b/c/d/e")).to_string(),
