@@ -245,21 +245,11 @@ fn what_upper_layers_replace_takes_no_room() {
 }
 
 fn any_entry() -> impl Strategy<Value = String> {
-    let name = || {
-        prop::sample::select(vec![
-            "a",
-            "b",
-            "a/b",
-            "a/a",
-            "b/a/b",
-            "a/.wh.b",
-            ".wh.a",
-            "a/.wh..wh..opq",
-            "..",
-        ])
-    };
-    (prop::sample::select(vec!["d", "f", "l", "h"]), name(), name())
-        .prop_map(|(kind, name, target)| format!("{kind} {name} {target}"))
+    let kind = prop::sample::select(vec!["d", "f", "l", "h"]);
+    let target = || prop::sample::select(vec!["a", "b", "a/b", "a/a", "b/a/b", ".."]);
+    let whiteout = prop::sample::select(vec!["a/.wh.b", ".wh.a", "a/.wh..wh..opq"]);
+    let name = prop_oneof![2 => target(), 1 => whiteout];
+    (kind, name, target()).prop_map(|(kind, name, target)| format!("{kind} {name} {target}"))
 }
 
 proptest! {
