@@ -101,7 +101,11 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Read { source, .. } => class_of(source),
-            Self::Write { .. } | Self::Compress { .. } => Class::Local,
+            // Bytes that cannot be written are ours, and right; only where they go can be a network.
+            Self::Write { source, .. } => {
+                Some(class_of(source)).filter(|class| *class != Class::Corrupt).unwrap_or(Class::Local)
+            }
+            Self::Compress { .. } => Class::Local,
             Self::SelfCheck { .. } | Self::WorkerLost => Class::Local,
             Self::Unindexable(why) if !why.is_damage() => Class::Unsupported,
             Self::Unindexable(_) => Class::Corrupt,

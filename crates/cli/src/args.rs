@@ -1,6 +1,6 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use chunked::convert::Level;
@@ -343,6 +343,10 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) tls_verify: bool,
+
+    /// Ask again where nothing came for so many seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", help_heading = REGISTRIES)]
+    pub(crate) timeout: Option<NonZeroU32>,
 }
 
 /// Remove from the store what no image needs.

@@ -122,6 +122,10 @@ impl ImageSource for GuardedImage<'_> {
         let blob = self.image.blob(descriptor)?;
         Ok(blob.map(|blob| Box::new(self.interrupt.guard_blob(blob)) as Box<dyn Blob>))
     }
+
+    fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, registry::Error> {
+        self.image.small_blob(descriptor)
+    }
 }
 
 /// A blob that cannot be read any more once the process is asked to stop.

@@ -121,6 +121,9 @@ fn convert() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 
@@ -169,6 +172,9 @@ fn inspect() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 
@@ -224,6 +230,55 @@ fn verify() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
+    ");
+}
+
+#[test]
+fn unpack() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel unpack --help"), @"
+    $ morsel unpack --help
+    Make the root file system of an image as plain files.
+
+    DIR gets what a container of the image would see: all layers merged, with owners, modes, times,
+    attributes, links, devices and holes. It must be missing or empty, and appears when it is complete.
+    Where the file system can, files share their bytes with the store.
+
+    Usage: morsel unpack [OPTIONS] <IMAGE> <DIR>
+
+    Arguments:
+      <IMAGE>
+              An image in the store: its name, or how its digest or image ID begins
+
+      <DIR>
+              The directory to make
+
+    Options:
+          --owner <WHO>
+              Whose the files are: `as-is`, those whom the image says; `squash`, yours; or
+              `map:INSIDE:OUTSIDE:COUNT[,...]`, others in their place [default: as-is for root, squash
+              otherwise]
+
+          --sync
+              Wait until everything is safe from a power loss
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
     ");
 }
 

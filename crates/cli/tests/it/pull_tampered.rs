@@ -66,7 +66,8 @@ impl Image {
         let host = registry.host();
         let said = self.sandbox.run(&format!("morsel pull --root store docker://{host}/image:{tag}"));
         assert_eq!(self.sandbox.stdout("morsel images --root store --json"), b"[]\n");
-        // What is there is what it says it is.
+        assert!(self.sandbox.output("morsel fsck --root store").status.success(), "{said}");
+        // The same without morsel: what is there is what it says it is.
         objects(&self.sandbox.path("store"));
         said.replace(&host, "HOST")
     }

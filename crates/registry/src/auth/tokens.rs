@@ -59,8 +59,11 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) struct Tokens {
     files: Vec<PathBuf>,
-    ways: Mutex<HashMap<(String, Scope), Arc<Mutex<Way>>>>,
+    ways: Mutex<Ways>,
 }
+
+/// How hosts are convinced, each for each purpose. A way is locked while a token is got: one will do for all threads.
+type Ways = HashMap<(String, Scope), Arc<Mutex<Way>>>;
 
 /// How a host is convinced.
 #[derive(Debug, Default)]

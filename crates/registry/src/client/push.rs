@@ -53,7 +53,8 @@ impl Repository {
         match response.status.as_u16() {
             200 => Ok(stated_len(&response.headers).is_none_or(|stated| stated == len)),
             300..400 => Ok(true),
-            404 => Ok(false),
+            // Of a registry that refuses HEAD, it can only be sent.
+            404 | 405 => Ok(false),
             _ => Err(self.unexpected(endpoint, response)),
         }
     }

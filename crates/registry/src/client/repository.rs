@@ -126,10 +126,10 @@ impl Repository {
             let response = self.send(endpoint, &request)?;
             Ok(match response.status.as_u16() {
                 404 => Found::Nothing(None),
-                // The host that a redirect leads to often refuses HEAD, but the registry would not lead to nothing.
-                300..400 => Found::Something(Some(Stated { len: None })),
                 200 => Found::Something(Some(Stated { len: stated_len(&response.headers) })),
-                _ => return Err(self.unexpected(endpoint, response)),
+                // Where a redirect leads, HEAD is often refused, but the registry would not lead to nothing. Of one that
+                // refuses HEAD itself, GET will tell.
+                _ => Found::Something(Some(Stated { len: None })),
             })
         });
         found.map(Found::into_inner).map_err(|failure| self.error(failure))

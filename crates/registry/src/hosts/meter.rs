@@ -74,7 +74,7 @@ impl Known {
         }
         let share = (link.bandwidth / passed.others.saturating_add(1) as f64).min(link.connection_bandwidth);
         let rest = seconds - passed.len as f64 / share.max(1.0);
-        self.per_range.exact((rest / passed.ranges.saturating_sub(1).max(1) as f64).max(0.0));
+        self.per_range.time((rest / passed.ranges.saturating_sub(1).max(1) as f64).max(0.0));
     }
 }
 

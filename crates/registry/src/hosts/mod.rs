@@ -126,7 +126,7 @@ impl Hosts {
 
     /// Learns how long an answer took to begin.
     pub(crate) fn answered(&self, host: &str, elapsed: Duration) {
-        self.update(host, |host| host.known.round_trip.exact(elapsed.as_secs_f64()));
+        self.update(host, |host| host.known.round_trip.time(elapsed.as_secs_f64()));
     }
 
     /// Starts to measure a body that was asked for with `ranges` ranges.

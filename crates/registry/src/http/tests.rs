@@ -162,6 +162,20 @@ fn bodies_are_read_up_to_a_limit() {
 }
 
 #[test]
+fn proxies_are_used_but_not_for_this_machine() {
+    let proxy = Script::serve(vec![answer("200 OK", "", "by proxy")]);
+    let server = Script::serve(vec![answer("200 OK", "", "direct")]);
+    let address = Some(format!("http://{}", proxy.address));
+    let except = Some("other.invalid".to_owned());
+    let proxies = Proxies { http: address, https: None, except };
+    let http = Http::new(Options { proxies, ..Options::default() }).unwrap();
+    let read = |url: Url| text(http.send(&get(url)).unwrap().body).unwrap();
+    assert_eq!(read("http://registry.invalid/v2/".parse().unwrap()), "by proxy");
+    assert_eq!(read(server.url()), "direct");
+    assert!(proxy.asked().iter().all(|head| head.starts_with("GET http://registry.invalid/v2/ HTTP/1.1")));
+}
+
+#[test]
 fn failures_to_connect_say_why() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let failure = http().send(&get(format!("http://{free}/").parse().unwrap())).unwrap_err();

@@ -31,7 +31,7 @@ pub(super) struct Upload {
 #[derive(Debug)]
 struct Sender {
     pieces: SyncSender<Bytes>,
-    thread: JoinHandle<Result<Session, (Session, Failure)>>,
+    thread: JoinHandle<(Session, Result<(), Failure>)>,
     piece_len: usize,
 }
 
@@ -87,12 +87,8 @@ impl Sender {
         // One piece on its way, one waiting, one being written.
         let (pieces, waiting) = sync_channel::<Bytes>(1);
         let send = move || {
-            for piece in waiting {
-                if let Err(failure) = repository.send_piece(&mut session, &piece) {
-                    return Err((session, failure));
-                }
-            }
-            Ok(session)
+            let sent = waiting.iter().try_for_each(|piece| repository.send_piece(&mut session, &piece));
+            (session, sent)
         };
         let thread = thread::Builder::new().name("upload".to_owned()).spawn(send);
         let thread = thread.map_err(|source| Failure::NoThread { source })?;
@@ -103,8 +99,8 @@ impl Sender {
     fn finish(self, repository: &Repository) -> Result<Session, Failure> {
         drop(self.pieces);
         match self.thread.join() {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err((session, failure))) => {
+            Ok((session, Ok(()))) => Ok(session),
+            Ok((session, Err(failure))) => {
                 repository.cancel(&session);
                 Err(failure)
             }

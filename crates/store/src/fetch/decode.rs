@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use chunked::ContentDigest;
 use chunked::frame::{self, Decoder};
@@ -10,6 +10,7 @@ use chunked::frame::{self, Decoder};
 use super::Fetch;
 use super::board::Board;
 use super::failure::Failure;
+use super::halt::Halt;
 use super::needs::{Frame, Wanted};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
@@ -84,48 +85,84 @@ fn check(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Decodes a chunk that is too long to be held in memory, while it comes.
+/// Decodes a chunk that is too long to be held in memory, while it comes. One at a time, as each may need a window of
+/// 128 MiB.
 pub(super) fn giant(
     fetch: &Fetch<'_>,
     frame: &Frame,
     body: &mut impl Read,
     board: &Board,
+    halt: &Halt<'_>,
 ) -> Result<(), Failure> {
+    let _alone = fetch.giant.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = fetch.wanted(frame.id)?;
     let chunk = fetch.chunk(frame.id)?;
     let partial = fetch.partials.open(fetch.store, &wanted, frame.id)?;
-    let mut content = frame::content(body.take(frame.range.len()))
+    let mut source = Attempt { inner: body.take(frame.range.len()), failure: None };
+    let mut content = frame::content(&mut source)
         .map_err(|source| Failure::Read { source })?
         .take(chunk.file.len().saturating_add(1));
     let mut piece = vec![0; PIECE_LEN];
     let mut at = chunk.file.start();
-    loop {
-        let count = fill(&mut content, &mut piece).map_err(|source| fetch.damaged(frame, source))?;
+    let ended = loop {
+        halt.check()?;
+        let count = match fill(&mut content, &mut piece) {
+            Ok(0) => break None,
+            Ok(count) => count,
+            Err(error) => break Some(error),
+        };
         let end = at.saturating_add(count as u64);
-        if end > chunk.file.end() || (count == 0 && end < chunk.file.end()) {
-            let found = end.saturating_sub(chunk.file.start());
-            return Err(fetch.damaged(frame, wrong_len(chunk.file.len(), found)));
-        }
-        if count == 0 {
-            break;
+        if end > chunk.file.end() {
+            break Some(wrong_len(chunk.file.len(), end.saturating_sub(chunk.file.start())));
         }
         if let Some(partial) = &partial {
             partial.write(frame.id.chunk, at, piece.get(..count).unwrap_or_default())?;
         }
         at = end;
+    };
+    drop(content);
+    match (source.failure, ended) {
+        (Some(source), _) => Err(Failure::Read { source }),
+        (None, Some(error)) => Err(fetch.damaged(frame, error)),
+        (None, None) if at < chunk.file.end() => {
+            let found = at.saturating_sub(chunk.file.start());
+            Err(fetch.damaged(frame, wrong_len(chunk.file.len(), found)))
+        }
+        (None, None) => {
+            frame.came();
+            board.stored(frame.id)
+        }
     }
-    frame.came();
-    board.stored(frame.id);
-    Ok(())
+}
+
+/// Tells failures to read from failures to decode.
+struct Attempt<R> {
+    inner: io::Take<R>,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Attempt<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let failed = match self.inner.read(buffer) {
+            Ok(0) if self.inner.limit() > 0 && !buffer.is_empty() => io::ErrorKind::ConnectionAborted.into(),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => error,
+            other => return other,
+        };
+        let kind = failed.kind();
+        self.failure = Some(failed);
+        Err(kind.into())
+    }
 }
 
 /// Reads until `piece` is full or the content ends.
 fn fill(content: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while let Some(room) = piece.get_mut(len..).filter(|room| !room.is_empty()) {
-        match content.read(room)? {
-            0 => break,
-            count => len = len.saturating_add(count),
+        match content.read(room) {
+            Ok(0) => break,
+            Ok(count) => len = len.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(len)

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry};
+use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry, Limits};
 use serde::Serialize;
 
 use super::failure::{Failure, show};
@@ -51,6 +51,12 @@ pub enum NotInParts {
     /// A file could not be checked.
     #[error("the TOC has no digest for a file")]
     NoDigest,
+    /// A few bytes of TOC ask for any number of zeros, and all have to be hashed.
+    #[error("the TOC has holes of more than {limit} bytes")]
+    Holes {
+        /// Most bytes that are taken.
+        limit: u64,
+    },
     /// Frames come in another order than the entries, or overlap.
     #[error("the frames are not in the order of the TOC")]
     Order,
@@ -214,7 +220,8 @@ impl Wanted<'_> {
 
     /// Tells whether the content is decoded, hashed and stored in one go.
     pub(super) fn is_small(&self) -> bool {
-        self.chunks.len() == 1 && self.entry.size <= SMALL_LEN_MAX
+        let is_data = matches!(self.chunks, [only] if only.kind == ChunkKind::Data);
+        is_data && self.entry.size <= SMALL_LEN_MAX
     }
 }
 
@@ -245,7 +252,8 @@ pub fn in_parts(layer: &ChunkedLayer) -> Result<(), NotInParts> {
     if !layer.tar_split.as_ref().is_some_and(|tar_split| tar_split.is_verified) {
         return Err(NotInParts::NoTarSplit);
     }
-    let mut end = 0;
+    let (mut end, mut holes) = (0, 0_u64);
+    let limit = Limits::default().tar_holes_len;
     for content in layer.toc.entries.iter().filter_map(|entry| entry.content.as_ref()) {
         if content.digest.is_none() {
             return Err(NotInParts::NoDigest);
@@ -255,7 +263,10 @@ pub fn in_parts(layer: &ChunkedLayer) -> Result<(), NotInParts> {
                 return Err(NotInParts::Order);
             }
             end = chunk.blob.end();
+            if chunk.kind == ChunkKind::Zeros {
+                holes = holes.saturating_add(chunk.file.len());
+            }
         }
     }
-    Ok(())
+    if holes > limit { Err(NotInParts::Holes { limit }) } else { Ok(()) }
 }

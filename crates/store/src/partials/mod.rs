@@ -71,9 +71,10 @@ impl Partials {
     /// Those of the file system.
     pub fn open(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
         let name = Digest::Sha256(digest.0).hex();
-        let _writing = self.durability.writing()?;
         let map_name = format!("{name}{MAP}");
         let map = Map::new(lock::exclusive(&self.directory, &map_name)?);
+        // Not before: whoever has the partial may be waiting for a sync, which waits for those who write.
+        let _writing = self.durability.writing()?;
         if self.objects.len_of(digest)?.is_some() {
             self.directory.remove(&name)?;
             self.directory.remove(&map_name)?;
@@ -162,7 +163,8 @@ impl Partial<'_> {
 
     /// Hashes the chunks that are said to be here, and tells which are.
     fn verified(&self, chunks: &[Chunk], marks: &[bool]) -> std::io::Result<Vec<bool>> {
-        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest {
+        let whole = (chunks.len() == 1).then_some(self.digest);
+        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest.or(whole) {
             Some(expected) if *mark => Ok(self.hash(chunk.file)? == expected),
             _ => Ok(false),
         };

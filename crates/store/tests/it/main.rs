@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod crash;
+mod disk;
 mod fsck;
 mod gc;
 mod images;
@@ -10,5 +11,6 @@ mod index;
 mod layers;
 mod objects;
 mod partials;
+mod properties;
 mod sample;
 mod together;

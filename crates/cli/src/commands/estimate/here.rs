@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use chunked::estimate::{Contents, Known, Paths};
 use chunked::{BlobDigest, Chunk, ContentDigest, DiffId, Layer};
-use registry::{ImageSource, Instance, Operand, Reference};
+use registry::{Descriptor, ImageSource, Instance, Operand, Reference};
 use serde::Serialize;
 use store::fetch::Verification;
+use store::pull::Identity;
 use store::{Store, pull};
 
 use super::open;
@@ -124,17 +125,19 @@ impl Content {
     /// Tells whether a layer is here, so that nothing of it is fetched, not even its TOC.
     pub(super) fn has_layer(
         &self,
-        blob: &BlobDigest,
+        layer: &Descriptor,
         diff_id: Option<&DiffId>,
     ) -> Result<bool, store::Error> {
         match self {
             Self::Nothing => Ok(false),
             Self::Store(store) => {
-                Ok(pull::find_present(store, blob, diff_id, Verification::DiffId)?.is_some())
+                let lookup = |key: &str| layer.annotations.get(key).map(String::as_str);
+                let identity = Identity::new(layer.digest, diff_id.copied(), lookup);
+                Ok(pull::find_present(store, &identity, Verification::DiffId)?.is_some())
             }
             Self::Image(image) => {
                 let has_tar = diff_id.is_some_and(|diff_id| image.diff_ids.contains(diff_id));
-                Ok(has_tar || image.blobs.contains(blob))
+                Ok(has_tar || image.blobs.contains(&layer.digest))
             }
         }
     }

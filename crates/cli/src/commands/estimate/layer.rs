@@ -36,7 +36,7 @@ impl<'a> Layers<'a> {
         let mut missing = Vec::new();
         let mut seen = HashSet::new();
         for (descriptor, diff_id) in instance.layers().filter(|(layer, _)| seen.insert(layer.digest)) {
-            if !self.content.has_layer(&descriptor.digest, diff_id.as_ref())? {
+            if !self.content.has_layer(descriptor, diff_id.as_ref())? {
                 missing.push(descriptor);
             }
             layers.push(LayerEstimate {

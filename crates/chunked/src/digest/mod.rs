@@ -3,11 +3,16 @@
 //! A [`Digest`] is the OCI digest string in binary form. Two digests of different things have different types, so that
 //! the digest of a compressed blob never passes for the digest of the tar inside it.
 
+mod sha256;
+mod sys;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha512};
+
+pub use sha256::{Hasher, digests_of, update_both};
 
 /// Names what is wrong with a digest string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -184,35 +189,9 @@ impl FromStr for ContentDigest {
     }
 }
 
-/// Computes a SHA-256 piece by piece.
-#[derive(Debug, Clone, Default)]
-pub struct Hasher(Sha256);
-
-impl Hasher {
-    /// Starts with no bytes hashed.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Hashes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// Returns the digest of everything hashed.
-    pub fn finish(self) -> Digest {
-        Digest::Sha256(self.0.finalize().into())
-    }
-
-    /// Returns the digest of everything hashed as that of some content.
-    pub fn finish_content(self) -> ContentDigest {
-        ContentDigest(self.0.finalize().into())
-    }
-}
-
 /// Computes a digest with an algorithm known only when it runs.
 pub(crate) enum AnyHasher {
-    Sha256(Sha256),
+    Sha256(Hasher),
     Sha512(Box<Sha512>),
 }
 
@@ -220,7 +199,7 @@ impl AnyHasher {
     /// Starts with no bytes hashed, with the algorithm of another digest.
     pub(crate) fn like(digest: &Digest) -> Self {
         match digest {
-            Digest::Sha256(_) => Self::Sha256(Sha256::new()),
+            Digest::Sha256(_) => Self::Sha256(Hasher::new()),
             Digest::Sha512(_) => Self::Sha512(Box::default()),
         }
     }
@@ -234,14 +213,16 @@ impl AnyHasher {
 
     pub(crate) fn finish(self) -> Digest {
         match self {
-            Self::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),
+            Self::Sha256(hasher) => hasher.finish(),
             Self::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
         }
     }
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+    let mut hasher = Hasher::new();
+    hasher.update(bytes);
+    hasher.finish_bytes()
 }
 
 fn hex(bytes: &[u8]) -> String {
