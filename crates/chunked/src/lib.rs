@@ -44,6 +44,7 @@ pub mod dialect;
 pub mod digest;
 pub mod entry;
 pub mod error;
+pub mod estimate;
 pub mod footer;
 pub mod frame;
 pub mod index;

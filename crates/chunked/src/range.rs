@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 macro_rules! range {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -69,6 +71,13 @@ range! {
 range! {
     /// Bytes of one file's content, not compressed.
     FileRange
+}
+
+impl Serialize for BlobRange {
+    /// Writes first offset and end.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.start, self.end).serialize(serializer)
+    }
 }
 
 #[cfg(test)]

@@ -78,19 +78,26 @@ pub struct Link {
     pub connection_bandwidth: f64,
     /// What the server takes for each further range of a request.
     pub per_range: Duration,
+    /// Whether somebody measured the bandwidth, or said it; otherwise it is assumed, good enough to choose between requests
+    /// and no good to tell how long they take.
+    pub is_known: bool,
 }
 
 impl Link {
-    /// Takes a link that one connection can fill, to a server that serves ranges at no cost.
+    /// Takes a known link that one connection can fill, to a server that serves ranges at no cost.
     pub const fn new(round_trip: Duration, bandwidth: f64) -> Self {
-        Self { round_trip, bandwidth, connection_bandwidth: bandwidth, per_range: Duration::ZERO }
+        let per_range = Duration::ZERO;
+        Self { round_trip, bandwidth, connection_bandwidth: bandwidth, per_range, is_known: true }
     }
 }
 
 impl Abilities {
     /// A source without a network in between: any range at no cost.
-    pub const LOCAL: Self =
-        Self { ranges: Ranges::One, parallelism: 1, link: Link::new(Duration::ZERO, 1e10) };
+    pub const LOCAL: Self = Self {
+        ranges: Ranges::One,
+        parallelism: 1,
+        link: Link { is_known: false, ..Link::new(Duration::ZERO, 1e10) },
+    };
 }
 
 /// What was asked of a source, and what came.

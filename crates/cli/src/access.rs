@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use registry::Hosts;
@@ -22,7 +23,7 @@ const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 /// Puts together what the command line, the environment and the home directory say.
 pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
     let options = Options {
-        http: http::Options { proxies: proxies(), ..http::Options::default() },
+        http: http_options(args),
         verification: if args.tls_verify { Verification::On } else { Verification::Off },
         auth_files: auth_files(args.authfile.as_deref())?,
         cert_dir: args.cert_dir.clone(),
@@ -35,6 +36,12 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
         hosts: hosts_file().map_or_else(Hosts::default, |file| Hosts::load(&file)),
     };
     Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+fn http_options(args: &RegistryArgs) -> http::Options {
+    let options = http::Options { proxies: proxies(), ..http::Options::default() };
+    let given = args.timeout.map(|seconds| Duration::from_secs(seconds.get().into()));
+    http::Options { stall_timeout: given.unwrap_or(options.stall_timeout), ..options }
 }
 
 /// Keeps what was learned of the hosts of blobs for the next run. It is only a cache: that it cannot be written is no

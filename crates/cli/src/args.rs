@@ -1,14 +1,16 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
-use chunked::DiffId;
 use chunked::convert::Level;
 use chunked::digest::InvalidDigest;
+use chunked::{DiffId, Link};
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use registry::platform::{self, Selector};
 use store::unpack::{InvalidIdMap, Owners};
+
+use crate::link;
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -38,6 +40,7 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     Verify(Verify),
     Pull(Pull),
+    Estimate(Estimate),
     Unpack(Unpack),
     Images(Images),
     Rm(Rm),
@@ -191,6 +194,45 @@ pub(crate) enum Verification {
     Toc,
 }
 
+/// Say what a pull would fetch, and why, without fetching it.
+///
+/// Only manifests and TOCs are read, and nothing is changed: every layer with what of it is missing, in how many requests it
+/// would come, and how long that takes; every file by why it has to be fetched or not.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Estimate {
+    /// An image: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// Compare with this image, as if exactly that were here, and not with the store
+    #[arg(long, value_name = "OLD", conflicts_with = "root")]
+    pub(crate) from: Option<String>,
+
+    /// How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default: what earlier transfers
+    /// from there showed]
+    #[arg(long, value_name = "RATE,RTT", value_parser = link::parse)]
+    pub(crate) link: Option<Link>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// List the requests, too
+    #[arg(long)]
+    pub(crate) plan: bool,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}
+
 /// Make the root file system of an image as plain files.
 ///
 /// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
@@ -301,6 +343,10 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "BOOL", help_heading = REGISTRIES, default_value_t = true, action = ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub(crate) tls_verify: bool,
+
+    /// Ask again where nothing came for so many seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", help_heading = REGISTRIES)]
+    pub(crate) timeout: Option<NonZeroU32>,
 }
 
 /// Remove from the store what no image needs.

@@ -9,6 +9,7 @@ use registry::client::Failure;
 use registry::http;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
+use store::unpack::Refused;
 
 use crate::commands::NoToc;
 use crate::descriptor_file::NotADescriptor;
@@ -66,9 +67,10 @@ fn words(cause: &(dyn std::error::Error + 'static)) -> String {
 
 fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
-    let is_occupied =
-        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_about_directory());
-    if is_misplaced || is_occupied || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some() {
+    let is_impossible =
+        matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_request_wrong());
+    if is_misplaced || is_impossible || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some()
+    {
         return code::USAGE;
     }
     match class(error) {
@@ -113,10 +115,15 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(hint) = failure(error).and_then(registry_hint) {
         return Some(hint);
     }
+    if let Some(store::Error::NoLayer { .. } | store::Error::Refused(Refused::NoContent { .. })) = find(error)
+    {
+        return Some("`morsel pull` brings what is missing of an image");
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")
         }
+        _ if is_damaged_store(error) => Some("`morsel fsck --repair` removes what is damaged in a store"),
         _ if is_damaged_layer(error) => Some("compare the digest of the input with the one it should have"),
         _ => None,
     }
@@ -148,6 +155,12 @@ fn is_damaged_layer(error: &anyhow::Error) -> bool {
     let is_of_a_layer =
         find::<chunked::Error>(error).is_some() || find::<annotations::Invalid>(error).is_some();
     is_of_a_layer && class(error) == Class::Corrupt
+}
+
+/// Tells whether a file of the store is not what it should be.
+fn is_damaged_store(error: &anyhow::Error) -> bool {
+    use store::Error::{Damaged, NotAFile, Toc, TooLong};
+    matches!(find(error), Some(Damaged { .. } | NotAFile { .. } | Toc { .. } | TooLong { .. }))
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -14,16 +14,22 @@ pub(crate) fn stored_name(reference: &Reference) -> String {
 
 /// Finds an image by what the user typed: a name, with whatever may be left out of it, or the start of a digest.
 pub(crate) fn find(images: &Images, text: &str) -> Result<Image, Error> {
-    let full_name = match text.parse() {
-        Ok(Operand::Image(reference)) => Some(stored_name(&reference)),
-        _ => None,
-    };
-    let error = match images.find(text) {
+    by_any_name(text, |name| images.find(name))
+}
+
+/// Finds an image as [`find`] does, under each name that fits.
+pub(crate) fn find_names(images: &Images, text: &str) -> Result<Vec<Image>, Error> {
+    by_any_name(text, |name| images.find_names(name))
+}
+
+fn by_any_name<T>(text: &str, find: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
+    let error = match find(text) {
         Err(error @ Error::NoSuchImage { .. }) => error,
         found => return found,
     };
-    match full_name.map(|name| images.find(&name)) {
-        Some(Err(Error::NoSuchImage { .. })) | None => Err(error),
-        Some(found) => found,
+    let Ok(Operand::Image(reference)) = text.parse() else { return Err(error) };
+    match find(&stored_name(&reference)) {
+        Err(Error::NoSuchImage { .. }) => Err(error),
+        found => found,
     }
 }

@@ -9,6 +9,7 @@ mod image_name;
 mod instances;
 mod interrupt;
 mod layer_file;
+mod link;
 mod machine;
 mod output;
 mod request;

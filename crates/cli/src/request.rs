@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use chunked::DiffId;
 use chunked::convert::{Options, SelfCheck};
+use chunked::{DiffId, Link};
 use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Name, Operand, Reference, name, reference};
@@ -30,6 +30,8 @@ pub(crate) enum Request {
     VerifyImage(ImageToSee, Form),
     /// Bring images into the store.
     Pull(Box<Pull>),
+    /// Say what a pull would cost.
+    Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
     /// Find out what a registry can do.
@@ -79,6 +81,24 @@ pub(crate) struct Pull {
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
+}
+
+/// A pull to estimate.
+#[derive(Debug)]
+pub(crate) struct Estimate {
+    pub(crate) reference: Reference,
+    /// The image to compare with, if not the store.
+    pub(crate) from: Option<Reference>,
+    /// The link, if not the one that is remembered.
+    pub(crate) link: Option<Link>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    /// Whether the requests are wanted.
+    pub(crate) plan: bool,
+    /// Whether programs want it.
+    pub(crate) json: bool,
+    pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
 }
 
 /// A registry to examine.
@@ -191,6 +211,7 @@ impl TryFrom<Args> for Request {
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
             Verb::Pull(args) => pull(args),
+            Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
@@ -284,10 +305,6 @@ fn verify(args: args::Verify) -> Result<Request, Invalid> {
 }
 
 fn pull(args: args::Pull) -> Result<Request, Invalid> {
-    let reference = |text: &String| match place(text)? {
-        Place::Image(reference) => Ok(reference),
-        Place::Layer(_) => Err(Invalid::LayerToPull(text.clone())),
-    };
     let defaults = fetch::Options::default();
     let fetch = fetch::Options {
         jobs: args.jobs.unwrap_or(defaults.jobs),
@@ -298,13 +315,33 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
-        references: args.images.iter().map(reference).collect::<Result<_, _>>()?,
+        references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
         options: pull::Options { layers: Some(args.layers), fetch },
         store: args.store,
         registry: args.registry,
         form: args.form,
     })))
+}
+
+fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
+    Ok(Request::Estimate(Box::new(Estimate {
+        reference: image(&args.image)?,
+        from: args.from.as_deref().map(image).transpose()?,
+        link: args.link,
+        platform: args.platform,
+        plan: args.plan,
+        json: args.json,
+        store: args.store,
+        registry: args.registry,
+    })))
+}
+
+fn image(text: &str) -> Result<Reference, Invalid> {
+    match place(text)? {
+        Place::Image(reference) => Ok(reference),
+        Place::Layer(_) => Err(Invalid::LayerToPull(text.to_owned())),
+    }
 }
 
 fn doctor_registry(args: args::DoctorRegistry) -> Result<Request, Invalid> {

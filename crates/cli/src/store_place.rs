@@ -23,15 +23,25 @@ pub(crate) struct NoHome;
 impl StorePlace {
     /// Opens the store, making it where there is none.
     pub(crate) fn create(&self) -> anyhow::Result<Store> {
-        Ok(told(Store::open(&self.path()?)?))
+        open(&self.path()?, Store::open)
     }
 
     /// Opens the store that is there.
     pub(crate) fn open(&self) -> anyhow::Result<Store> {
-        Ok(told(Store::open_existing(&self.path()?)?))
+        open(&self.path()?, Store::open_existing)
     }
 
-    fn path(&self) -> Result<PathBuf, NoHome> {
+    /// Opens the store that is there, if there is one.
+    pub(crate) fn find(&self) -> anyhow::Result<Option<Store>> {
+        match Store::open_existing(&self.path()?) {
+            Ok(store) => Ok(Some(store)),
+            Err(store::Error::NoStore { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns its directory.
+    pub(crate) fn path(&self) -> Result<PathBuf, NoHome> {
         match &self.root {
             Some(root) => Ok(root.clone()),
             None => default_path(geteuid().is_root(), |name| env::var_os(name)),
@@ -39,18 +49,21 @@ impl StorePlace {
     }
 }
 
-/// Says so if a power loss had to be mended.
-fn told(store: Store) -> Store {
+/// Opens a store, and says so if what a power loss left had to be checked.
+fn open(path: &Path, open: impl Fn(&Path) -> Result<Store, store::Error>) -> anyhow::Result<Store> {
+    if Store::needs_recovery(path) {
+        ui::say("the machine stopped before the store was on disk; checking what was written last\n");
+    }
+    let store = open(path)?;
     if let Some(recovery) = store.recovery() {
         ui::say(&format!(
-            "the machine stopped before `{}` was on disk: checked {}, {}; {}",
-            store.path().display(),
+            "checked {}, {}; {}",
             count(recovery.objects, "file content", "file contents"),
-            Bytes(recovery.len),
+            Bytes(recovery.objects_len),
             repaired(&recovery.repairs),
         ));
     }
-    store
+    Ok(store)
 }
 
 /// Where the XDG base directory specification puts data, unless it is everyone's.

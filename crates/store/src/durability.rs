@@ -115,7 +115,11 @@ impl Durability {
 
     /// Puts everything on disk, and takes the marker away unless someone wrote meanwhile.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        let before = self.writes.load(Ordering::Acquire);
+        // What has begun to be written has to be there when the kernel collects what to put on disk.
+        let before = {
+            let _no_one_writes = self.marker.write().unwrap_or_else(PoisonError::into_inner);
+            self.writes.load(Ordering::Acquire)
+        };
         rustix::fs::syncfs(&self.root).map_err(at_path("sync", self.root.path()))?;
         let mut marker = self.marker.write().unwrap_or_else(PoisonError::into_inner);
         if self.writes.load(Ordering::Acquire) == before

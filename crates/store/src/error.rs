@@ -173,6 +173,17 @@ impl Error {
         }
     }
 
+    /// Tells whether writing is not allowed here.
+    pub(crate) fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        matches!(self, Self::File { source, .. } if matches!(source.kind(), ReadOnlyFilesystem | PermissionDenied))
+    }
+
+    /// Tells whether this only follows from another failure of the same pull.
+    pub(crate) fn is_consequence(&self) -> bool {
+        matches!(self, Self::Layer { source, .. } if source.is_consequence())
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
@@ -223,7 +234,8 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-fn show(path: &Path) -> String {
+/// Writes a path for messages, shortened and without control characters.
+pub(crate) fn show(path: &Path) -> String {
     format!("`{}`", shorten(&path.to_string_lossy()))
 }
 

@@ -16,6 +16,7 @@ pub mod objects;
 pub mod partials;
 pub mod pull;
 pub mod recovery;
+pub mod spec;
 mod staged;
 pub mod store;
 pub mod tree;

@@ -37,10 +37,14 @@ pub(crate) fn try_exclusive(directory: &Directory, name: &str) -> Result<Option<
     }
 }
 
-/// Opens the file `name`, making it if it is missing, and waits until no one holds it exclusively.
+/// Opens the file `name`, making it if it is missing, and waits until no one holds it exclusively. Where nothing can be
+/// written, one that is there is locked all the same.
 pub(crate) fn shared(directory: &Directory, name: &str) -> Result<File, Error> {
     loop {
-        let file = directory.open_or_create(name)?;
+        let file = match directory.open_or_create(name) {
+            Err(error) if error.is_read_only() => directory.open_file(name)?.ok_or(error)?,
+            file => file?,
+        };
         retry_on_intr(|| flock(&file, FlockOperation::LockShared))
             .map_err(at_path("lock", directory.path_of(name)))?;
         if is_named(directory, name, &file)? {

@@ -21,7 +21,7 @@ pub struct Recovery {
     /// Objects that were hashed.
     pub objects: u64,
     /// Bytes of them.
-    pub len: u64,
+    pub objects_len: u64,
     /// What had to go.
     pub repairs: Repairs,
 }
@@ -41,5 +41,5 @@ pub(crate) fn recover(store: &Store) -> Result<Recovery, Error> {
         repairs.index_rebuilt = true;
     }
     store.durability().finish_recovery()?;
-    Ok(Recovery { objects: findings.objects, len: findings.len, repairs })
+    Ok(Recovery { objects: findings.objects, objects_len: findings.objects_len, repairs })
 }

@@ -144,3 +144,56 @@ pub(crate) fn with_free_name<T>(take: impl Fn(&str) -> Result<T, Errno>) -> io::
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    type Stage = fn(&Directory) -> io::Result<Staged>;
+
+    /// Both ways to stage a file: without a name, and, for file systems that cannot, with a temporary one.
+    const WAYS: [Stage; 2] = [
+        |directory| Staged::new(directory, directory, 0o400),
+        |directory| Staged::named(directory, Mode::from_raw_mode(0o400)),
+    ];
+
+    fn names(path: &Path) -> Vec<String> {
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_name_is_given_once_and_nothing_else_is_left() {
+        for stage in WAYS {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = Directory::open(dir.path()).unwrap();
+            for (content, is_new) in [("one", true), ("two", false)] {
+                let mut staged = stage(&directory).unwrap();
+                staged.write_all(content.as_bytes()).unwrap();
+                assert_eq!(staged.publish_new(&directory, "name").unwrap(), is_new);
+            }
+            drop(stage(&directory).unwrap());
+            assert_eq!(names(dir.path()), ["name"]);
+            let path = dir.path().join("name");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
+        }
+    }
+
+    #[test]
+    fn a_name_can_be_taken_over() {
+        for stage in WAYS {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = Directory::open(dir.path()).unwrap();
+            for content in ["one", "two"] {
+                let mut staged = stage(&directory).unwrap();
+                staged.write_all(content.as_bytes()).unwrap();
+                staged.replace(&directory, "name").unwrap();
+                assert_eq!(fs::read_to_string(dir.path().join("name")).unwrap(), content);
+            }
+            assert_eq!(names(dir.path()), ["name"]);
+        }
+    }
+}

@@ -43,7 +43,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on.
+    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on. If the machine
+    /// stopped before the store was synced, what was written last is checked first, which takes as long as reading it:
+    /// see [`Store::needs_recovery`] and [`Store::recovery`].
     ///
     /// # Errors
     /// [`Error::NotAStore`] when the directory holds something else; [`Error::Format`] when a later version of this program
@@ -117,6 +119,14 @@ impl Store {
         }
     }
 
+    /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the machine
+    /// stopped before it was synced.
+    pub fn needs_recovery(root: &Path) -> bool {
+        Directory::open(root)
+            .and_then(|root| Durability::new(root, BootId::current()).is_suspect())
+            .unwrap_or(false)
+    }
+
     /// Says what was checked and lost, if the machine had stopped before the store was synced.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.recovery.as_ref()
@@ -186,12 +196,14 @@ impl Store {
 
 /// Makes sure that a directory is a store of the format we know, or becomes one.
 fn check_format(root: &Directory) -> Result<(), Error> {
+    // Another process may be making it: the file comes first, so what is listed before it is looked for is not ours.
+    let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
+    let may_become = root.names()?.iter().all(is_ours);
     let Some(found) = root.read(FORMAT, FORMAT_LEN_MAX)? else {
-        let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
-        if !root.names()?.iter().all(is_ours) {
-            return Err(Error::NotAStore { path: root.path().to_owned() });
-        }
-        return root.replace(FORMAT, FORMAT_CONTENT.as_bytes());
+        return match may_become {
+            true => root.replace(FORMAT, FORMAT_CONTENT.as_bytes()),
+            false => Err(Error::NotAStore { path: root.path().to_owned() }),
+        };
     };
     match found == FORMAT_CONTENT.as_bytes() {
         true => Ok(()),

@@ -7,6 +7,8 @@ mod zstd;
 
 use std::io::{BufRead, BufReader};
 
+use std::io;
+
 use document::FOOTER;
 use serde::{Serialize, Serializer};
 pub(crate) use zstd::dialect;
@@ -109,6 +111,9 @@ pub enum PlainReason {
     /// The TOC is more than this program takes.
     #[error("{0}")]
     Toc(toc::Invalid),
+    /// The source cannot be read from where the TOC is.
+    #[error("{0}")]
+    Source(String),
 }
 
 impl Serialize for PlainReason {
@@ -177,9 +182,17 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error {
             Error::Toc(invalid) if invalid.is_unsupported() => Self::Plain(PlainReason::Toc(invalid)),
+            Error::Read { source, .. } if is_unsupported(&source) => {
+                Self::Plain(PlainReason::Source(source.to_string()))
+            }
             error => Self::Failed(error),
         }
     }
+}
+
+/// Tells whether a source, rather than the operating system, says that it cannot be read so.
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported && error.raw_os_error().is_none()
 }
 
 fn open(

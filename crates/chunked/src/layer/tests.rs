@@ -354,6 +354,35 @@ fn toc_and_tar_split_are_one_request_where_that_can_be() {
     }
 }
 
+/// A blob that cannot be read from the middle.
+struct Whole(Vec<u8>);
+
+impl RangeSource for Whole {
+    fn blob_len(&self) -> u64 {
+        self.0.blob_len()
+    }
+
+    fn read_range(&self, range: BlobRange) -> io::Result<Box<dyn Read + Send + '_>> {
+        match range.start() {
+            0 => self.0.read_range(range),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "`host` serves blobs only as a whole")),
+        }
+    }
+}
+
+#[test]
+fn a_source_that_serves_no_ranges_makes_a_layer_plain() {
+    let Built { blob, annotations } = current();
+    let source = Whole(blob);
+    for bare in [false, true] {
+        let lookup = |key: &str| annotations.get(key).map(String::as_str).filter(|_| !bare);
+        let Layer::Plain { why } = Layer::open(&source, lookup, &Limits::default()).unwrap() else {
+            panic!("it was read from the middle");
+        };
+        assert_eq!(why.to_string(), "`host` serves blobs only as a whole");
+    }
+}
+
 #[test]
 fn broken_integrity_is_an_error() {
     let damaged = |built: Built, back: usize| {

@@ -63,7 +63,7 @@ impl Work {
 impl Cost {
     /// Takes the costs of a source; `end` is the largest offset that a range can have.
     pub(super) fn new(abilities: &Abilities, end: u64) -> Self {
-        let Link { round_trip, bandwidth, connection_bandwidth, per_range } = abilities.link;
+        let Link { round_trip, bandwidth, connection_bandwidth, per_range, .. } = abilities.link;
         let bandwidth = rate(bandwidth);
         Self {
             ranges_per_request: ranges_per_request(abilities.ranges, end),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use cost::{Cost, Work};
 use merge::bridged;
 use pack::{Bounds, pack};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::range::BlobRange;
 use crate::source::{Abilities, Ranges};
@@ -29,7 +29,7 @@ const CLEARLY_FASTER: f64 = 0.9;
 const WORTH_CONNECTIONS: f64 = 0.05;
 
 /// How to fetch what is missing of a blob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FetchPlan {
     /// What to ask for, ascending. No byte is asked for twice, and each missing chunk is whole in one range of one request.
     pub requests: Vec<Request>,
@@ -39,12 +39,14 @@ pub struct FetchPlan {
     pub wasted: u64,
     /// The way that was chosen.
     pub strategy: Strategy,
-    /// How long it should take, by the link as it was known.
+    /// How long it should take, by the link as it was known; written in seconds.
+    #[serde(rename = "seconds", serialize_with = "in_seconds")]
     pub estimate: Duration,
 }
 
 /// The ranges of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Request {
     /// Ascending, with gaps in between, never empty.
     pub ranges: Vec<BlobRange>,
@@ -229,6 +231,10 @@ impl fmt::Display for Count {
         let Self(count, name) = self;
         write!(f, "{count} {name}{}", if *count == 1 { "" } else { "s" })
     }
+}
+
+fn in_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }
 
 fn total(ranges: &[BlobRange]) -> u64 {

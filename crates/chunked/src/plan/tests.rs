@@ -197,6 +197,7 @@ fn any_abilities() -> impl proptest::strategy::Strategy<Value = Abilities> {
                 bandwidth,
                 connection_bandwidth: bandwidth * share,
                 per_range: Duration::from_micros(per_range),
+                is_known: true,
             },
         },
     )

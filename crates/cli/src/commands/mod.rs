@@ -2,6 +2,7 @@
 
 mod convert;
 mod doctor;
+mod estimate;
 mod inspect;
 mod pull;
 mod store;
@@ -25,6 +26,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
         Request::Pull(request) => pull::run(&request),
+        Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),

@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use testkit::oci::Layout;
+use testkit::data;
+use testkit::oci::{Compression, Layout};
+use testkit::registry::{Registry, push};
+use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
 use crate::sandbox::{Sandbox, testdata};
@@ -23,8 +26,23 @@ fn inspect() {
 }
 
 #[test]
+fn estimate() {
+    run_page("estimate.md");
+}
+
+#[test]
 fn verify() {
     run_page("verify.md");
+}
+
+#[test]
+fn store() {
+    run_page("store.md");
+}
+
+#[test]
+fn pull() {
+    run_page("pull.md");
 }
 
 #[test]
@@ -36,6 +54,18 @@ fn unpack() {
 fn tool_formats() {
     if tools::host(Tier::Tool, "zstd").is_some() {
         run_page("formats.md");
+    }
+}
+
+#[test]
+fn tool_doctor() {
+    let dir = Sandbox::new();
+    let Some(registry) = Registry::start(Tier::Tool, &dir.path("")) else { return };
+    let layout = Layout::create(dir.path("app"));
+    let tar = Tar::new().file("data", data::stream(1, 5_000_000)).finish();
+    layout.add_image("latest", Compression::Gzip, &[&tar]);
+    if push(Tier::Tool, &layout, "latest", &format!("{}/app", registry.host()), &[]).is_some() {
+        run_page_with("doctor.md", &[("localhost:5000", registry.host())]);
     }
 }
 
@@ -56,6 +86,11 @@ fn docs() -> PathBuf {
 
 /// Runs the commands of a page, one after another, beside an image and its only layer.
 fn run_page(name: &str) {
+    run_page_with(name, &[]);
+}
+
+/// The same with words of the page replaced by what they are here.
+fn run_page_with(name: &str, words: &[(&str, &str)]) {
     let sandbox = Sandbox::new();
     let layout = Layout::open(testdata("image"));
     let layer = layout.blob(layout.layers("latest")[0]["digest"].as_str().unwrap());
@@ -64,6 +99,7 @@ fn run_page(name: &str) {
     shell(&sandbox, "gzip -dk layer.tar.gz");
 
     let page = fs::read_to_string(docs().join(name)).unwrap();
+    let page = words.iter().fold(page, |page, (word, here)| page.replace(word, here));
     let commands = page
         .split("```console\n")
         .skip(1)
@@ -82,7 +118,10 @@ fn run_page(name: &str) {
 fn shell(sandbox: &Sandbox, line: &str) -> String {
     let folder = Path::new(env!("CARGO_BIN_EXE_morsel")).parent().unwrap().display();
     let script = format!("PATH={folder}:$PATH; set -o pipefail; {{ {line}\n}} 2>&1");
-    let output = Command::new("bash").args(["-c", &script]).current_dir(sandbox.path("")).output().unwrap();
+    let cache = sandbox.path(".cache");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(sandbox.path("")).env("XDG_CACHE_HOME", cache);
+    let output = bash.output().unwrap();
     let written = String::from_utf8(output.stdout).unwrap();
     match output.status.code() {
         Some(0) => written,

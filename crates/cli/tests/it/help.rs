@@ -11,18 +11,19 @@ fn the_command() {
     Usage: morsel <COMMAND>
 
     Commands:
-      convert  Convert a layer, or every layer of an image, to zstd:chunked
-      inspect  Say what a layer, or every layer of an image, is made of, and which clients can use it
-      verify   Prove that a layer, or every layer of an image, is what it says it is
-      pull     Bring images into the store, fetching only what is not there
-      unpack   Make the root file system of an image as plain files
-      images   List the images in the store
-      rm       Remove images from the store
-      gc       Remove from the store what no image needs
-      fsck     Check that everything in the store is what it says it is
-      du       Say how much space the images in the store take
-      doctor   Find out how things are, and what that means
-      help     Print this message or the help of the given subcommand(s)
+      convert   Convert a layer, or every layer of an image, to zstd:chunked
+      inspect   Say what a layer, or every layer of an image, is made of, and which clients can use it
+      verify    Prove that a layer, or every layer of an image, is what it says it is
+      pull      Bring images into the store, fetching only what is not there
+      estimate  Say what a pull would fetch, and why, without fetching it
+      unpack    Make the root file system of an image as plain files
+      images    List the images in the store
+      rm        Remove images from the store
+      gc        Remove from the store what no image needs
+      fsck      Check that everything in the store is what it says it is
+      du        Say how much space the images in the store take
+      doctor    Find out how things are, and what that means
+      help      Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -120,6 +121,9 @@ fn convert() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 
@@ -168,6 +172,9 @@ fn inspect() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 
@@ -223,6 +230,116 @@ fn verify() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
+    ");
+}
+
+#[test]
+fn unpack() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel unpack --help"), @"
+    $ morsel unpack --help
+    Make the root file system of an image as plain files.
+
+    DIR gets what a container of the image would see: all layers merged, with owners, modes, times,
+    attributes, links, devices and holes. It must be missing or empty, and appears when it is complete.
+    Where the file system can, files share their bytes with the store.
+
+    Usage: morsel unpack [OPTIONS] <IMAGE> <DIR>
+
+    Arguments:
+      <IMAGE>
+              An image in the store: its name, or how its digest or image ID begins
+
+      <DIR>
+              The directory to make
+
+    Options:
+          --owner <WHO>
+              Whose the files are: `as-is`, those whom the image says; `squash`, yours; or
+              `map:INSIDE:OUTSIDE:COUNT[,...]`, others in their place [default: as-is for root, squash
+              otherwise]
+
+          --sync
+              Wait until everything is safe from a power loss
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
+}
+
+#[test]
+fn estimate() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel estimate --help"), @"
+    $ morsel estimate --help
+    Say what a pull would fetch, and why, without fetching it.
+
+    Only manifests and TOCs are read, and nothing is changed: every layer with what of it is missing, in
+    how many requests it would come, and how long that takes; every file by why it has to be fetched or
+    not.
+
+    Usage: morsel estimate [OPTIONS] <IMAGE>
+
+    Arguments:
+      <IMAGE>
+              An image: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`,
+              `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`
+
+    Options:
+          --from <OLD>
+              Compare with this image, as if exactly that were here, and not with the store
+
+          --link <RATE,RTT>
+              How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default:
+              what earlier transfers from there showed]
+
+          --platform <PLATFORM>
+              The platform, `os/arch[/variant]` [default: that of this machine]
+
+          --plan
+              List the requests, too
+
+          --json
+              Write JSON, for programs
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 

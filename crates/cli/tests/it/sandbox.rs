@@ -42,6 +42,8 @@ impl Sandbox {
         assert_eq!(words.next(), Some("morsel"), "{line}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_morsel"));
         command.args(words).current_dir(self.0.path()).stdin(Stdio::null());
+        // What is learned of registries must not outlive the test.
+        command.env("XDG_CACHE_HOME", "/dev/null/cache");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

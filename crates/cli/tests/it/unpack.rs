@@ -1,6 +1,7 @@
 //! `morsel unpack`, judged by what umoci and podman make of the same image.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,12 +9,13 @@ use serde_json::Value;
 use testkit::compare::{Facts, Listing};
 use testkit::data;
 use testkit::engine::Podman;
-use testkit::oci::{Compression, Layout};
+use testkit::oci::{self, Compression, Layout};
 use testkit::process::run;
 use testkit::tar::{Member, Tar, sample};
 use testkit::tools::{self, PeerRoot, Tier};
 
 use crate::harness::morsel;
+use crate::sandbox::{Sandbox, small_tar};
 
 /// An image, and a place for what is made of it.
 struct Bench {
@@ -230,6 +232,167 @@ fn holes_are_kept_from_the_tar_to_the_tree() {
     let blocks: u64 = ours.paths()["zeros"]["holes"].parse().unwrap();
     assert!(blocks >= 1020, "{blocks} of 1024 blocks are holes");
     assert_eq!(ours.paths()["data"]["holes"], "0");
+}
+
+/// Returns a sandbox with a store that has one image, `oci:image:latest`.
+fn sandbox(tar: &[u8]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    Layout::create(sandbox.path("image")).add_image("latest", Compression::None, &[tar]);
+    sandbox.stdout("morsel pull --quiet oci:image:latest --root store");
+    sandbox
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let sandbox = sandbox(&small_tar());
+    sandbox.write("file", "");
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest tree --root none"), @"
+    $ morsel unpack oci:image:latest tree --root none
+    --- stderr
+    error: there is no store at `none`
+    --- exit 4
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel unpack other tree --root store"), @"
+    $ morsel unpack other tree --root store
+    --- stderr
+    error: cannot unpack `other` to `tree`
+      cause: there is no image `other` in the store
+    --- exit 4
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest file --root store"), @"
+    $ morsel unpack oci:image:latest file --root store
+    --- stderr
+    error: cannot unpack `oci:image:latest` to `file`
+      cause: `file` is not a directory, expected a new or an empty one
+    --- exit 2
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest store --root store"), @"
+    $ morsel unpack oci:image:latest store --root store
+    --- stderr
+    error: cannot unpack `oci:image:latest` to `store`
+      cause: `store` is not empty, expected a new or an empty directory
+    --- exit 2
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest none/tree --root store"), @"
+    $ morsel unpack oci:image:latest none/tree --root store
+    --- stderr
+    error: cannot unpack `oci:image:latest` to `none/tree`
+      cause: cannot open `none`
+      cause: no such file or directory
+    --- exit 1
+    ");
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest tree --root store --owner me"), @"
+    $ morsel unpack oci:image:latest tree --root store --owner me
+    --- stderr
+    error: invalid value 'me' for '--owner <WHO>': expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`
+
+    For more information, try '--help'.
+    --- exit 2
+    ");
+    insta::assert_snapshot!(
+        sandbox.run("morsel unpack oci:image:latest tree --root store --owner map:5000:1:1"), @"
+    $ morsel unpack oci:image:latest tree --root store --owner map:5000:1:1
+    --- stderr
+    error: cannot unpack `oci:image:latest` to `tree`
+      cause: `` belongs to 0:0, which the map of owners does not have
+    --- exit 1
+    ");
+    assert_eq!(sandbox.names(), ["file", "image", "store"]);
+}
+
+#[test]
+fn root_a_mount_point_is_refused() {
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let sandbox = sandbox(&small_tar());
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    let script = "mount -t tmpfs tree tree && exec $0 unpack oci:image:latest tree --root store";
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_morsel")]).current_dir(sandbox.path(""));
+    let stderr = String::from_utf8(unshare.output().unwrap().stderr).unwrap();
+    assert!(
+        stderr.ends_with(
+            "cause: `tree` is a mount point and cannot be replaced, expected a directory inside it\n"
+        ),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_lost_content_is_missed_and_nothing_is_left() {
+    let sandbox = sandbox(&small_tar());
+    let digest = oci::digest(b"box\n");
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    fs::remove_file(sandbox.path(&format!("store/objects/{}/{}", &hex[..2], &hex[2..]))).unwrap();
+    insta::assert_snapshot!(sandbox.run("morsel unpack oci:image:latest tree --root store --owner squash"), @"
+    $ morsel unpack oci:image:latest tree --root store --owner squash
+    --- stderr
+    error: cannot unpack `oci:image:latest` to `tree`
+      cause: the content sha256:9d8f48.. of `tree/etc/hostname` is not there
+    --- exit 4
+    ");
+    assert_eq!(sandbox.names(), ["image", "store"]);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_unfinished() {
+    let files = (0..3000).map(|n| Member::file(format!("{}/{n}", n % 100), format!("{n}")));
+    let sandbox = sandbox(&Tar::new().members(files).finish());
+    let mut child = sandbox.start("morsel unpack oci:image:latest tree --root store --owner squash");
+    while !sandbox.names().iter().any(|name| name.starts_with("tree")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended and made nothing");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    match output.status.success() {
+        // The signal came too late.
+        true => assert_eq!(fs::read_dir(sandbox.path("tree")).unwrap().count(), 100),
+        false => assert_eq!(sandbox.names(), ["image", "store"]),
+    }
+}
+
+/// Nobody in particular, as far as the kernel is concerned.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn root_without_root_files_are_ones_own_and_devices_are_left_out() {
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let sandbox = sandbox(&layers()[0]);
+    let unpack = |line: &str| {
+        let mut command = sandbox.command(line);
+        let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    std::os::unix::fs::chown(sandbox.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    run(std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(sandbox.path("store")));
+
+    let report = unpack("morsel unpack oci:image:latest squashed --root store --json");
+    assert_eq!(report["special"], 1);
+    assert_eq!(
+        report["skipped"],
+        serde_json::json!([
+            {"reason": "device-not-permitted", "count": 2, "first": ["dev/loop0", "dev/null"]},
+            {"reason": "attribute-refused", "count": 1, "first": ["bin/ping security.capability"]},
+        ])
+    );
+
+    let root = sandbox.stdout("morsel unpack oci:image:latest root --root store --owner as-is --json");
+    assert!(!root.is_empty());
+    let clean = |listing: Listing| {
+        let listing = listing.without("owner", |_, _| true).without("holes", is_any);
+        listing.without("xattrs", |path, _| path.starts_with("bin/ping"))
+    };
+    let (ours, full) = (Listing::read(&sandbox.path("squashed")), Listing::read(&sandbox.path("root")));
+    assert_eq!(ours.paths()["home"]["owner"], "65534:65534");
+    assert_eq!(
+        clean(ours).differences(&clean(full)),
+        ["dev/loop0: only on the right", "dev/null: only on the right",]
+    );
 }
 
 /// Tells whether a time is not of the image: podman makes a directory anew where an upper layer has no entry for it.

@@ -15,10 +15,8 @@ use testkit::tar::Tar;
 
 use crate::harness::{Converted, digest, morsel};
 
-/// Files of a layer that stay, and as many between them that change.
-const FILES: u64 = 10;
-/// Bytes of a file that stays: far more than what asking around it takes.
-const KEPT_LEN: usize = 300_000;
+/// Layers of the images.
+const LAYERS: usize = 2;
 /// Bytes of a file that changes.
 const CHANGED_LEN: usize = 5_000;
 
@@ -34,11 +32,13 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    pub(crate) fn new() -> Self {
+    /// Makes layers with so many files that stay, and as many between them that change. What stays is far longer than
+    /// what asking around it takes.
+    pub(crate) fn new(files: usize, kept_len: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let kept: Vec<Vec<u8>> = (0..2 * FILES).map(|seed| data::stream(seed, KEPT_LEN)).collect();
-        let before = Converted::new(&dir.path().join("before"), tars(&kept, 100));
-        let after = Converted::new(&dir.path().join("after"), tars(&kept, 200));
+        let kept: Vec<_> = (0..LAYERS * files).map(|seed| data::stream(seed as u64, kept_len)).collect();
+        let before = Converted::new(&dir.path().join("before"), tars(&kept, 1000));
+        let after = Converted::new(&dir.path().join("after"), tars(&kept, 2000));
         let mut update = Self { dir, after, objects: BTreeSet::new() };
         update.pull_layout(&update.store(), &before.target);
         let good = update.copy_store("good");
@@ -47,13 +47,28 @@ impl Update {
         update
     }
 
+    /// Returns the new image as others store it: its layers are gzip.
+    pub(crate) fn plain(&self) -> &Layout {
+        &self.after.source
+    }
+
     /// Pulls the new image from a registry, into a copy of the store that is called `name`.
     pub(crate) fn pull(&self, name: &str, host: &str) -> Pulled {
+        self.pull_with(name, host, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn pull_with(&self, name: &str, host: &str, options: &[&str]) -> Pulled {
         let store = self.copy_store(name);
         let auth = self.dir.path().join(format!("{name}.json"));
         fs::write(&auth, format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"{AUTH}\"}}}}}}")).unwrap();
         let mut command = self.command("pull", &store);
-        command.arg("--authfile").arg(auth).arg("--json").arg(format!("docker://{host}/image:latest"));
+        command
+            .arg("--authfile")
+            .arg(auth)
+            .args(["--timeout=1", "--json"])
+            .args(options)
+            .arg(format!("docker://{host}/image:latest"));
         let output = command.output().unwrap();
         Pulled { objects: objects(&store), store, output }
     }
@@ -72,7 +87,7 @@ impl Update {
 
     /// Picks the requests for layers.
     pub(crate) fn layer_requests(&self, registry: &Scripted) -> Vec<Request> {
-        let layers = self.after.target.layers("latest");
+        let layers = [&self.after.target, self.plain()].map(|layout| layout.layers("latest")).concat();
         let is_layer = |request: &Request| layers.iter().any(|layer| request.path.contains(digest(layer)));
         registry.requests().into_iter().filter(|r| r.method == "GET" && is_layer(r)).collect()
     }
@@ -122,18 +137,17 @@ impl Pulled {
     }
 }
 
-/// Makes the two layers of an image: files that stay, each followed by one that depends on the version.
+/// Makes the layers of an image: files that stay, each followed by one that depends on the version.
 fn tars(kept: &[Vec<u8>], version: u64) -> Vec<Vec<u8>> {
-    let layers = kept.chunks(FILES as usize).zip(0_u64..);
-    let layer = |(kept, layer): (&[Vec<u8>], u64)| {
-        let tar = kept.iter().zip(0..).fold(Tar::new().dir("./"), |tar, (content, file)| {
-            let changed = data::stream(version + layer * FILES + file, CHANGED_LEN);
-            tar.file(&format!("./kept-{layer}-{file}"), content)
-                .file(&format!("./new-{layer}-{file}"), changed)
+    let files: Vec<_> = kept.iter().zip(0..).collect();
+    let layer = |files: &[(&Vec<u8>, u64)]| {
+        let tar = files.iter().fold(Tar::new().dir("./"), |tar, (content, number)| {
+            let changed = data::stream(version + number, CHANGED_LEN);
+            tar.file(format!("./kept-{number}"), content).file(format!("./new-{number}"), changed)
         });
         tar.finish()
     };
-    layers.map(layer).collect()
+    files.chunks(kept.len() / LAYERS).map(layer).collect()
 }
 
 /// Lists the objects of a store, each of which must be what its name says.

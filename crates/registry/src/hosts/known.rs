@@ -93,12 +93,14 @@ impl Known {
             |estimate: Estimate| estimate.value().and_then(|value| Duration::try_from_secs_f64(value).ok());
         let single = self.connection_bandwidth.value();
         let bandwidth = self.bandwidth.value().into_iter().chain(single).reduce(f64::max);
+        let is_known = bandwidth.is_some();
         let bandwidth = bandwidth.unwrap_or(UNMEASURED_BANDWIDTH);
         let link = Link {
             round_trip: seconds(self.round_trip).unwrap_or(UNMEASURED_ROUND_TRIP),
             bandwidth,
             connection_bandwidth: single.unwrap_or(bandwidth),
             per_range: seconds(self.per_range).unwrap_or(Duration::ZERO),
+            is_known,
         };
         Abilities { ranges: self.ranges, parallelism: PARALLELISM, link }
     }
@@ -177,7 +179,9 @@ mod tests {
     #[test]
     fn several_connections_have_at_least_what_one_has() {
         let mut known = Known::default();
+        assert!(!known.abilities().link.is_known);
         known.bandwidth.exact(1e6);
+        assert!(known.abilities().link.is_known);
         known.connection_bandwidth.exact(2e6);
         assert_eq!(known.abilities().link.bandwidth, 2e6);
     }

@@ -22,6 +22,11 @@ const HOSTS_MAX: usize = 1000;
 /// Bytes after which a transfer tells the others how far it is.
 const REPORT_LEN: u64 = 256 << 10;
 
+/// Returns what a host is taken to be able to do before it was asked for anything.
+pub fn unknown() -> Abilities {
+    Known::default().abilities()
+}
+
 /// The hosts of blobs that this process asked, or an earlier one. Clones share what they learn.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts(Arc<Mutex<BTreeMap<String, Host>>>);
@@ -50,8 +55,10 @@ impl Host {
         self.active = self.active.saturating_add(1);
         self.started = self.started.saturating_add(1);
         if self.active > 1 {
-            let (_, together) = self.together.get_or_insert_with(|| (now, Together::default()));
+            let first = Together { bodies: 1, ..Together::default() };
+            let (_, together) = self.together.get_or_insert((now, first));
             together.peak = together.peak.max(self.active);
+            together.bodies = together.bodies.saturating_add(1);
         }
         Started { before, number: self.started }
     }
@@ -121,7 +128,7 @@ impl Hosts {
 
     /// Learns how long an answer took to begin.
     pub(crate) fn answered(&self, host: &str, elapsed: Duration) {
-        self.update(host, |host| host.known.round_trip.exact(elapsed.as_secs_f64()));
+        self.update(host, |host| host.known.round_trip.time(elapsed.as_secs_f64()));
     }
 
     /// Starts to measure a body that was asked for with `ranges` ranges.

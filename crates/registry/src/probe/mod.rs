@@ -78,10 +78,12 @@ pub struct Report {
 pub enum Serves {
     /// Several ranges in a request.
     Many {
-        /// Most ranges that it was seen to serve.
+        /// Most ranges that are asked for from now on.
         count: usize,
-        /// Bytes of the `Range` header in which they were asked for.
+        /// Most bytes of a `Range` header from now on.
         header_len: usize,
+        /// Most ranges that were tried and served.
+        served: usize,
     },
     /// One range in a request.
     One,
@@ -114,8 +116,8 @@ pub fn probe(name: &Name, registries: &Registries, options: &Options) -> Result<
         http: first.http,
         login: image.repository().login(),
         ranges: match (known.ranges, served) {
-            (Ranges::Many { .. }, Some(trial)) => {
-                Serves::Many { count: trial.ranges, header_len: trial.header_len }
+            (Ranges::Many { count, header_len }, Some(trial)) => {
+                Serves::Many { count, header_len, served: trial.ranges }
             }
             (Ranges::None, _) => Serves::Whole,
             _ => Serves::One,

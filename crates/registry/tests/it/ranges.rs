@@ -11,13 +11,16 @@ use morsel_registry::client::{Options, Registries};
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::http::{self, Retries};
 use morsel_registry::image::Document;
+use morsel_registry::probe::{self, Report};
 use morsel_registry::transport::{self, Access};
-use morsel_registry::{Hosts, ImageSource};
+use morsel_registry::{Hosts, ImageSource, Name};
 use testkit::data;
 use testkit::nginx::Nginx;
 use testkit::oci::{Compression, Layout};
 use testkit::registry::{self, Registry};
-use testkit::scripted::{self, Blobs, Fault, Headers, Misdeed, Multipart, Script, Scripted, Start, Target};
+use testkit::scripted::{
+    self, Auth, Blobs, Fault, Headers, Misdeed, Multipart, Script, Scripted, Start, Target,
+};
 use testkit::tar::Tar;
 use testkit::tools::Tier;
 
@@ -260,4 +263,63 @@ fn tool_nginx_serves_many_ranges() {
     let registry = Scripted::start(Script { blobs, ..Script::default() });
     registry.add_layout("image", &layout);
     fetch_frugally(&registry.host(), &layout);
+}
+
+#[test]
+fn a_probe_tells_servers_apart_and_leaves_a_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = layout(dir.path());
+    let ranges = |ranges| Script { ranges, ..Script::default() };
+    let told = [
+        ("many", Script::default()),
+        ("header limit", Script { header_limit: Some((8192, 400)), ..Script::default() }),
+        ("2 KiB of header", Script { header_limit: Some((2048, 431)), ..Script::default() }),
+        ("one", ranges(scripted::Ranges::Refuses(501))),
+        ("whole to several", ranges(scripted::Ranges::IgnoresMany)),
+        ("whole to any", ranges(scripted::Ranges::IgnoresAll)),
+        ("redirected", Script { blobs: Blobs::Signed { uses: None }, ..Script::default() }),
+        ("with a token", Script { auth: Auth::Bearer { login: None, uses: None }, ..Script::default() }),
+    ]
+    .map(|(name, script)| {
+        let (registry, hosts) = (Scripted::start(script), Hosts::default());
+        registry.add_layout("image", &layout);
+        let image: Name = format!("{}/image", registry.host()).parse().unwrap();
+        let report = probe::probe(&image, &access(&hosts).registries, &probe::Options::default()).unwrap();
+        let is_elsewhere = report.host != report.registry;
+        let counts: Vec<_> = report.trials.iter().map(|trial| (trial.ranges, trial.status)).collect();
+        let Report { ranges, login, http, stream, parallel, .. } = report;
+        assert!(stream.bytes > 0 && parallel.is_none(), "the blob is too short for several connections");
+        let source = open(&registry.host(), &hosts);
+        let layer = layer(&*source);
+        let planned_with = source.blob(&layer).unwrap().unwrap().abilities().ranges;
+        format!(
+            "{name}: {ranges:?}, {login:?}, {http}, elsewhere: {is_elsewhere}\n  {counts:?}\n  {planned_with:?}\n"
+        )
+    });
+    insta::assert_snapshot!(told.concat(), @"
+    many: Many { count: 380, header_len: 7500, served: 1875 }, None, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 206), (62, 206), (250, 206), (468, 206), (937, 206), (1875, 206)]
+      Many { count: 380, header_len: 7500 }
+    header limit: Many { count: 380, header_len: 7500, served: 468 }, None, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 206), (62, 206), (250, 206), (468, 206), (937, 400)]
+      Many { count: 380, header_len: 7500 }
+    2 KiB of header: Many { count: 125, header_len: 1864, served: 62 }, None, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 206), (62, 206), (250, 431)]
+      Many { count: 125, header_len: 1864 }
+    one: One, None, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 501)]
+      One
+    whole to several: One, None, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 200)]
+      One
+    whole to any: Whole, None, HTTP/1.1, elsewhere: false
+      [(1, 200)]
+      None
+    redirected: Many { count: 380, header_len: 7500, served: 1875 }, None, HTTP/1.1, elsewhere: true
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 206), (62, 206), (250, 206), (468, 206), (937, 206), (1875, 206)]
+      Many { count: 380, header_len: 7500 }
+    with a token: Many { count: 380, header_len: 7500, served: 1875 }, Bearer, HTTP/1.1, elsewhere: false
+      [(1, 206), (1, 206), (1, 206), (1, 206), (2, 206), (62, 206), (250, 206), (468, 206), (937, 206), (1875, 206)]
+      Many { count: 380, header_len: 7500 }
+    ");
 }

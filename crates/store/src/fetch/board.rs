@@ -22,12 +22,23 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct State {
     frames: HashMap<FrameId, Left>,
+    /// Bytes of everything decoded of which something is left here.
     held: usize,
     proof_waits: bool,
-    /// The proof has ended, and takes nothing more.
-    ended: bool,
-    /// Nothing more will come.
-    failed: bool,
+    /// Nothing more will be taken.
+    proof_ended: bool,
+    coming: Coming,
+}
+
+/// What is still to be expected from the decoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Coming {
+    #[default]
+    More,
+    /// All is here.
+    Nothing,
+    /// Something is missing, and will not come.
+    Failed,
 }
 
 /// What is left of a frame on the board.
@@ -65,53 +76,51 @@ impl Board {
     ) -> Result<(), Failure> {
         let len = decoded.bytes.len();
         let mut state = self.lock();
-        while !state.ended
-            && !state.proof_waits
-            && state.held.saturating_add(len) > self.memory
-            && state.held > 0
-        {
+        while !state.proof_ended && !state.proof_waits && !self.has_room(&state, len) {
             state = self.wait(state);
         }
-        if state.ended {
+        if state.proof_ended {
             return Err(Failure::Stopped);
         }
-        let fits = state.held.saturating_add(len) <= self.memory || state.held == 0;
-        let decoded = Arc::new(decoded);
-        for (id, range) in frames {
-            let left = if fits {
-                state.held = state.held.saturating_add(range.len());
-                Left::Bytes(Stretch { decoded: Arc::clone(&decoded), range })
-            } else {
-                Left::Stored
-            };
-            state.frames.insert(id, left);
+        if self.has_room(&state, len) && !frames.is_empty() {
+            state.held = state.held.saturating_add(len);
+            let decoded = Arc::new(decoded);
+            let bytes = |range| Left::Bytes(Stretch { decoded: Arc::clone(&decoded), range });
+            state.frames.extend(frames.into_iter().map(|(id, range)| (id, bytes(range))));
+        } else {
+            state.frames.extend(frames.into_iter().map(|(id, _)| (id, Left::Stored)));
         }
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Says that a frame's content is in the store.
-    pub(super) fn stored(&self, id: FrameId) {
-        self.lock().frames.insert(id, Left::Stored);
+    /// Says that a frame's content is in the store. Fails when nobody will take it.
+    pub(super) fn stored(&self, id: FrameId) -> Result<(), Failure> {
+        let mut state = self.lock();
+        if state.proof_ended {
+            return Err(Failure::Stopped);
+        }
+        state.frames.insert(id, Left::Stored);
         self.changed.notify_all();
+        Ok(())
     }
 
     /// Waits for a frame's content: its bytes, or `None` when they are in the store.
     pub(super) fn take(&self, id: FrameId) -> Result<Option<Stretch>, Failure> {
         let mut state = self.lock();
         loop {
-            if let Some(left) = state.frames.remove(&id) {
-                return Ok(match left {
-                    Left::Stored => None,
-                    Left::Bytes(stretch) => {
-                        state.held = state.held.saturating_sub(stretch.range.len());
+            match state.frames.remove(&id) {
+                Some(Left::Stored) => return Ok(None),
+                Some(Left::Bytes(stretch)) => {
+                    // The memory is free once the last of what was decoded together is gone.
+                    if Arc::strong_count(&stretch.decoded) == 1 {
+                        state.held = state.held.saturating_sub(stretch.decoded.bytes.len());
                         self.changed.notify_all();
-                        Some(stretch)
                     }
-                });
-            }
-            if state.failed {
-                return Err(Failure::Stopped);
+                    return Ok(Some(stretch));
+                }
+                None if state.coming != Coming::More => return Err(Failure::Stopped),
+                None => {}
             }
             state.proof_waits = true;
             self.changed.notify_all();
@@ -120,16 +129,38 @@ impl Board {
         }
     }
 
-    /// Says that nothing more will come.
-    pub(super) fn fail(&self) {
-        self.lock().failed = true;
+    /// Lets the proof wait for something that is not on the board; decoders do not wait for it meanwhile.
+    pub(super) fn while_away<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.lock().proof_waits = true;
+        self.changed.notify_all();
+        let result = wait();
+        self.lock().proof_waits = false;
+        result
+    }
+
+    /// Says that nothing more will come, although something is missing unless `is_all` was brought. The first word counts.
+    pub(super) fn close(&self, is_all: bool) {
+        let mut state = self.lock();
+        if state.coming == Coming::More {
+            state.coming = if is_all { Coming::Nothing } else { Coming::Failed };
+            self.changed.notify_all();
+        }
+    }
+
+    /// Tells whether something will not come.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().coming == Coming::Failed
+    }
+
+    /// Says that the proof has ended, so that nobody needs to go on.
+    pub(super) fn end(&self) {
+        self.lock().proof_ended = true;
         self.changed.notify_all();
     }
 
-    /// Says that the proof has ended; after a failure, nobody needs to go on.
-    pub(super) fn end(&self, failed: bool) {
-        self.lock().ended = failed;
-        self.changed.notify_all();
+    /// Even what alone is more than fits has to go somewhere.
+    fn has_room(&self, state: &State, len: usize) -> bool {
+        state.held == 0 || state.held.saturating_add(len) <= self.memory
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

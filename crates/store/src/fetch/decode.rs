@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
 
-use chunked::ContentDigest;
+use chunked::digest::digests_of;
 use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
 use super::failure::Failure;
-use super::needs::{Frame, Wanted};
+use super::halt::Halt;
+use super::needs::{Frame, FrameId, Wanted};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
 
@@ -39,25 +41,57 @@ impl<'p, 'a> Decode<'p, 'a> {
         } else {
             decoded.bytes.truncate(len);
         }
-        let mut spans = Vec::with_capacity(batch.frames.len());
-        let (mut start, mut at) = (0_usize, 0_usize);
-        for (frame, end) in &batch.frames {
-            let wanted = self.fetch.wanted(frame.id)?;
-            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
-            let span = at..at.saturating_add(len);
-            let room = decoded.bytes.get_mut(span.clone()).unwrap_or_default();
-            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
-            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
-            store(self.fetch, &wanted, frame, room)?;
-            spans.push((frame.id, span.clone()));
-            (start, at) = (*end, span.end);
+        let spans = self.decode(&batch, &mut decoded.bytes)?;
+        let content = |span: &Range<usize>| decoded.bytes.get(span.clone()).unwrap_or_default();
+        self.check(spans.iter().map(|(frame, span)| (frame.id, content(span))))?;
+        for (frame, span) in &spans {
+            store(self.fetch, &self.fetch.wanted(frame.id)?, frame, content(span))?;
         }
+        let spans = spans.into_iter().map(|(frame, span)| (frame.id, span)).collect();
         self.pool.give(batch.bytes);
         self.board.offer(spans, decoded)
     }
+
+    /// Decodes the frames one after another into `room`; tells where the content of each is.
+    fn decode<'f>(
+        &mut self,
+        batch: &Batch<'f>,
+        room: &mut [u8],
+    ) -> Result<Vec<(&'f Frame, Range<usize>)>, Failure> {
+        let mut spans = Vec::with_capacity(batch.frames.len());
+        let (mut start, mut at) = (0_usize, 0_usize);
+        for (frame, end) in &batch.frames {
+            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
+            let span = at..at.saturating_add(len);
+            let room = room.get_mut(span.clone()).unwrap_or_default();
+            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
+            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
+            (start, at) = (*end, span.end);
+            spans.push((*frame, span));
+        }
+        Ok(spans)
+    }
+
+    /// Hashes the small files among the contents, side by side.
+    fn check<'c>(&self, contents: impl Iterator<Item = (FrameId, &'c [u8])>) -> Result<(), Failure> {
+        let (mut small, mut bytes) = (Vec::new(), Vec::new());
+        for (id, content) in contents {
+            let wanted = self.fetch.wanted(id)?;
+            if wanted.is_small() {
+                small.push(wanted);
+                bytes.push(content);
+            }
+        }
+        let digests = digests_of(&bytes).into_iter();
+        match small.iter().zip(digests).find(|(wanted, found)| wanted.digest != *found) {
+            Some((wanted, found)) => Err(wanted.mismatch(found)),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Puts one frame's content into the store: a small file as an object, anything else as a chunk of a partial.
+/// Puts one frame's content into the store: a small file, which is verified, as an object; anything else as a chunk of a
+/// partial.
 pub(super) fn store(
     fetch: &Fetch<'_>,
     wanted: &Wanted<'_>,
@@ -65,7 +99,6 @@ pub(super) fn store(
     bytes: &[u8],
 ) -> Result<(), Failure> {
     if wanted.is_small() {
-        check(wanted, bytes)?;
         fetch.store.objects().put(&wanted.digest, bytes)?;
     } else {
         let at = fetch.chunk(frame.id)?.file.start();
@@ -77,55 +110,84 @@ pub(super) fn store(
     Ok(())
 }
 
-fn check(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<(), Failure> {
-    match ContentDigest::of(bytes) {
-        found if found == wanted.digest => Ok(()),
-        found => Err(wanted.mismatch(found)),
-    }
-}
-
-/// Decodes a chunk that is too long to be held in memory, while it comes.
+/// Decodes a chunk that is too long to be held in memory, while it comes. One at a time, as each may need a window of
+/// 128 MiB.
 pub(super) fn giant(
     fetch: &Fetch<'_>,
     frame: &Frame,
     body: &mut impl Read,
     board: &Board,
+    halt: &Halt<'_>,
 ) -> Result<(), Failure> {
+    let _alone = fetch.giant.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = fetch.wanted(frame.id)?;
     let chunk = fetch.chunk(frame.id)?;
     let partial = fetch.partials.open(fetch.store, &wanted, frame.id)?;
-    let mut content = frame::content(body.take(frame.range.len()))
+    let mut source = Attempt { inner: body.take(frame.range.len()), failure: None };
+    let mut content = frame::content(&mut source)
         .map_err(|source| Failure::Read { source })?
         .take(chunk.file.len().saturating_add(1));
     let mut piece = vec![0; PIECE_LEN];
     let mut at = chunk.file.start();
-    loop {
-        let count = fill(&mut content, &mut piece).map_err(|source| fetch.damaged(frame, source))?;
+    let ended = loop {
+        halt.check()?;
+        let count = match fill(&mut content, &mut piece) {
+            Ok(0) => break None,
+            Ok(count) => count,
+            Err(error) => break Some(error),
+        };
         let end = at.saturating_add(count as u64);
-        if end > chunk.file.end() || (count == 0 && end < chunk.file.end()) {
-            let found = end.saturating_sub(chunk.file.start());
-            return Err(fetch.damaged(frame, wrong_len(chunk.file.len(), found)));
-        }
-        if count == 0 {
-            break;
+        if end > chunk.file.end() {
+            break Some(wrong_len(chunk.file.len(), end.saturating_sub(chunk.file.start())));
         }
         if let Some(partial) = &partial {
             partial.write(frame.id.chunk, at, piece.get(..count).unwrap_or_default())?;
         }
         at = end;
+    };
+    drop(content);
+    match (source.failure, ended) {
+        (Some(source), _) => Err(Failure::Read { source }),
+        (None, Some(error)) => Err(fetch.damaged(frame, error)),
+        (None, None) if at < chunk.file.end() => {
+            let found = at.saturating_sub(chunk.file.start());
+            Err(fetch.damaged(frame, wrong_len(chunk.file.len(), found)))
+        }
+        (None, None) => {
+            frame.came();
+            board.stored(frame.id)
+        }
     }
-    frame.came();
-    board.stored(frame.id);
-    Ok(())
+}
+
+/// Tells failures to read from failures to decode.
+struct Attempt<R> {
+    inner: io::Take<R>,
+    failure: Option<io::Error>,
+}
+
+impl<R: Read> Read for Attempt<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let failed = match self.inner.read(buffer) {
+            Ok(0) if self.inner.limit() > 0 && !buffer.is_empty() => io::ErrorKind::ConnectionAborted.into(),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => error,
+            other => return other,
+        };
+        let kind = failed.kind();
+        self.failure = Some(failed);
+        Err(kind.into())
+    }
 }
 
 /// Reads until `piece` is full or the content ends.
 fn fill(content: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while let Some(room) = piece.get_mut(len..).filter(|room| !room.is_empty()) {
-        match content.read(room)? {
-            0 => break,
-            count => len = len.saturating_add(count),
+        match content.read(room) {
+            Ok(0) => break,
+            Ok(count) => len = len.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(len)

@@ -35,22 +35,28 @@ impl Elsewhere {
         }
     }
 
-    /// Tells whether another layer brings a content.
-    pub fn is_claimed(&self, content: &ContentDigest) -> bool {
-        self.lock().owners.contains_key(content)
+    /// Tells whether a layer below `layer` brings a content, and has not ended.
+    pub fn is_claimed(&self, layer: usize, content: &ContentDigest) -> bool {
+        let state = self.lock();
+        state.owners.get(content).is_some_and(|owner| *owner < layer && !state.ended.contains(owner))
     }
 
-    /// Says that a layer has ended, whether well or not.
-    pub fn end(&self, layer: usize) {
-        self.lock().ended.push(layer);
-        self.changed.notify_all();
+    /// Says that a layer ends, whether well or not, when what this returns is dropped.
+    pub(crate) fn ending(&self, layer: usize) -> Ending<'_> {
+        Ending { elsewhere: self, layer }
     }
 
     /// Waits until a content is there.
     ///
     /// # Errors
-    /// [`Failure::OtherLayer`] when the layer that should bring it ended without.
-    pub(super) fn wait(&self, store: &Store, content: &ContentDigest) -> Result<(), Failure> {
+    /// [`Failure::OtherLayer`] when the layer that should bring it ended without; [`Failure::Stopped`] once there is no use
+    /// in waiting.
+    pub(super) fn wait(
+        &self,
+        store: &Store,
+        content: &ContentDigest,
+        is_vain: impl Fn() -> bool,
+    ) -> Result<(), Failure> {
         let mut state = self.lock();
         loop {
             let ended = state.owners.get(content).is_none_or(|owner| state.ended.contains(owner));
@@ -60,6 +66,9 @@ impl Elsewhere {
             if ended {
                 return Err(Failure::OtherLayer { digest: *content });
             }
+            if is_vain() {
+                return Err(Failure::Stopped);
+            }
             let waited = self.changed.wait_timeout(state, INTERVAL);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -67,5 +76,19 @@ impl Elsewhere {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A layer that has not ended.
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    elsewhere: &'a Elsewhere,
+    layer: usize,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.elsewhere.lock().ended.push(self.layer);
+        self.elsewhere.changed.notify_all();
     }
 }

@@ -45,6 +45,9 @@ pub enum Failure {
         /// The digest of the tar.
         found: DiffId,
     },
+    /// Contents come in another order than they would have to.
+    #[error("the TOC is not in the order of the tar")]
+    Order,
     /// The layer contradicts itself.
     #[error(transparent)]
     Layer(chunked::Error),
@@ -90,6 +93,26 @@ impl Failure {
             Self::Store(error) => error.class(),
             Self::Lost { .. } | Self::ReadStore { .. } | Self::Stopped | Self::WorkerLost => Class::Local,
             Self::OtherLayer { .. } => Class::Transient,
+            Self::Order => Class::Unsupported,
+        }
+    }
+
+    /// Tells whether this only follows from another failure.
+    pub(crate) fn is_consequence(&self) -> bool {
+        matches!(self, Self::Stopped | Self::OtherLayer { .. })
+    }
+
+    /// Tells whether the store has changed since it was looked at, so that it is worth to look again.
+    pub(crate) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::OtherLayer { .. })
+    }
+
+    /// Says in one line why something else was done instead.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Read { source } => source.to_string(),
+            Self::Layer(chunked::Error::Read { source, .. }) => source.to_string(),
+            other => other.to_string(),
         }
     }
 }

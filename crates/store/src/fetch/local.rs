@@ -1,6 +1,7 @@
 //! Takes chunks from objects that the dedup index knows.
 
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -30,6 +31,9 @@ pub(super) fn copy(
             loop {
                 let frame = frames.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(frame) = frame else { return Ok(copied) };
+                if fetch.others.stop.load(Ordering::Relaxed) {
+                    return Err(Failure::Stopped);
+                }
                 copied.extend(copy_one(fetch, frame, board, pool)?);
             }
         };
@@ -50,13 +54,11 @@ fn copy_one(
 ) -> Result<Option<u64>, Failure> {
     let wanted = fetch.wanted(frame.id)?;
     let chunk = fetch.chunk(frame.id)?;
-    let digest = chunk.digest.unwrap_or(wanted.digest);
+    // Of a small file nothing but its own digest is checked afterwards.
+    let digest = chunk.digest.filter(|_| !wanted.is_small()).unwrap_or(wanted.digest);
     let mut decoded = Decoded { bytes: pool.take(), pool: Arc::clone(pool) };
-    let found = match &frame.place {
-        Some(place) => read(fetch, place, &digest, &mut decoded.bytes)?,
-        None => false,
-    };
-    if !found {
+    let found = frame.place.as_ref().and_then(|place| read(fetch, place, &digest, &mut decoded.bytes));
+    if found.is_none() {
         return Ok(None);
     }
     store(fetch, &wanted, frame, &decoded.bytes)?;
@@ -65,17 +67,11 @@ fn copy_one(
     Ok(Some(len as u64))
 }
 
-fn read(
-    fetch: &Fetch<'_>,
-    place: &Place,
-    digest: &ContentDigest,
-    bytes: &mut Vec<u8>,
-) -> Result<bool, Failure> {
-    let Some(len) = usize::try_from(place.range.len()).ok().filter(|len| *len as u64 <= SMALL_LEN_MAX) else {
-        return Ok(false);
-    };
-    let Some(object) = fetch.store.objects().open(&place.object)? else { return Ok(false) };
+/// Reads what the index promises into `bytes`, if it is there.
+fn read(fetch: &Fetch<'_>, place: &Place, digest: &ContentDigest, bytes: &mut Vec<u8>) -> Option<()> {
+    let len = usize::try_from(place.range.len()).ok().filter(|len| *len as u64 <= SMALL_LEN_MAX)?;
+    let object = fetch.store.objects().open(&place.object).ok()??;
     bytes.resize(len, 0);
-    let is_read = object.read_exact_at(bytes, place.range.start()).is_ok();
-    Ok(is_read && ContentDigest::of(bytes) == *digest)
+    object.read_exact_at(bytes, place.range.start()).ok()?;
+    (ContentDigest::of(bytes) == *digest).then_some(())
 }

@@ -16,14 +16,17 @@
 //! number of bytes, and what does not fit is read back.
 
 mod board;
+mod bring;
 mod decode;
 mod elsewhere;
 mod failure;
+mod halt;
+mod known;
 mod local;
+mod meter;
 mod needs;
 mod partials;
 mod plain;
-
 mod pool;
 mod proof;
 mod report;
@@ -31,26 +34,24 @@ mod transfer;
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
-use chunked::plan::{FetchPlan, plan};
-use chunked::{Chunk, ChunkedLayer, Class, Limits, RangeSource};
-use crossbeam_channel::bounded;
+use chunked::{Chunk, ChunkedLayer, Limits, RangeSource};
 
 use board::Board;
 use failure::show;
+use meter::Meter;
 use pool::Pool;
 use proof::Proof;
 
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub use needs::{Needs, NotInParts};
-pub(crate) use partials::OpenPartials;
+pub use needs::{Needs, NotInParts, in_parts};
+use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
-
 pub use report::{Count, Fetched, Reused};
 
 use needs::{Frame, FrameId, Wanted};
@@ -111,21 +112,31 @@ impl Progress for NoProgress {
 /// A layer on its way into the store.
 pub(crate) struct Fetch<'a> {
     /// Where it goes.
-    pub(crate) store: &'a Store,
+    store: &'a Store,
     /// The blob.
-    pub(crate) source: &'a (dyn RangeSource + Sync),
+    source: &'a (dyn RangeSource + Sync),
     /// The blob's TOC.
-    pub(crate) layer: &'a ChunkedLayer,
+    layer: &'a ChunkedLayer,
     /// What of it has to come from where.
-    pub(crate) needs: &'a Needs<'a>,
+    needs: &'a Needs<'a>,
     /// How.
-    pub(crate) options: &'a Options,
-    /// Who is told.
-    pub(crate) progress: &'a dyn Progress,
-    /// What other layers of the pull bring.
-    pub(crate) elsewhere: &'a Elsewhere,
+    options: &'a Options,
+    /// The other layers of the pull.
+    others: Others<'a>,
     /// The chunked files that are written at the moment.
-    pub(crate) partials: OpenPartials<'a>,
+    partials: OpenPartials<'a>,
+    /// Held while a chunk is decoded that does not fit in memory.
+    giant: Mutex<()>,
+    meter: Meter<'a>,
+}
+
+/// What a layer has to know of the other layers of a pull.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others<'a> {
+    /// What they bring.
+    pub(crate) elsewhere: &'a Elsewhere,
+    /// Whether one of them failed, so that all are given up.
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl std::fmt::Debug for Fetch<'_> {
@@ -134,10 +145,20 @@ impl std::fmt::Debug for Fetch<'_> {
     }
 }
 
-/// Rounds of requests without anything new before a source is given up.
-const FRUITLESS_ROUNDS: usize = 6;
+impl<'a> Fetch<'a> {
+    /// Gets ready to bring in what `needs` says of `layer`, from `source`, whose progress `progress` is told.
+    pub(crate) fn new(
+        store: &'a Store,
+        source: &'a (dyn RangeSource + Sync),
+        (layer, needs): (&'a ChunkedLayer, &'a Needs<'a>),
+        options: &'a Options,
+        others: Others<'a>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let (partials, giant, meter) = (OpenPartials::default(), Mutex::new(()), Meter::new(progress));
+        Self { store, source, layer, needs, options, others, partials, giant, meter }
+    }
 
-impl Fetch<'_> {
     /// Brings in what is missing, and proves the layer.
     ///
     /// # Errors
@@ -147,18 +168,16 @@ impl Fetch<'_> {
         let board = Board::new(self.options.memory);
         let pool = Arc::new(Pool::new(self.options.jobs.get().saturating_mul(4)));
         let mut fetched = Fetched::of(self.needs);
-        let proof = Proof { fetch: self, board: &board };
         let proven = thread::scope(|scope| {
             let proof = scope.spawn(|| {
-                let proven = proof.run();
-                board.end(proven.is_err());
-                proven
+                let _ended = OnDrop(|| board.end());
+                Proof { fetch: self, board: &board }.run()
             });
+            // Neither side must wait for the other in vain, even when a thread panics.
+            let _failed = OnDrop(|| board.close(false));
             let brought = local::copy(self, &board, &pool, &mut fetched)
                 .and_then(|()| self.bring(&board, &pool, &mut fetched));
-            if brought.is_err() {
-                board.fail();
-            }
+            board.close(brought.is_ok());
             let proven = proof.join().unwrap_or(Err(Failure::WorkerLost));
             match (brought, proven) {
                 (_, Err(error)) if !matches!(error, Failure::Stopped) => Err(error),
@@ -166,6 +185,7 @@ impl Fetch<'_> {
                 (Ok(()), proven) => proven,
             }
         })?;
+        fetched.wasted = self.meter.wasted();
         fetched.prove(proven, diff_id)?;
         Ok(fetched)
     }
@@ -182,73 +202,13 @@ impl Fetch<'_> {
         let path = self.needs.content(frame.id.entry).map(|wanted| show(&wanted.entry.name));
         Failure::Frame { path: path.unwrap_or_default(), range: frame.range, source }
     }
+}
 
-    /// Asks for what is missing until nothing is. A source that turns out to do less than thought is asked in another way.
-    fn bring(&self, board: &Board, pool: &Arc<Pool>, fetched: &mut Fetched) -> Result<(), Failure> {
-        let mut fruitless = 0;
-        loop {
-            let missing = self.needs.missing();
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let ranges: Vec<_> = missing.iter().map(|frame| frame.range).collect();
-            let plan = plan(&ranges, self.needs.payload(), &self.source.abilities());
-            fetched.planned(&plan);
-            self.progress.planned(plan.fetched());
-            let ended = self.requests(&plan, board, pool);
-            let now = self.needs.missing().len();
-            fruitless = if now < missing.len() { 0 } else { fruitless + 1 };
-            match ended {
-                Err(error) if error.class() == Class::Unsupported && fruitless < FRUITLESS_ROUNDS => {
-                    fetched.replanned(&error)
-                }
-                ended => ended?,
-            }
-        }
-    }
+/// Does something at the end of a scope, however that ends.
+struct OnDrop<F: FnMut()>(F);
 
-    fn requests(&self, plan: &FetchPlan, board: &Board, pool: &Arc<Pool>) -> Result<(), Failure> {
-        let first_error = Mutex::new(None);
-        let stop = AtomicBool::new(false);
-        let keep = |result: Result<(), Failure>| {
-            if let Err(error) = result {
-                stop.store(true, Ordering::Relaxed);
-                first_error.lock().unwrap_or_else(|poison| poison.into_inner()).get_or_insert(error);
-            }
-        };
-        let jobs = self.options.jobs.get();
-        let connections = self.source.abilities().parallelism.clamp(1, plan.requests.len().max(1));
-        let (send, batches) = bounded(jobs.saturating_mul(2));
-        let requests = Mutex::new(plan.requests.iter());
-        thread::scope(|scope| {
-            for _ in 0..jobs {
-                let batches = batches.clone();
-                let mut decoder = decode::Decode::new(self, board, pool);
-                let (keep, stop) = (&keep, &stop);
-                scope.spawn(move || {
-                    // After a failure the rest is drained, so that no connection waits for room.
-                    for batch in batches {
-                        if !stop.load(Ordering::Relaxed) {
-                            keep(decoder.batch(batch));
-                        }
-                    }
-                });
-            }
-            for _ in 0..connections {
-                let (send, requests, keep, stop) = (send.clone(), &requests, &keep, &stop);
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let request = requests.lock().unwrap_or_else(|poison| poison.into_inner()).next();
-                        let Some(request) = request else { return };
-                        keep(transfer::run(self, request, board, pool, &send));
-                    }
-                });
-            }
-            drop(send);
-        });
-        match first_error.into_inner().unwrap_or_else(|poison| poison.into_inner()) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

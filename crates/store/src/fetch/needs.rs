@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry};
+use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry, Limits};
 use serde::Serialize;
 
 use super::failure::{Failure, show};
@@ -51,6 +51,12 @@ pub enum NotInParts {
     /// A file could not be checked.
     #[error("the TOC has no digest for a file")]
     NoDigest,
+    /// A few bytes of TOC ask for any number of zeros, and all have to be hashed.
+    #[error("the TOC has holes of more than {limit} bytes")]
+    Holes {
+        /// Most bytes that are taken.
+        limit: u64,
+    },
     /// Frames come in another order than the entries, or overlap.
     #[error("the frames are not in the order of the TOC")]
     Order,
@@ -98,7 +104,7 @@ impl<'a> Needs<'a> {
         layer: &'a ChunkedLayer,
         elsewhere: &dyn Fn(&ContentDigest) -> bool,
     ) -> Result<Result<Self, NotInParts>, Error> {
-        if let Err(why) = check(layer) {
+        if let Err(why) = in_parts(layer) {
             return Ok(Err(why));
         }
         let entries = layer.toc.entries.as_slice();
@@ -141,12 +147,10 @@ impl<'a> Needs<'a> {
                 self.reused.resumed(chunk.file.len());
                 continue;
             }
-            let known = chunk.digest.as_ref().or((content.chunks.len() == 1).then_some(digest));
-            let place = known.and_then(|digest| store.index().lookup(digest));
             self.frames.push(Frame {
                 id: FrameId { entry, chunk: index },
                 range: chunk.blob,
-                place: place.filter(|place| place.range.len() == chunk.file.len()),
+                place: place_of(store, chunk, digest, content.chunks.len()),
                 came: AtomicBool::new(false),
             });
         }
@@ -216,7 +220,8 @@ impl Wanted<'_> {
 
     /// Tells whether the content is decoded, hashed and stored in one go.
     pub(super) fn is_small(&self) -> bool {
-        self.chunks.len() == 1 && self.entry.size <= SMALL_LEN_MAX
+        let is_data = matches!(self.chunks, [only] if only.kind == ChunkKind::Data);
+        is_data && self.entry.size <= SMALL_LEN_MAX
     }
 }
 
@@ -229,14 +234,26 @@ fn contents(entry: &Entry) -> Option<(ContentDigest, &Content)> {
     content.digest.map(|digest| (digest, content))
 }
 
-fn check(layer: &ChunkedLayer) -> Result<(), NotInParts> {
+/// Finds where else the store has a chunk of the content `digest`, which consists of `count` chunks.
+pub(super) fn place_of(store: &Store, chunk: &Chunk, digest: &ContentDigest, count: usize) -> Option<Place> {
+    let known = chunk.digest.as_ref().or((count == 1).then_some(digest));
+    let place = known.and_then(|digest| store.index().lookup(digest));
+    place.filter(|place| place.range.len() == chunk.file.len())
+}
+
+/// Tells whether a layer can be fetched in parts.
+///
+/// # Errors
+/// Why it has to be read whole.
+pub fn in_parts(layer: &ChunkedLayer) -> Result<(), NotInParts> {
     if !layer.is_vouched_for() {
         return Err(NotInParts::NotVouchedFor);
     }
     if !layer.tar_split.as_ref().is_some_and(|tar_split| tar_split.is_verified) {
         return Err(NotInParts::NoTarSplit);
     }
-    let mut end = 0;
+    let (mut end, mut holes) = (0, 0_u64);
+    let limit = Limits::default().tar_holes_len;
     for content in layer.toc.entries.iter().filter_map(|entry| entry.content.as_ref()) {
         if content.digest.is_none() {
             return Err(NotInParts::NoDigest);
@@ -246,7 +263,10 @@ fn check(layer: &ChunkedLayer) -> Result<(), NotInParts> {
                 return Err(NotInParts::Order);
             }
             end = chunk.blob.end();
+            if chunk.kind == ChunkKind::Zeros {
+                holes = holes.saturating_add(chunk.file.len());
+            }
         }
     }
-    Ok(())
+    if holes > limit { Err(NotInParts::Holes { limit }) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! Brings a layer into the store that can only be read whole, and indexes it on the way.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunked::index::{ContentSink, Index, StagedContent, index};
 use chunked::verifying::Verifying;
@@ -8,6 +9,7 @@ use chunked::{BlobRange, ContentDigest};
 
 use super::failure::Failure;
 use super::{Options, Progress};
+use crate::error::Error;
 use crate::objects::StagedObject;
 use crate::pull::Task;
 use crate::store::Store;
@@ -21,16 +23,21 @@ pub(crate) fn fetch_plain(
     store: &Store,
     task: &Task<'_>,
     options: &Options,
+    stop: &AtomicBool,
     progress: &dyn Progress,
 ) -> Result<Index, Failure> {
     let source = &*task.source;
     let len = source.blob_len();
     progress.planned(len);
     let body = source.read_range(BlobRange::saturating(0, len)).map_err(|source| Failure::Read { source })?;
-    let body = Verifying::new(Metered { body, progress }, task.blob.0, len);
+    let body = Verifying::new(Metered { body, stop, progress }, task.blob.0, len);
     let options =
         chunked::index::Options { jobs: options.jobs, limits: options.limits, ..Default::default() };
-    let index = index(body, &Contents(store), &options).map_err(Failure::Layer)?;
+    let index =
+        index(body, &Contents(store), &options).map_err(|error| match stop.load(Ordering::Relaxed) {
+            true => Failure::Stopped,
+            false => Failure::Layer(error),
+        })?;
     match task.diff_id {
         Some(expected) if expected != index.diff_id => {
             Err(Failure::DiffId { expected, found: index.diff_id })
@@ -45,12 +52,12 @@ struct Contents<'a>(&'a Store);
 
 impl ContentSink for Contents<'_> {
     fn whole(&self, digest: ContentDigest, bytes: &[u8]) -> io::Result<()> {
-        self.0.objects().put(&digest, bytes).map(drop).map_err(io::Error::other)
+        self.0.objects().put(&digest, bytes).map(drop).map_err(failed)
     }
 
     fn start(&self, len: u64) -> io::Result<Box<dyn StagedContent + '_>> {
-        let object = self.0.objects().stage().map_err(io::Error::other)?;
-        object.set_len(len).map_err(io::Error::other)?;
+        let object = self.0.objects().stage().map_err(failed)?;
+        object.set_len(len)?;
         Ok(Box::new(Staged { object, at: 0 }))
     }
 }
@@ -62,7 +69,7 @@ struct Staged<'a> {
 
 impl StagedContent for Staged<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.object.write_all_at(bytes, self.at).map_err(io::Error::other)?;
+        self.object.write_all_at(bytes, self.at)?;
         self.at = self.at.saturating_add(bytes.len() as u64);
         Ok(())
     }
@@ -73,17 +80,29 @@ impl StagedContent for Staged<'_> {
     }
 
     fn commit(self: Box<Self>, digest: ContentDigest) -> io::Result<()> {
-        self.object.commit(&digest).map(drop).map_err(io::Error::other)
+        self.object.commit(&digest).map(drop).map_err(failed)
+    }
+}
+
+/// Keeps the kind of what the operating system said.
+fn failed(error: Error) -> io::Error {
+    match &error {
+        Error::File { source, .. } => io::Error::new(source.kind(), error),
+        _ => io::Error::other(error),
     }
 }
 
 struct Metered<'a, R> {
     body: R,
+    stop: &'a AtomicBool,
     progress: &'a dyn Progress,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped because of another failure"));
+        }
         let count = self.body.read(buffer)?;
         self.progress.came(count as u64);
         Ok(count)

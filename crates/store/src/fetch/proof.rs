@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use chunked::audit::{Piece, Rules, replay};
-use chunked::digest::{DiffId, Hasher};
+use chunked::digest::{DiffId, Hasher, update_both};
 use chunked::{Chunk, ChunkKind, Entry, FileRange};
 
 use super::board::Board;
@@ -57,48 +57,63 @@ impl Proof<'_, '_> {
         let mut records = tar_split.records(limits).map_err(Failure::Layer)?;
         let rows = self.fetch.needs.entries.iter().enumerate().map(|(index, entry)| Row { index, entry });
         let mut tar = Tar { hasher: self.hasher(), len: 0 };
+        let mut next = 0;
+        // Once TOC and tar contradict each other, only what else they do is of interest.
+        let mut is_consistent = true;
         let mut failure = None;
         let findings = replay(&mut records, rows, Rules::Exact, limits, |piece| {
             let done = match piece {
+                _ if !is_consistent => Ok(()),
                 Piece::Raw(bytes) => {
                     tar.bytes(bytes);
                     Ok(())
                 }
-                Piece::Content { row: Some(row), len } => self.content(&row, len, &mut tar),
-                // The comparison has noticed that there is no row, and the tar cannot be completed.
-                Piece::Content { row: None, .. } => Err(Failure::Stopped),
+                Piece::Content { row: Some(row), .. } if row.index < next => Err(Failure::Order),
+                Piece::Content { row, len } => match row.and_then(|row| self.wanted(&row, len)) {
+                    Some((index, wanted)) => {
+                        next = index.saturating_add(1);
+                        self.content(index, &wanted, &mut tar)
+                    }
+                    None => {
+                        is_consistent = false;
+                        Ok(())
+                    }
+                },
             };
             done.map_err(|error| {
                 failure = Some(error);
                 chunked::Error::WorkerLost
             })
         });
-        if let Some(error) = failure.filter(|error| !matches!(error, Failure::Stopped)) {
+        if let Some(error) = failure {
             return Err(error);
         }
-        let consistent = findings.and_then(|findings| Ok(findings.into_result()?));
-        consistent.map_err(Failure::Layer)?;
+        findings.and_then(|findings| Ok(findings.into_result()?)).map_err(Failure::Layer)?;
         let diff_id = tar.hasher.map(|hasher| DiffId(hasher.finish()));
-        Ok(Proven { diff_id, tar_len: tar.len })
+        if is_consistent { Ok(Proven { diff_id, tar_len: tar.len }) } else { Err(Failure::WorkerLost) }
+    }
+
+    /// Returns what the TOC has of a row's content; `None` when the tar has another length.
+    fn wanted(&self, row: &Row<'_>, len: u64) -> Option<(usize, Wanted<'_>)> {
+        let wanted = self.fetch.needs.content(row.index).filter(|wanted| wanted.entry.size == len)?;
+        Some((row.index, wanted))
     }
 
     fn hasher(&self) -> Option<Hasher> {
         (self.fetch.options.verification == Verification::DiffId).then(Hasher::new)
     }
 
-    fn content(&self, row: &Row<'_>, len: u64, tar: &mut Tar) -> Result<(), Failure> {
-        let needs = self.fetch.needs;
-        let Some(wanted) = needs.content(row.index).filter(|wanted| wanted.entry.size == len) else {
-            return Err(Failure::Stopped);
-        };
-        match needs.want(row.index) {
-            Want::Gather if wanted.is_small() => self.small(row.index, &wanted, tar),
-            Want::Gather => self.chunked(row.index, &wanted, tar),
+    fn content(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        match self.fetch.needs.want(entry) {
+            Want::Gather if wanted.is_small() => self.small(entry, wanted, tar),
+            Want::Gather => self.chunked(entry, wanted, tar),
             Want::Elsewhere => {
-                self.fetch.elsewhere.wait(&self.fetch.store, &wanted.digest)?;
-                self.stored(&wanted, tar)
+                let Fetch { store, others, .. } = self.fetch;
+                let wait = || others.elsewhere.wait(store, &wanted.digest, || self.board.has_failed());
+                self.board.while_away(wait)?;
+                self.stored(wanted, tar)
             }
-            Want::Stored | Want::Nothing => self.stored(&wanted, tar),
+            Want::Stored | Want::Nothing => self.stored(wanted, tar),
         }
     }
 
@@ -131,33 +146,31 @@ impl Proof<'_, '_> {
             let id = FrameId { entry, chunk };
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
-                    tar.zeros(part.file.len(), |bytes| file.update(bytes));
+                    tar.zeros(&mut file, part.file.len());
                     continue;
                 }
                 ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
                 ChunkKind::Data => None,
             };
             match stretch {
-                Some(stretch) => {
-                    tar.bytes(stretch.bytes());
-                    file.update(stretch.bytes());
-                }
-                None => self.read(id, wanted, part.file, &mut |bytes| {
-                    tar.bytes(bytes);
-                    file.update(bytes);
-                })?,
+                Some(stretch) => tar.bytes_of(&mut file, stretch.bytes()),
+                None => self.read(id, wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
             }
         }
-        let partial = self.fetch.store.partials().open(&wanted.digest, wanted.chunks)?;
-        match (file.finish_content(), partial) {
-            (found, Some(partial)) if found == wanted.digest => Ok(partial.commit()?),
-            (found, None) if found == wanted.digest => Ok(()),
-            (found, partial) => {
-                if let Some(partial) = partial {
-                    forget_wrong(&partial, wanted.chunks)?;
-                }
+        let found = file.finish_content();
+        match self.fetch.store.partials().open(&wanted.digest, wanted.chunks)? {
+            // Somebody who cuts the same content otherwise has begun it anew.
+            Some(partial) if !is_all_here(&partial, wanted.chunks) => {
+                Err(Failure::Lost { digest: wanted.digest })
+            }
+            Some(partial) if found == wanted.digest => Ok(partial.commit()?),
+            Some(partial) => {
+                forget_wrong(&partial, wanted.chunks)?;
                 Err(wanted.mismatch(found))
             }
+            // Somebody else was faster.
+            None if found == wanted.digest => Ok(()),
+            None => Err(Failure::Lost { digest: wanted.digest }),
         }
     }
 
@@ -193,6 +206,10 @@ fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8])) -> io::Res
     Ok(())
 }
 
+fn is_all_here(partial: &Partial<'_>, chunks: &[Chunk]) -> bool {
+    (0..chunks.len()).all(|chunk| partial.has(chunk))
+}
+
 /// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again. A chunk without a
 /// digest of its own is suspect.
 fn forget_wrong(partial: &Partial<'_>, chunks: &[Chunk]) -> Result<(), Failure> {
@@ -222,13 +239,21 @@ impl Tar {
         }
     }
 
-    fn zeros(&mut self, mut len: u64, mut also: impl FnMut(&[u8])) {
+    /// Takes bytes of a file whose own digest is wanted as well.
+    fn bytes_of(&mut self, file: &mut Hasher, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        match &mut self.hasher {
+            Some(hasher) => update_both(hasher, file, bytes),
+            None => file.update(bytes),
+        }
+    }
+
+    fn zeros(&mut self, file: &mut Hasher, mut len: u64) {
         const ZEROS: &[u8] = &[0; 64 << 10];
         while len > 0 {
             let count = len.min(ZEROS.len() as u64);
             let bytes = ZEROS.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
-            self.bytes(bytes);
-            also(bytes);
+            self.bytes_of(file, bytes);
             len = len.saturating_sub(count);
         }
     }

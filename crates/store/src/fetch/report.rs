@@ -77,7 +77,7 @@ pub struct Fetched {
     pub strategy: Option<Strategy>,
     /// Compressed bytes of what was missing.
     pub needed: u64,
-    /// Compressed bytes that were asked for although nobody needs them, because asking around them takes longer.
+    /// Compressed bytes that came although nobody needs them, because asking around them takes longer.
     pub wasted: u64,
     /// Why the missing bytes were planned anew, as often as they were.
     pub replans: Vec<String>,
@@ -106,11 +106,10 @@ impl Fetched {
         if self.strategy.is_none() {
             (self.strategy, self.needed) = (Some(plan.strategy), plan.needed);
         }
-        self.wasted = self.wasted.saturating_add(plan.wasted);
     }
 
     pub(super) fn replanned(&mut self, why: &Failure) {
-        self.replans.push(why.to_string());
+        self.replans.push(why.reason());
     }
 
     pub(super) fn prove(&mut self, proven: Proven, expected: Option<&DiffId>) -> Result<(), Failure> {

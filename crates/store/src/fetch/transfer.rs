@@ -1,8 +1,8 @@
 //! Moves the bytes of one request from the source to the decoders.
 
 use std::io::{self, Read};
+use std::mem;
 
-use chunked::BlobRange;
 use chunked::plan::Request;
 use crossbeam_channel::Sender;
 
@@ -10,11 +10,15 @@ use super::Fetch;
 use super::board::Board;
 use super::decode;
 use super::failure::Failure;
+use super::halt::Halt;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::Pool;
 
-/// Decoded bytes that make a batch: fits into the second cache of a core, and is worth a hand-over.
+/// Bytes that make a batch, compressed or decoded: fits into the second cache of a core, and is worth a hand-over.
 const BATCH_LEN: u64 = 1 << 20;
+/// Longest frame of a chunk that is decoded in memory. A frame hardly grows beyond its content; what a TOC claims to belong
+/// to it besides is passed over.
+const FRAME_LEN_MAX: u64 = 2 * SMALL_LEN_MAX;
 
 /// Frames that are decoded together.
 #[derive(Debug)]
@@ -31,57 +35,76 @@ impl Batch<'_> {
     fn new(pool: &Pool) -> Self {
         Self { bytes: pool.take(), frames: Vec::new(), len: 0 }
     }
+
+    fn is_full(&self) -> bool {
+        self.len >= BATCH_LEN || self.bytes.len() as u64 >= BATCH_LEN
+    }
 }
 
-/// Reads the ranges of `request` and hands the frames in them to the decoders; the gaps are read and dropped.
-pub(super) fn run<'p>(
-    fetch: &'p Fetch<'_>,
-    request: &Request,
-    board: &Board,
-    pool: &Pool,
-    batches: &Sender<Batch<'p>>,
-) -> Result<(), Failure> {
-    let read = |source| Failure::Read { source };
-    let mut body = Body { inner: fetch.source.read_ranges(&request.ranges).map_err(read)?, fetch, at: 0 };
-    let mut batch = Batch::new(pool);
-    // A batch that is under way goes to the decoders even when the rest of the request fails.
-    let send = |batch: Batch<'p>| {
-        let sent = batch.frames.is_empty() || batches.send(batch).is_ok();
-        if sent { Ok(()) } else { Err(Failure::Stopped) }
-    };
-    for range in &request.ranges {
-        body.at = range.start();
-        for frame in fetch.needs.missing_in(*range) {
-            let len = fetch.chunk(frame.id)?.file.len();
-            if let Err(error) = body.skip_to(frame.range.start()) {
-                send(batch)?;
-                return Err(read(error));
-            }
-            if len > SMALL_LEN_MAX || frame.range.len() > 2 * SMALL_LEN_MAX {
-                send(batch)?;
-                batch = Batch::new(pool);
-                decode::giant(fetch, frame, &mut body, board)?;
-                continue;
-            }
-            let whole = batch.bytes.len();
-            if let Err(error) = body.append(frame.range, &mut batch.bytes) {
-                batch.bytes.truncate(whole);
-                send(batch)?;
-                return Err(read(error));
-            }
-            batch.frames.push((frame, batch.bytes.len()));
-            batch.len = batch.len.saturating_add(len);
-            if batch.len >= BATCH_LEN {
-                send(batch)?;
-                batch = Batch::new(pool);
-            }
-        }
-        if let Err(error) = body.skip_to(range.end()) {
-            send(batch)?;
-            return Err(read(error));
-        }
+/// One connection's worth of moving bytes.
+pub(super) struct Transfer<'p, 'a> {
+    pub(super) fetch: &'p Fetch<'a>,
+    pub(super) board: &'p Board,
+    pub(super) pool: &'p Pool,
+    pub(super) batches: Sender<Batch<'p>>,
+    pub(super) halt: &'p Halt<'p>,
+}
+
+impl<'p> Transfer<'p, '_> {
+    /// Reads the ranges of `request` and hands the frames in them to the decoders; the gaps are read and dropped.
+    pub(super) fn run(&self, request: &Request) -> Result<(), Failure> {
+        let inner = self.fetch.source.read_ranges(&request.ranges).map_err(read)?;
+        let mut body = Body { inner, fetch: self.fetch, at: 0 };
+        let mut batch = Batch::new(self.pool);
+        let moved = self.ranges(request, &mut body, &mut batch);
+        // What has come goes to the decoders even when the rest of the request fails.
+        let sent = self.send(&mut batch);
+        moved.and(sent)
     }
-    send(batch)
+
+    fn ranges(
+        &self,
+        request: &Request,
+        body: &mut Body<'_, '_>,
+        batch: &mut Batch<'p>,
+    ) -> Result<(), Failure> {
+        for range in &request.ranges {
+            body.at = range.start();
+            for frame in self.fetch.needs.missing_in(*range) {
+                self.halt.check()?;
+                body.skip_to(frame.range.start()).map_err(read)?;
+                self.frame(frame, body, batch)?;
+            }
+            body.skip_to(range.end()).map_err(read)?;
+        }
+        Ok(())
+    }
+
+    fn frame(&self, frame: &'p Frame, body: &mut Body<'_, '_>, batch: &mut Batch<'p>) -> Result<(), Failure> {
+        let len = self.fetch.chunk(frame.id)?.file.len();
+        if len > SMALL_LEN_MAX {
+            self.send(batch)?;
+            return decode::giant(self.fetch, frame, body, self.board, self.halt);
+        }
+        body.append(frame.range.len().min(FRAME_LEN_MAX), &mut batch.bytes).map_err(read)?;
+        batch.frames.push((frame, batch.bytes.len()));
+        batch.len = batch.len.saturating_add(len);
+        // On a slow link nothing waits for more to come, and little is lost when the process is killed.
+        if batch.is_full() || self.batches.is_empty() { self.send(batch) } else { Ok(()) }
+    }
+
+    /// Hands a batch over, and starts another one.
+    fn send(&self, batch: &mut Batch<'p>) -> Result<(), Failure> {
+        if batch.frames.is_empty() {
+            return Ok(());
+        }
+        let full = mem::replace(batch, Batch::new(self.pool));
+        self.batches.send(full).map_err(|_| Failure::Stopped)
+    }
+}
+
+fn read(source: io::Error) -> Failure {
+    Failure::Read { source }
 }
 
 /// The bytes of an answer, with their place in the blob.
@@ -97,6 +120,7 @@ impl Body<'_, '_> {
         let gap = start.saturating_sub(self.at);
         if gap > 0 {
             let skipped = io::copy(&mut self.by_ref().take(gap), &mut io::sink())?;
+            self.fetch.meter.waste(skipped);
             if skipped != gap {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
@@ -104,9 +128,17 @@ impl Body<'_, '_> {
         Ok(())
     }
 
-    fn append(&mut self, range: BlobRange, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let count = self.by_ref().take(range.len()).read_to_end(bytes)?;
-        if count as u64 == range.len() { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) }
+    /// Reads `len` bytes to the end of `bytes`, or nothing.
+    fn append(&mut self, len: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let before = bytes.len();
+        let read = self.by_ref().take(len).read_to_end(bytes);
+        match read {
+            Ok(count) if count as u64 == len => Ok(()),
+            failed => {
+                bytes.truncate(before);
+                failed.and(Err(io::ErrorKind::ConnectionAborted.into()))
+            }
+        }
     }
 }
 
@@ -114,7 +146,7 @@ impl Read for Body<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.at = self.at.saturating_add(count as u64);
-        self.fetch.progress.came(count as u64);
+        self.fetch.meter.came(count as u64);
         Ok(count)
     }
 }

@@ -44,7 +44,7 @@ pub struct Findings {
     /// Objects that were hashed.
     pub objects: u64,
     /// Bytes of them.
-    pub len: u64,
+    pub objects_len: u64,
     /// Objects that are not what their name says, in order.
     pub bad_objects: Vec<BadObject>,
     /// Layers that were checked.

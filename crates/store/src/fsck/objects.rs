@@ -45,7 +45,7 @@ pub(super) fn check(
     for share in shares {
         let share = share?;
         findings.objects += share.objects;
-        findings.len = findings.len.saturating_add(share.len);
+        findings.objects_len = findings.objects_len.saturating_add(share.len);
         findings.bad_objects.extend(share.bad);
     }
     findings.bad_objects.sort();

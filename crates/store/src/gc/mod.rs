@@ -24,10 +24,10 @@ pub struct Plan {
     partials: Vec<String>,
     /// Blobs of the layout that no image needs.
     documents: Vec<(Directory, String)>,
-    /// What crashes left, and files that lead to nothing.
+    /// What crashes left.
     leftovers: Vec<(Directory, String)>,
-    /// Files that layers were locked by. No one holds them, and no one misses them: they are not counted.
-    locks: Vec<(Directory, String)>,
+    /// Files that lead to layers that go, and those that layers were locked by. They are not counted.
+    unseen: Vec<(Directory, String)>,
     summary: Summary,
 }
 

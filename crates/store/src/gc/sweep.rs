@@ -42,7 +42,7 @@ pub fn collect(store: &Exclusive) -> Result<Report, Error> {
     for name in &plan.partials {
         store.partials().remove(name)?;
     }
-    for (directory, name) in plan.documents.iter().chain(&plan.leftovers).chain(&plan.locks) {
+    for (directory, name) in plan.documents.iter().chain(&plan.leftovers).chain(&plan.unseen) {
         directory.remove_any(name)?;
     }
     let index = match plan.summary.is_empty() && store.index().is_sound() {
@@ -58,7 +58,8 @@ impl Plan {
         self.layers = store.layers().list()?;
         self.layers.retain(|toc_digest| !kept.contains(toc_digest));
         self.summary.layers = self.layers.len() as u64;
-        self.leftovers.extend(store.layers().stray(kept)?);
+        self.leftovers.extend(store.layers().stray_files(kept)?);
+        self.unseen.extend(store.layers().stray_links(kept)?);
         Ok(())
     }
 
@@ -119,7 +120,7 @@ impl Plan {
         for directory in [root, store.images().layout()] {
             self.leftovers.extend(unfinished(directory)?);
         }
-        self.locks = store.layers().lock_files()?;
+        self.unseen.extend(store.layers().lock_files()?);
         self.summary.leftovers = self.leftovers.len() as u64;
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! annotations of its descriptor in `index.json`.
 
 mod descriptor;
+mod find;
 
 use std::io::Write;
 
@@ -107,7 +108,16 @@ impl Images {
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::SeveralImages`]; [`Error::Damaged`] when the list is; those of the file system.
     pub fn find(&self, name: &str) -> Result<Image, Error> {
-        find(self.list()?, name)
+        let missing = || Error::NoSuchImage { name: name.to_owned() };
+        self.find_names(name)?.pop().ok_or_else(missing)
+    }
+
+    /// Finds an image as [`Images::find`] does, under each name that fits: a digest may have several.
+    ///
+    /// # Errors
+    /// Those of [`Images::find`].
+    pub fn find_names(&self, name: &str) -> Result<Vec<Image>, Error> {
+        find::names(self.list()?, name)
     }
 
     /// Removes the image of that name; `false` when there is none. What only it needed is removed by
@@ -228,34 +238,6 @@ impl Images {
             None => Ok(List::empty()),
         }
     }
-}
-
-fn find(images: Vec<Image>, name: &str) -> Result<Image, Error> {
-    let (mut named, others): (Vec<_>, Vec<_>) = images.into_iter().partition(|image| image.name == name);
-    if let Some(image) = named.pop() {
-        return Ok(image);
-    }
-    let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    let mut candidates: Vec<_> =
-        others.into_iter().filter(|image| !digits.is_empty() && is_prefix(digits, image)).collect();
-    let is_one_image = candidates.windows(2).all(|pair| match pair {
-        [one, other] => one.config == other.config && one.layers == other.layers,
-        _ => true,
-    });
-    match candidates.pop() {
-        Some(image) if is_one_image => Ok(image),
-        Some(last) => {
-            let candidates = candidates.into_iter().chain([last]).map(|image| image.name).collect();
-            Err(Error::SeveralImages { name: name.to_owned(), candidates })
-        }
-        None => Err(Error::NoSuchImage { name: name.to_owned() }),
-    }
-}
-
-fn is_prefix(digits: &str, image: &Image) -> bool {
-    [&image.config, &image.manifest, &image.root.digest]
-        .iter()
-        .any(|digest| digest.0.hex().starts_with(digits))
 }
 
 /// An entry of the list of images.

@@ -1,45 +1,40 @@
 //! The layers of a store: their TOC and tar-split as they were fetched, and what is known of them.
 
+mod links;
 mod record;
+mod write;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::str::FromStr;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use chunked::digest::TarSplitDigest;
 use chunked::input::Input;
 use chunked::toc::{self, Toc, Trailer};
 use chunked::verifying::Verifying;
-use chunked::{BlobDigest, DiffId, Digest, Entry, Limits, TocDigest};
-use rustix::fs::{RenameFlags, mkdirat, renameat, renameat_with};
+use chunked::{BlobDigest, Class, DiffId, Digest, Entry, Limits, TocDigest};
 
+use self::links::Links;
 use self::record::Stored;
 pub use self::record::{LayerRecord, LayerState, Origin};
 use crate::directory::Directory;
 use crate::durability::Durability;
-use crate::error::{Damage, Error, at_path, bad_json};
+use crate::error::{Damage, Error, bad_json};
 use crate::lock;
-use crate::staged::{Staged, with_free_name};
 
 const RECORD: &str = "record.json";
 const TOC: &str = "toc";
 const TAR_SPLIT: &str = "tar-split";
-const BY_BLOB: &str = "by-blob";
-const BY_DIFF_ID: &str = "by-diff-id";
 
 /// Longest record in bytes; one has some 800.
 const RECORD_LEN_MAX: u64 = 64 << 10;
-/// Longest file that leads to a layer, in bytes: a SHA-512 digest and a newline.
-const LINK_LEN_MAX: u64 = 136;
 
 /// The layers of a store: `layers/<hex of the TOC digest>/`.
 #[derive(Debug)]
 pub struct Layers {
     directory: Directory,
-    by_blob: Directory,
-    by_diff_id: Directory,
+    links: Links,
     locks: Directory,
     temporary: Directory,
     durability: Arc<Durability>,
@@ -53,10 +48,8 @@ impl Layers {
         temporary: Directory,
         durability: Arc<Durability>,
     ) -> Result<Self, Error> {
-        let by_blob = directory.subdirectory(BY_BLOB)?;
-        let by_diff_id = directory.subdirectory(BY_DIFF_ID)?;
-        let limits = Limits::default();
-        Ok(Self { directory, by_blob, by_diff_id, locks, temporary, durability, limits })
+        let links = Links::open(&directory, temporary.clone())?;
+        Ok(Self { directory, links, locks, temporary, durability, limits: Limits::default() })
     }
 
     /// Waits until no one else works on the layer in that blob, in this process or another.
@@ -76,25 +69,27 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds the layer that a blob holds.
+    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does not hash
+    /// all of it, so a registry can claim anything to be part of anyone's blob.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
     pub fn find(&self, blob: &BlobDigest) -> Result<Option<LayerRecord>, Error> {
-        match self.link(&self.by_blob, &blob.0)? {
+        match self.links.of_blob(blob)? {
             Some(toc_digest) => self.get(&toc_digest),
             None => Ok(None),
         }
     }
 
-    /// Finds a layer with that tar, however it is compressed.
+    /// Finds a layer that is proven to have that tar, however it is compressed.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
     pub fn find_diff_id(&self, diff_id: &DiffId) -> Result<Option<LayerRecord>, Error> {
-        let Some(toc_digest) = self.link(&self.by_diff_id, &diff_id.0)? else { return Ok(None) };
-        // Only the record says what was proven.
-        Ok(self.get(&toc_digest)?.filter(|record| record.diff_id == Some(*diff_id)))
+        let Some(toc_digest) = self.links.of_diff_id(diff_id)? else { return Ok(None) };
+        let is_proven =
+            |record: &LayerRecord| record.state == LayerState::Proven && record.diff_id == Some(*diff_id);
+        Ok(self.get(&toc_digest)?.filter(is_proven))
     }
 
     /// Returns the layer with that TOC.
@@ -131,9 +126,12 @@ impl Layers {
         }
         let stored = Stored::new(record.clone(), tar_split.map(TarSplitDigest::of));
         let _writing = self.durability.writing()?;
-        let name = self.stage(&stored, toc, tar_split)?;
-        self.publish(&name, &record.toc_digest.0.hex())?;
-        self.link_to(record)
+        let json = stored.to_json(&self.directory.path_of(RECORD))?;
+        let mut files = vec![(RECORD, json.as_slice()), (TOC, toc)];
+        files.extend(tar_split.map(|tar_split| (TAR_SPLIT, tar_split)));
+        let staged = write::stage(&self.temporary, &files)?;
+        write::publish(&self.temporary, &staged, &self.directory, &record.toc_digest.0.hex())?;
+        self.links.set(record)
     }
 
     /// Writes a record anew: its state, or what was learned about the layer. Its TOC and tar-split stay.
@@ -149,7 +147,7 @@ impl Layers {
         let directory = self.directory.find_subdirectory(&name)?.ok_or_else(lacks)?;
         let stored = self.stored(&directory, &record.toc_digest)?.ok_or_else(lacks)?;
         directory.replace(RECORD, &Stored { layer: record.clone(), ..stored }.to_json(directory.path())?)?;
-        self.link_to(record)
+        self.links.set(record)
     }
 
     /// Writes down that a layer has reached a state. Content must be synced before it is called complete:
@@ -237,38 +235,24 @@ impl Layers {
         Ok(sum)
     }
 
-    /// Removes a layer; `false` when there is none. For a moment its directory has a temporary name, so that a crash leaves
-    /// all or nothing of it.
+    /// Removes a layer, all of it or nothing; `false` when there is none.
     pub(crate) fn remove(&self, toc_digest: &TocDigest) -> Result<bool, Error> {
-        let name = toc_digest.0.hex();
-        let rename = |temporary: &str| renameat(&self.directory, name.as_str(), &self.temporary, temporary);
-        match with_free_name(rename) {
-            Ok((temporary, ())) => self.temporary.remove_any(&temporary),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(at_path("remove", self.directory.path_of(&name))(error)),
-        }
+        write::remove(&self.temporary, &self.directory, &toc_digest.0.hex())
     }
 
-    /// Lists the files that lead to layers other than these, and what else has no business beside them.
-    pub(crate) fn stray(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
+    /// Lists the files that lead to layers other than these, or nowhere.
+    pub(crate) fn stray_links(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
+        self.links.stray(kept)
+    }
+
+    /// Lists what has no business in the directories of these layers.
+    pub(crate) fn stray_files(&self, kept: &BTreeSet<TocDigest>) -> Result<Vec<(Directory, String)>, Error> {
         let mut stray = Vec::new();
-        for directory in [&self.by_blob, &self.by_diff_id] {
-            for name in directory.names()? {
-                let target = match digest_named(&name) {
-                    Some(digest) => self.link(directory, &digest)?,
-                    None => None,
-                };
-                if target.is_none_or(|target| !kept.contains(&target)) {
-                    stray.push((directory.clone(), name));
-                }
-            }
-        }
         for toc_digest in kept {
-            if let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? {
-                let is_ours = |name: &String| [RECORD, TOC, TAR_SPLIT].contains(&name.as_str());
-                let names = directory.names()?.into_iter().filter(|name| !is_ours(name));
-                stray.extend(names.map(|name| (directory.clone(), name)));
-            }
+            let Some(directory) = self.directory.find_subdirectory(&toc_digest.0.hex())? else { continue };
+            let is_ours = |name: &String| [RECORD, TOC, TAR_SPLIT].contains(&name.as_str());
+            let names = directory.names()?.into_iter().filter(|name| !is_ours(name));
+            stray.extend(names.map(|name| (directory.clone(), name)));
         }
         Ok(stray)
     }
@@ -307,75 +291,20 @@ impl Layers {
             false => Err(Error::Damaged { path, reason: Damage::Misnamed }),
         }
     }
-
-    /// Writes the files of a layer into a directory with a temporary name.
-    fn stage(&self, stored: &Stored, toc: &[u8], tar_split: Option<&[u8]>) -> Result<String, Error> {
-        let make = |name: &str| mkdirat(&self.temporary, name, rustix::fs::Mode::from_raw_mode(0o755));
-        let (name, ()) =
-            with_free_name(make).map_err(at_path("create a directory in", self.temporary.path()))?;
-        let directory = self.temporary.subdirectory(&name)?;
-        let record = stored.to_json(directory.path())?;
-        let files = [(RECORD, Some(record.as_slice())), (TOC, Some(toc)), (TAR_SPLIT, tar_split)];
-        for (file, bytes) in files {
-            let Some(bytes) = bytes else { continue };
-            let failed = || at_path("write", directory.path_of(file));
-            let mut staged = Staged::new(&directory, &directory, 0o644).map_err(failed())?;
-            staged.write_all(bytes).map_err(failed())?;
-            staged.publish_new(&directory, file).map_err(failed())?;
-        }
-        Ok(name)
-    }
-
-    /// Gives a staged directory its name, in place of one that has it.
-    fn publish(&self, staged: &str, name: &str) -> Result<(), Error> {
-        if self.temporary.rename_new(staged, &self.directory, name)? {
-            return Ok(());
-        }
-        let exchanged = renameat_with(&self.temporary, staged, &self.directory, name, RenameFlags::EXCHANGE);
-        if exchanged.is_err() {
-            // A file system that cannot exchange: for a moment there is no layer of that name.
-            self.directory.remove_directory(name)?;
-            self.temporary.rename_new(staged, &self.directory, name)?;
-        }
-        self.temporary.remove_directory(staged).map(|_| ())
-    }
-
-    /// Makes the layer be found. What leads to a layer that is not there leads nowhere, so the order does not matter.
-    fn link_to(&self, record: &LayerRecord) -> Result<(), Error> {
-        let content = format!("{}\n", record.toc_digest);
-        let links = [
-            (&self.by_blob, Some(record.blob.0)),
-            (&self.by_diff_id, record.diff_id.map(|diff_id| diff_id.0)),
-        ];
-        for (directory, digest) in links {
-            let Some(digest) = digest else { continue };
-            if self.link(directory, &digest)? == Some(record.toc_digest) {
-                continue;
-            }
-            let failed = || at_path("write", directory.path_of(&digest.hex()));
-            let mut staged = Staged::new(directory, &self.temporary, 0o644).map_err(failed())?;
-            staged.write_all(content.as_bytes()).map_err(failed())?;
-            staged.replace(directory, &digest.hex()).map_err(failed())?;
-        }
-        Ok(())
-    }
-
-    /// Reads where a file leads; what it says may be anything, and then it leads nowhere.
-    fn link(&self, directory: &Directory, digest: &Digest) -> Result<Option<TocDigest>, Error> {
-        let bytes = match directory.read(&digest.hex(), LINK_LEN_MAX) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) | Err(Error::TooLong { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        Ok(TocDigest::from_str(text.trim_end()).ok())
-    }
 }
 
 /// The right to work on a layer. Held until it is dropped.
 #[derive(Debug)]
 pub struct LayerLock {
     _file: File,
+}
+
+/// Takes a layer that is damaged for none: it can be fetched again.
+pub(crate) fn if_sound(found: Result<Option<LayerRecord>, Error>) -> Result<Option<LayerRecord>, Error> {
+    match found {
+        Err(error) if error.class() == Class::Corrupt => Ok(None),
+        found => found,
+    }
 }
 
 /// Reads the digest that a directory is named by.

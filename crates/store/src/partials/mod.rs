@@ -49,6 +49,19 @@ impl Partials {
         }
     }
 
+    /// Tells which chunks of some content are said to be here; `None` when nothing of it is. Changes nothing, and does not
+    /// wait for who has the file open: they may bring more at any time.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn marks(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Vec<bool>>, Error> {
+        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
+        let Some(file) = self.directory.open_file(&map_name)? else { return Ok(None) };
+        let marks = Map::new(file).read(&Layout::of(chunks), self.durability.boot());
+        let marks = marks.map_err(at_path("read", self.directory.path_of(&map_name)))?;
+        Ok(marks.map(|marks| marks.here))
+    }
+
     /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not there.
     ///
     /// What was written earlier of the same chunks is kept. Another thread or process that has it open is waited for;
@@ -58,9 +71,10 @@ impl Partials {
     /// Those of the file system.
     pub fn open(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
         let name = Digest::Sha256(digest.0).hex();
-        let _writing = self.durability.writing()?;
         let map_name = format!("{name}{MAP}");
         let map = Map::new(lock::exclusive(&self.directory, &map_name)?);
+        // Not before: whoever has the partial may be waiting for a sync, which waits for those who write.
+        let _writing = self.durability.writing()?;
         if self.objects.len_of(digest)?.is_some() {
             self.directory.remove(&name)?;
             self.directory.remove(&map_name)?;
@@ -149,7 +163,8 @@ impl Partial<'_> {
 
     /// Hashes the chunks that are said to be here, and tells which are.
     fn verified(&self, chunks: &[Chunk], marks: &[bool]) -> std::io::Result<Vec<bool>> {
-        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest {
+        let whole = (chunks.len() == 1).then_some(self.digest);
+        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest.or(whole) {
             Some(expected) if *mark => Ok(self.hash(chunk.file)? == expected),
             _ => Ok(false),
         };

@@ -1,12 +1,12 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::layer::PlainReason;
 use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
 
+use super::present::find_present;
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
 use crate::error::Error;
-use crate::fetch::{Failure, Fetch, Needs, OpenPartials, Verification, fetch_plain};
+use crate::fetch::{Failure, Fetch, Fetched, Needs, NotInParts, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
 
@@ -17,8 +17,8 @@ pub enum Opened {
     Present(LayerRecord),
     /// It has a TOC.
     Chunked(Box<ChunkedLayer>),
-    /// It can only be read whole.
-    Plain(PlainReason),
+    /// It can only be read whole, for this reason.
+    Plain(String),
 }
 
 /// What is to be done for a layer.
@@ -32,35 +32,28 @@ pub(super) enum Planned<'a> {
     Whole(String),
 }
 
+/// Times that a layer is compared with a store that others change meanwhile.
+const LOOKS: usize = 3;
+
 impl Pull<'_> {
     pub(super) fn at_once(&self) -> usize {
         self.options.layers.map_or(3, Into::into)
     }
 
     pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
-        let wanted = match self.options.fetch.verification {
-            Verification::DiffId => LayerState::Proven,
-            Verification::Toc => LayerState::Complete,
-        };
-        // A layer is recorded under the digest of its blob, but one with the same tar will do as well.
-        let present = match self.store.layers().find(&task.blob)? {
-            None => task
-                .diff_id
-                .as_ref()
-                .map(|diff_id| self.store.layers().find_diff_id(diff_id))
-                .transpose()?
-                .flatten(),
-            found => found,
-        };
-        if let Some(record) = present.filter(|record| record.state >= wanted) {
+        let verification = self.options.fetch.verification;
+        if let Some(record) = find_present(self.store, &task.identity(), verification)? {
             return Ok(Opened::Present(record));
         }
-        let lookup = |key: &str| task.annotations.get(key).map(String::as_str);
-        let opened = Layer::open(&*task.source, lookup, &self.options.fetch.limits);
-        Ok(match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
-            Layer::Chunked(layer) => Opened::Chunked(layer),
-            Layer::Plain { why } => Opened::Plain(why),
-        })
+        match Layer::open(&*task.source, |key| task.annotation(key), &self.options.fetch.limits) {
+            Ok(Layer::Chunked(layer)) => Ok(Opened::Chunked(layer)),
+            Ok(Layer::Plain { why }) => Ok(Opened::Plain(why.to_string())),
+            // Not even the TOC can be had.
+            Err(error) if error.class() == Class::Unsupported => {
+                Ok(Opened::Plain(Failure::Layer(error).reason()))
+            }
+            Err(error) => Err(Error::of_layer(&task.blob, Failure::Layer(error))),
+        }
     }
 
     /// Compares the layers with the store, the lowest first, and decides which of them brings what they share.
@@ -68,31 +61,38 @@ impl Pull<'_> {
         let plan = |(index, opened): (usize, &'l Opened)| {
             Ok(match opened {
                 Opened::Present(record) => Planned::Present(record),
-                Opened::Plain(why) => Planned::Whole(why.to_string()),
-                Opened::Chunked(layer) => {
-                    let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(content);
-                    match Needs::of(self.store, layer, &elsewhere)? {
-                        Ok(needs) => {
-                            self.elsewhere.claim(index, needs.gathered());
-                            Planned::Parts(layer, needs)
-                        }
-                        Err(why) => Planned::Whole(why.to_string()),
+                Opened::Plain(why) => Planned::Whole(why.clone()),
+                Opened::Chunked(layer) => match self.needs(index, layer)? {
+                    Ok(needs) => {
+                        self.elsewhere.claim(index, needs.gathered());
+                        Planned::Parts(layer, needs)
                     }
-                }
+                    Err(why) => Planned::Whole(why.to_string()),
+                },
             })
         };
         opened.iter().enumerate().map(plan).collect()
     }
 
+    fn needs<'l>(
+        &self,
+        index: usize,
+        layer: &'l ChunkedLayer,
+    ) -> Result<Result<Needs<'l>, NotInParts>, Error> {
+        let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
+        Needs::of(self.store, layer, &elsewhere)
+    }
+
     /// Brings one layer in, and records it.
     pub(super) fn bring(
         &self,
+        index: usize,
         task: &Task<'_>,
         planned: &Planned<'_>,
     ) -> Result<(LayerRecord, LayerReport), Error> {
         let (record, how) = match planned {
             Planned::Present(record) => ((*record).clone(), How::Present),
-            Planned::Parts(layer, needs) => self.parts(task, layer, needs)?,
+            Planned::Parts(layer, needs) => self.parts(index, task, layer, needs)?,
             Planned::Whole(why) => self.whole(task, why.clone())?,
         };
         let report = LayerReport {
@@ -107,24 +107,26 @@ impl Pull<'_> {
 
     fn parts(
         &self,
+        index: usize,
         task: &Task<'_>,
         layer: &ChunkedLayer,
         needs: &Needs<'_>,
     ) -> Result<(LayerRecord, How), Error> {
-        let fetch = Fetch {
-            store: self.store,
-            source: &*task.source,
-            layer,
-            needs,
-            options: &self.options.fetch,
-            progress: self.progress,
-            elsewhere: &self.elsewhere,
-            partials: OpenPartials::default(),
-        };
-        let fetched = match fetch.run(task.diff_id.as_ref()) {
+        let mut outcome = self.fetch(task, layer, needs);
+        for _ in 1..LOOKS {
+            match &outcome {
+                Err(failure) if failure.is_outdated() && !self.is_stopped() => {}
+                _ => break,
+            }
+            outcome = match self.needs(index, layer)? {
+                Ok(needs) => self.fetch(task, layer, &needs),
+                Err(why) => return self.whole(task, why.to_string()),
+            };
+        }
+        let fetched = match outcome {
             Ok(fetched) => fetched,
             Err(failure) if failure.class() == Class::Unsupported => {
-                return self.whole(task, failure.to_string());
+                return self.whole(task, failure.reason());
             }
             Err(failure) => return Err(Error::of_layer(&task.blob, failure)),
         };
@@ -133,7 +135,7 @@ impl Pull<'_> {
             blob: task.blob,
             blob_len: layer.blob_len,
             payload_len: layer.payload_len,
-            diff_id: fetched.diff_id.or(task.diff_id),
+            diff_id: fetched.diff_id,
             tar_len: fetched.tar_len,
             state: if fetched.diff_id.is_some() { LayerState::Proven } else { LayerState::Complete },
             origin: Origin::Chunked,
@@ -144,9 +146,16 @@ impl Pull<'_> {
         Ok((record, How::Parts(fetched)))
     }
 
+    fn fetch(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<Fetched, Failure> {
+        let fetch = &self.options.fetch;
+        Fetch::new(self.store, &*task.source, (layer, needs), fetch, self.others(), self.progress)
+            .run(task.diff_id.as_ref())
+    }
+
     fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
         let failed = |failure| Error::of_layer(&task.blob, failure);
-        let plain = fetch_plain(self.store, task, &self.options.fetch, self.progress).map_err(failed)?;
+        let plain =
+            fetch_plain(self.store, task, &self.options.fetch, &self.stop, self.progress).map_err(failed)?;
         let record = LayerRecord {
             toc_digest: plain.toc_digest,
             blob: task.blob,

@@ -4,10 +4,12 @@
 //! fetched. A content that several layers need is brought by the lowest of them.
 
 mod layer;
+mod present;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -16,11 +18,12 @@ use chunked::digest::DiffId;
 use chunked::{BlobDigest, RangeSource};
 
 use crate::error::Error;
-use crate::fetch::{self, Elsewhere};
+use crate::fetch::{self, Elsewhere, Others};
 use crate::layers::{LayerLock, LayerRecord};
 use crate::store::Store;
 
 pub use layer::Opened;
+pub use present::{Identity, find_present};
 pub use report::{How, LayerReport};
 
 /// A layer that an image needs.
@@ -33,6 +36,16 @@ pub struct Task<'a> {
     pub annotations: BTreeMap<String, String>,
     /// What the image's configuration says the tar hashes to.
     pub diff_id: Option<DiffId>,
+}
+
+impl Task<'_> {
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::new(self.blob, self.diff_id, |key| self.annotation(key))
+    }
 }
 
 impl std::fmt::Debug for Task<'_> {
@@ -68,56 +81,72 @@ pub fn pull(
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
     let start = Instant::now();
-    let pull = Pull { store, options, progress, elsewhere: Elsewhere::default(), start };
-    let opened = each(tasks, pull.at_once(), |_, task| pull.open(task))?;
+    let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
+    let pull = Pull { store, options, progress, elsewhere, stop, start };
+    let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = each(&planned, pull.at_once(), |index, (task, planned)| {
-        let done = pull.bring(task, planned);
-        pull.elsewhere.end(index);
-        done
+    let done = pull.each(&planned, |index, (task, planned)| {
+        let _ending = pull.elsewhere.ending(index);
+        pull.bring(index, task, planned)
     });
     drop(locks);
     done
 }
 
-pub(super) struct Pull<'a> {
-    pub(super) store: &'a Store,
-    pub(super) options: &'a Options,
-    pub(super) progress: &'a dyn fetch::Progress,
-    pub(super) elsewhere: Elsewhere,
-    pub(super) start: Instant,
+struct Pull<'a> {
+    store: &'a Store,
+    options: &'a Options,
+    progress: &'a dyn fetch::Progress,
+    elsewhere: Elsewhere,
+    /// Whether a layer has failed, so that the others are given up.
+    stop: AtomicBool,
+    start: Instant,
 }
 
-/// Does something with each item, in order but several at once, until it fails for one.
-fn each<I: Sync, T: Send>(
-    items: &[I],
-    at_once: usize,
-    work: impl Fn(usize, &I) -> Result<T, Error> + Sync,
-) -> Result<Vec<T>, Error> {
-    let next = Mutex::new(items.iter().enumerate());
-    let done = Mutex::new(Vec::new());
-    let failed = Mutex::new(None);
-    thread::scope(|scope| {
-        for _ in 0..at_once.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some((index, item)) = item else { return };
-                    match work(index, item) {
-                        Ok(value) => done.lock().unwrap_or_else(PoisonError::into_inner).push((index, value)),
-                        Err(error) => {
-                            *next.lock().unwrap_or_else(PoisonError::into_inner) = [].iter().enumerate();
-                            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+impl Pull<'_> {
+    fn others(&self) -> Others<'_> {
+        Others { elsewhere: &self.elsewhere, stop: &self.stop }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Does something with each item, in order but several at once, until it fails for one.
+    fn each<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        work: impl Fn(usize, &I) -> Result<T, Error> + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let next = Mutex::new(items.iter().enumerate());
+        let done = Mutex::new(Vec::new());
+        let failed = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..self.at_once().min(items.len()) {
+                scope.spawn(|| {
+                    while !self.is_stopped() {
+                        let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((index, item)) = item else { return };
+                        match work(index, item) {
+                            Ok(value) => {
+                                done.lock().unwrap_or_else(PoisonError::into_inner).push((index, value))
+                            }
+                            Err(error) => {
+                                self.stop.store(true, Ordering::Relaxed);
+                                failed.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                            }
                         }
                     }
-                }
-            });
+                });
+            }
+        });
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Of those that follow from one another, the cause.
+        if let Some(error) = failed.into_iter().min_by_key(Error::is_consequence) {
+            return Err(error);
         }
-    });
-    if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(index, _)| *index);
+        Ok(done.into_iter().map(|(_, value)| value).collect())
     }
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    Ok(done.into_iter().map(|(_, value)| value).collect())
 }

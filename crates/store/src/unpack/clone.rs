@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// Shortest file worth a reflink; below, a copy is as fast on every file system, and on XFS a clone of a file that is not
 /// on disk yet waits for that (measured: 130 us against 28).
@@ -63,9 +63,9 @@ impl Cloner {
         if !self.can_clone {
             return Ok(false);
         }
-        match ioctl_ficlone(to, from) {
+        match retry_on_intr(|| ioctl_ficlone(to, from)) {
             Ok(()) => Ok(true),
-            Err(Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::INTR) => Err(Errno::NOSPC.into()),
+            Err(error @ (Errno::NOSPC | Errno::DQUOT | Errno::IO)) => Err(error.into()),
             // ioctl_ficlone(2) lists a dozen ways to say that these two files cannot share.
             Err(_) => {
                 self.can_clone = false;

@@ -27,7 +27,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use chunked::ContentDigest;
-use rustix::fs::Mode;
 
 pub use owner::{IdMap, InvalidIdMap, Owners};
 pub use refused::Refused;
@@ -85,13 +84,13 @@ impl Default for Options {
 /// [`Error::Refused`] when it cannot be done as asked, [`Error::File`] when the file system fails. Nothing is left then.
 pub fn unpack(tree: &Tree, contents: &dyn Contents, dir: &Path, options: &Options) -> Result<Report, Error> {
     options.owners.check(tree)?;
-    let staging = Staging::start(dir)?;
+    let mut staging = Staging::start(dir)?;
     let site = Site { tree, contents, staging: &staging, dir, owners: &options.owners };
     let tally = site.build(options);
     match tally.and_then(|tally| staging.publish(options.sync).map(|()| tally)) {
         Ok(tally) => Ok(tally.report(tree)),
         Err(error) => {
-            site.open_up();
+            staging.open_up(tree);
             Err(error)
         }
     }
@@ -113,17 +112,6 @@ impl Site<'_> {
         finish::link(self)?;
         finish::directories(self, &mut tally)?;
         Ok(tally)
-    }
-
-    /// Gives directories back to us, so that they can be removed.
-    fn open_up(&self) {
-        let directories = self.tree.nodes().filter(|(_, node)| node.kind.is_directory());
-        for (id, _) in directories {
-            // What is not there needs no permission, and what fails has been reported as something else.
-            if let Ok(directory) = self.staging.open_locked(&self.tree.path(id)) {
-                let _ = rustix::fs::chmodat(&directory, ".", Mode::RWXU, rustix::fs::AtFlags::empty());
-            }
-        }
     }
 
     /// Opens a directory of the tree.

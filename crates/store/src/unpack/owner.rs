@@ -49,7 +49,7 @@ impl Owners {
     pub(super) fn check(&self, tree: &Tree) -> Result<(), Refused> {
         let stranger = tree.nodes().find(|(_, node)| self.of(&node.metadata).is_none());
         stranger.map_or(Ok(()), |(id, node)| {
-            let path = tree.path(id).join("/").into();
+            let path = format!("/{}", tree.path(id).join("/")).into();
             Err(Refused::Unmapped { path, uid: node.metadata.uid, gid: node.metadata.gid })
         })
     }

@@ -3,20 +3,22 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, fstat, fsync, openat, openat2, removexattr, syncfs, unlinkat,
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, chmod, fstat, openat, openat2,
+    removexattr, statx, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::Refused;
 use super::metadata::Newborn;
-use crate::error::Error;
+use crate::error::{Error, at_path};
+use crate::tree::Tree;
 
 /// Comes after the name of the directory in that of the unfinished one.
 const UNFINISHED: &str = ".morsel-";
@@ -43,6 +45,7 @@ pub(super) struct Staging {
     root: OwnedFd,
     /// Where it will be.
     target: PathBuf,
+    is_published: bool,
     pub(super) newborn: Newborn,
 }
 
@@ -58,19 +61,14 @@ impl Staging {
             .prefix(OsStr::from_bytes(&prefix))
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)
-            .map_err(failed("create a directory in", parent))?;
-        let (root, newborn) = prepare(unfinished.path()).map_err(failed("create", dir))?;
-        Ok(Self { unfinished, root, target, newborn })
+            .map_err(at_path("create a directory in", parent))?;
+        let (root, newborn) = prepare(unfinished.path()).map_err(at_path("create", dir))?;
+        Ok(Self { unfinished, root, target, is_published: false, newborn })
     }
 
     /// Opens a directory in it for use.
     pub(super) fn open(&self, path: &[&str]) -> io::Result<OwnedFd> {
         self.open_as(path, DIRECTORY | OFlags::RDONLY)
-    }
-
-    /// Opens a directory in it that we may have no permission for.
-    pub(super) fn open_locked(&self, path: &[&str]) -> io::Result<OwnedFd> {
-        self.open_as(path, DIRECTORY | OFlags::PATH)
     }
 
     fn open_as(&self, path: &[&str], flags: OFlags) -> io::Result<OwnedFd> {
@@ -90,23 +88,36 @@ impl Staging {
     }
 
     /// Gives it its name; with `sync`, once it is safe from a power loss.
-    pub(super) fn publish(&self, sync: bool) -> Result<(), Error> {
+    pub(super) fn publish(&mut self, sync: bool) -> Result<(), Error> {
         if sync {
-            syncfs(&self.root).map_err(failed("sync", &self.target))?;
+            syncfs(&self.root).map_err(at_path("sync", &self.target))?;
         }
         match fs::rename(self.unfinished.path(), &self.target) {
-            Ok(()) => {}
+            Ok(()) => self.unfinished.disable_cleanup(true),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                 return Err(Refused::NotEmpty(self.target.clone()).into());
             }
-            Err(error) => return Err(failed("rename a directory to", &self.target)(error)),
+            Err(error) => return Err(at_path("rename a directory to", &self.target)(error)),
         }
+        self.is_published = true;
         match (sync, self.target.parent()) {
             (true, Some(parent)) => {
-                let directory = fs::File::open(parent).map_err(failed("open", parent))?;
-                fsync(directory).map_err(failed("sync", parent))
+                let directory = fs::File::open(parent).map_err(at_path("open", parent))?;
+                directory.sync_all().map_err(at_path("sync", parent))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Gives the directories of an unfinished tree back to us, so that they can be removed.
+    pub(super) fn open_up(&self, tree: &Tree) {
+        let directories = tree.nodes().filter(|(_, node)| !self.is_published && node.kind.is_directory());
+        for (id, _) in directories {
+            // What is not there needs no permission, and why the tree is given up has been said.
+            if let Ok(directory) = self.open_as(&tree.path(id), DIRECTORY | OFlags::PATH) {
+                // A handle that needs no permission has no modes to set, its path has.
+                let _ = chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU);
+            }
         }
     }
 }
@@ -116,22 +127,26 @@ fn target(dir: &Path) -> Result<PathBuf, Error> {
     let there = match fs::metadata(dir) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return new_target(dir),
-        Err(error) => return Err(failed("examine", dir)(error)),
+        Err(error) => return Err(at_path("examine", dir)(error)),
     };
     if !there.is_dir() {
         return Err(Refused::NotADirectory(dir.to_owned()).into());
     }
-    let mut entries = fs::read_dir(dir).map_err(failed("list", dir))?;
+    let mut entries = fs::read_dir(dir).map_err(at_path("list", dir))?;
     if entries.next().is_some() {
         return Err(Refused::NotEmpty(dir.to_owned()).into());
     }
-    let target = dir.canonicalize().map_err(failed("examine", dir))?;
-    let parent = target.parent().ok_or_else(|| Refused::MountPoint(dir.to_owned()))?;
-    let above = fs::metadata(parent).map_err(failed("examine", parent))?;
-    if above.dev() != there.dev() {
+    let target = dir.canonicalize().map_err(at_path("examine", dir))?;
+    if is_mount_point(&target).map_err(at_path("examine", dir))? {
         return Err(Refused::MountPoint(dir.to_owned()).into());
     }
     Ok(target)
+}
+
+/// Tells whether something is mounted there, as far as Linux says so: since 5.8.
+fn is_mount_point(dir: &Path) -> io::Result<bool> {
+    let found = statx(CWD, dir, AtFlags::empty(), StatxFlags::empty())?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 fn new_target(dir: &Path) -> Result<PathBuf, Error> {
@@ -142,7 +157,7 @@ fn new_target(dir: &Path) -> Result<PathBuf, Error> {
         return Err(Refused::NotADirectory(dir.to_owned()).into());
     }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = parent.canonicalize().map_err(failed("open", parent))?;
+    let parent = parent.canonicalize().map_err(at_path("open", parent))?;
     Ok(parent.join(name))
 }
 
@@ -159,9 +174,4 @@ fn prepare(path: &Path) -> io::Result<(OwnedFd, Newborn)> {
     unlinkat(&root, "probe", AtFlags::empty())?;
     let umask = !(stat.st_mode as u16) & 0o777;
     Ok((root, Newborn { uid: stat.st_uid, gid: stat.st_gid, umask }))
-}
-
-fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { action, path, source: source.into() }
 }

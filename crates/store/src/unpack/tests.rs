@@ -192,6 +192,27 @@ fn a_failure_leaves_nothing() {
     assert_eq!(image.names(), Vec::<String>::new());
 }
 
+/// Puts something where the tree is to be, once its files are asked for.
+struct Intruder<'a>(&'a Image);
+
+impl Contents for Intruder<'_> {
+    fn open(&self, digest: &ContentDigest) -> Result<Option<File>, Error> {
+        fs::create_dir_all(self.0.path("root/other")).unwrap();
+        Contents::open(self.0, digest)
+    }
+}
+
+#[test]
+fn what_came_meanwhile_stays() {
+    let mut image = Image::new();
+    image.add(directory("closed", 0)).add(directory("closed/inner", 0)).file("closed/inner/file", b"content");
+    let root = image.path("root");
+    let error = unpack(&image.tree(), &Intruder(&image), &root, &Options::default()).unwrap_err();
+    assert!(error.to_string().ends_with("is not empty, expected a new or an empty directory"), "{error}");
+    assert_eq!(image.names(), ["root"]);
+    assert!(root.join("other").exists());
+}
+
 #[test]
 fn the_directory_is_new_or_empty() {
     let mut image = Image::new();
@@ -233,7 +254,7 @@ fn owners_are_mapped_or_squashed() {
     let map: IdMap = "0:1:1".parse().unwrap();
     assert_eq!(
         unpack_as("map", Owners::Map(map)).unwrap_err().to_string(),
-        "`d` belongs to 7:8, which the map of owners does not have"
+        "`/d` of the image belongs to 7:8, which the map of owners does not have"
     );
     if geteuid().is_root() {
         unpack_as("as-is", Owners::AsIs).unwrap();

@@ -26,7 +26,7 @@ fn a_sound_store_is_clean() {
     pull(&place.store, "one", &[&[b"a", b"a content of several chunks"], &[b"", b"b"]]);
     let findings = check(&place.store);
     assert!(findings.is_clean(), "{findings:?}");
-    assert_eq!((findings.objects, findings.len, findings.layers, findings.images), (3, 29, 2, 1));
+    assert_eq!((findings.objects, findings.objects_len, findings.layers, findings.images), (3, 29, 2, 1));
 }
 
 #[test]

@@ -3,12 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod crash;
+mod disk;
 mod fsck;
 mod gc;
 mod images;
 mod index;
 mod layers;
+mod made;
 mod objects;
 mod partials;
+mod properties;
+mod pull;
+mod pull_laws;
 mod sample;
+mod source;
 mod together;

@@ -27,7 +27,8 @@ pub struct Script {
     pub range_limit: Option<(usize, u16)>,
     /// What the server takes for each range of a request.
     pub per_range: Duration,
-    /// The most bytes in a line of a request's head, and the status for more: nginx has 8192 and 400.
+    /// The most bytes in a line of the head of a request for a blob, where its bytes are, and the status for more:
+    /// nginx has 8192 and 400.
     pub header_limit: Option<(usize, u16)>,
     /// The most connections at once; those beyond get 503 and are closed.
     pub connection_limit: Option<usize>,

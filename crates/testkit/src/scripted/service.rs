@@ -73,11 +73,6 @@ impl Service {
 
     /// Answers a request.
     pub(super) fn answer(&self, host: Host, head: &Head, body: &[u8], flip: Option<u64>) -> Answer {
-        if let Some((most, status)) = self.script.header_limit
-            && head.longest_line > most
-        {
-            return Answer::error(status, "HEADER", "the request has a line that is too long");
-        }
         let route = Route::of(head.path());
         match (host, route) {
             (Host::Blobs, Route::Signed { digest }) => self.signed_blob(head, digest, flip),
@@ -196,6 +191,11 @@ impl Service {
     }
 
     fn content(&self, head: &Head, digest: &str, content: Content, flip: Option<u64>) -> Answer {
+        if let Some((most, status)) = self.script.header_limit
+            && head.longest_line > most
+        {
+            return Answer::error(status, "HEADER", "the request has a line that is too long");
+        }
         let range = head.header("range");
         sleep(self.script.per_range * range.map_or(0, |range| range.split(',').count() as u32));
         ranges::answer(&self.script, flipped(content, flip), range).with("Docker-Content-Digest", digest)

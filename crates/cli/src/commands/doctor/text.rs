@@ -56,9 +56,7 @@ fn blobs(report: &Report) -> String {
 
 fn ranges(serves: Serves) -> String {
     match serves {
-        Serves::Many { count, header_len } => {
-            format!("up to {count} in a request, {header_len} bytes of header")
-        }
+        Serves::Many { served, .. } => format!("many in a request; {served} were served"),
         Serves::One => "one in a request".to_owned(),
         Serves::Whole => "none".to_owned(),
     }

@@ -24,16 +24,10 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
-    /// zstd:chunked layers is taken, and the first of those.
+    /// Chooses the image for `platform`, or for this machine.
     pub(super) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
         let recorder = Recorder { source, documents: Mutex::default() };
-        let platform = platform.cloned().unwrap_or_else(Selector::host);
-        let found = Instances::find(&recorder, &[platform])?;
-        let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
-        let best = found.present.iter().map(chunked).max().unwrap_or(0);
-        let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
-        let instance = instance.context("there is no image, only artifacts")?;
+        let instance = choose(&recorder, platform)?;
         let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Self { source, instance, documents })
     }
@@ -65,7 +59,7 @@ impl<'a> Image<'a> {
         tasks: &mut Vec<Task<'t>>,
     ) -> anyhow::Result<()> {
         for (descriptor, diff_id) in self.layers() {
-            if tasks.iter().any(|task| task.blob == descriptor.digest) {
+            if tasks.iter().any(|task| is_for(task, descriptor, diff_id)) {
                 continue;
             }
             let blob = self.source.blob(descriptor)?.ok_or_else(|| self.source.no_blob(descriptor))?;
@@ -90,11 +84,10 @@ impl<'a> Image<'a> {
         tasks: &[Task<'_>],
         layers: &[(LayerRecord, LayerReport)],
     ) -> anyhow::Result<()> {
-        let toc_of = |descriptor: &Descriptor| {
-            let index = tasks.iter().position(|task| task.blob == descriptor.digest)?;
+        let tocs = self.layers().map(|(descriptor, diff_id)| {
+            let index = tasks.iter().position(|task| is_for(task, descriptor, diff_id))?;
             layers.get(index).map(|(record, _)| record.toc_digest)
-        };
-        let tocs = self.layers().map(|(descriptor, _)| toc_of(descriptor));
+        });
         let root = self.source.root();
         let image = images::Image {
             name: self.name(),
@@ -112,6 +105,23 @@ impl<'a> Image<'a> {
             self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
         Ok(store.images().put(&image, &documents)?)
     }
+}
+
+/// Chooses the image for `platform`, or for this machine. Where an index has several for it, the one with the most
+/// zstd:chunked layers is taken, and the first of those.
+pub(crate) fn choose(source: &dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Instance> {
+    let platform = platform.cloned().unwrap_or_else(Selector::host);
+    let found = Instances::find(source, &[platform])?;
+    let chunked = |instance: &Instance| instance.layers().filter(|(layer, _)| is_chunked(layer)).count();
+    let best = found.present.iter().map(chunked).max().unwrap_or(0);
+    let instance = found.present.into_iter().find(|instance| chunked(instance) == best);
+    instance.context("there is no image, only artifacts")
+}
+
+/// Tells whether a task brings a layer of an image. Another image may say other things of the same blob, and lie.
+fn is_for(task: &Task<'_>, layer: &Descriptor, diff_id: Option<DiffId>) -> bool {
+    let has_annotations = || task.annotations.iter().eq(&layer.annotations);
+    task.blob == layer.digest && task.diff_id == diff_id && has_annotations()
 }
 
 fn is_chunked(layer: &Descriptor) -> bool {

@@ -11,6 +11,7 @@ use registry::transport;
 use store::pull;
 
 use image::Image;
+pub(crate) use image::choose;
 use receipt::Receipt;
 
 use crate::access::{access, remember};

@@ -101,14 +101,14 @@ fn text(findings: &Findings, repairs: Option<&Repairs>, elapsed: Duration) -> St
     }
     let _ = writeln!(
         text,
-        "checked {}, {}, {}, {} in {}, {}/s",
+        "checked  {}, {}, {}, {}",
         count(findings.images, "image", "images"),
         count(findings.layers, "layer", "layers"),
         count(findings.objects, "file content", "file contents"),
-        Bytes(findings.len),
-        Elapsed(elapsed),
-        per_second(findings.len, elapsed),
+        Bytes(findings.objects_len),
     );
+    let rate = per_second(findings.objects_len, elapsed);
+    let _ = writeln!(text, "time     {}, {rate}/s", Elapsed(elapsed));
     match repairs {
         _ if findings.is_clean() => text += "nothing is wrong\n",
         Some(repairs) => text += &repaired(repairs),
@@ -119,11 +119,17 @@ fn text(findings: &Findings, repairs: Option<&Repairs>, elapsed: Duration) -> St
 
 /// Says what was done about findings.
 pub(crate) fn repaired(repairs: &Repairs) -> String {
-    format!(
-        "removed {}, {}, {}; {} not complete any more\n",
-        count(repairs.objects_removed, "file content", "file contents"),
-        count(repairs.layers_removed, "layer", "layers"),
-        count(repairs.images_removed, "image", "images"),
-        count(repairs.layers_downgraded, "layer is", "layers are"),
-    )
+    let numbers = [
+        (repairs.objects_removed, "file content removed", "file contents removed"),
+        (repairs.layers_removed, "layer removed", "layers removed"),
+        (repairs.layers_downgraded, "layer not complete any more", "layers not complete any more"),
+        (repairs.images_removed, "image removed", "images removed"),
+    ];
+    let done: Vec<_> = numbers
+        .into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, one, many)| count(number, one, many))
+        .chain(repairs.index_rebuilt.then(|| "dedup index made anew".to_owned()))
+        .collect();
+    if done.is_empty() { "nothing to remove\n".to_owned() } else { format!("{}\n", done.join(", ")) }
 }

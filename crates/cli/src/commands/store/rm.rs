@@ -13,10 +13,10 @@ use crate::output::print_text;
 pub(crate) fn run(args: &Rm) -> anyhow::Result<ExitCode> {
     let store = args.store.open()?;
     let cannot = |text: &str| format!("cannot remove `{text}`");
-    let find = |text: &String| image_name::find(store.images(), text).with_context(|| cannot(text));
+    let find = |text: &String| image_name::find_names(store.images(), text).with_context(|| cannot(text));
     let images = args.images.iter().map(find).collect::<anyhow::Result<Vec<_>>>()?;
     let mut text = String::new();
-    for image in images {
+    for image in images.into_iter().flatten() {
         if store.images().remove(&image.name).with_context(|| cannot(&image.name))? {
             let _ = writeln!(text, "removed {}", image.name);
         }

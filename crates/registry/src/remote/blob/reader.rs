@@ -166,6 +166,12 @@ impl<'a, S: BlobServer> Reader<'a, S> {
             Some(left) => *want = left,
             None => _ = self.wanted.pop_front(),
         }
+        // Who got all that was asked for has no reason to read on.
+        if self.wanted.is_empty()
+            && let Some(incoming) = self.incoming.take()
+        {
+            incoming.finish();
+        }
         self.early.forget_before(start);
         self.progress = self.progress.saturating_add(count as u64);
         if self.progress >= PROGRESS_LEN {
@@ -196,9 +202,6 @@ impl<S: BlobServer> Read for Reader<'_, S> {
                 }
                 Err(error) => self.recover(Some(error))?,
             }
-        }
-        if let Some(incoming) = self.incoming.take() {
-            incoming.finish();
         }
         Ok(0)
     }

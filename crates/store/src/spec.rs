@@ -1,0 +1,102 @@
+//! The store on disk. Documentation only.
+//!
+//! # What is where
+//!
+//! | path | what |
+//! |---|---|
+//! | `format` | `morsel store 1`: what the rest is to be read as |
+//! | `lock` | empty; every process that has the store open holds a lock on it |
+//! | `dirty` | there while content may not be on disk; says of which boot |
+//! | `objects/aa/<62 hex>` | complete file content, named by its SHA-256, mode 0400 |
+//! | `partial/<64 hex>` | content in progress: a sparse file as long as the whole |
+//! | `partial/<64 hex>.map` | which chunks of it are here |
+//! | `layers/<hex>/` | a layer, named by the digest of its TOC |
+//! | `layers/by-blob/<hex>`, `layers/by-diff-id/<hex>` | the TOC digest of the layer in a blob, or with a tar |
+//! | `oci/` | an OCI image layout with manifests, indexes and configs, and no layers |
+//! | `index/run-<16 hex>` | the dedup index |
+//! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index` |
+//! | `tmp/` | what is being made |
+//!
+//! `<hex>` has 64 digits for SHA-256 and 128 for SHA-512. Numbers in binary files are little-endian. Everything is
+//! read with limits, and as if another user might have written it. There are no symbolic links, and none is followed.
+//!
+//! # Objects
+//!
+//! An object gets its name when all its bytes are written and were hashed by whoever wrote them; it never changes
+//! after that. It is made as a file without a name and then linked, or, on file systems that cannot, under a
+//! temporary name in `tmp/` and then renamed. One that is there already stays.
+//!
+//! # Partial files
+//!
+//! A map starts with `morselp\x01`, the SHA-256 of the chunk layout (for each chunk the offsets of its first byte and
+//! of the byte after its last, 8 bytes each, and its digest, or 32 zeros), and in 40 bytes the boot ID in which its
+//! marks were made. Then one byte a chunk: 1 when the chunk is in the file, and was verified. Data is written first,
+//! then its mark, so the mark of a killed process tells the truth. After a power loss it may not: marks of another
+//! boot are checked against the chunks' digests. A map of another layout, another length, or without its file counts
+//! for nothing. A complete file is renamed into `objects/`, then its map goes.
+//!
+//! # Layers
+//!
+//! | file | what |
+//! |---|---|
+//! | `record.json` | a [`LayerRecord`](crate::LayerRecord), and `tar_split`, the digest of that file |
+//! | `toc` | the TOC as the blob has it |
+//! | `tar-split` | the tar-split as the blob has it, compressed; not every layer has one |
+//!
+//! A layer is made in `tmp/` and renamed, in exchange for one that has the name. The files that lead to it are
+//! replaced, and are hints: the record says what is true. `state` is what was verified:
+//!
+//! | state | says |
+//! |---|---|
+//! | `indexed` | TOC and tar-split are verified and consistent; content may be missing |
+//! | `complete` | every content in the TOC is an object |
+//! | `proven` | and the tar has the digest `diff_id` |
+//!
+//! # Images
+//!
+//! `oci/index.json` names them. An entry's descriptor is that of the index or manifest its name stands for, with the
+//! annotations `org.opencontainers.image.ref.name`, the name; `sh.morsel.manifest` and `sh.morsel.config`, digests of
+//! the manifest that was chosen and of its config; `sh.morsel.platform`; and `sh.morsel.layers`, the TOC digests of
+//! its layers, the lowest first, with blanks in between. Entries without them belong to others, and stay.
+//!
+//! # The dedup index
+//!
+//! Runs of rows that are sorted by the first 16 bytes of a chunk's digest:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `morseli\x01` |
+//! | 4 | `bits`, at most 20 |
+//! | 4 | number of rows |
+//! | 4 * (2^bits + 1) | for each value of a key's first bits: how many rows come before; at the end, all |
+//! | 64 each | a row: 16 bytes of the chunk's digest; 32 of the object's; offset of its first byte, and of the byte after its last, 8 each |
+//!
+//! Runs with higher numbers are newer, and are asked first. Whoever adds one merges the last two as long as the older
+//! is at most twice as long. Everything in it is a hint, and what it leads to is hashed. A run that is damaged, or
+//! that others can write to, is not used, and goes away when the next one is written.
+//!
+//! # Locks
+//!
+//! All are `flock` locks, so they end with the process. Whoever takes several takes them in this order:
+//!
+//! 1. `lock`: shared by all who have the store open, exclusive for garbage collection, repair and recovery.
+//! 2. `locks/<hex of the blob's digest>`: one layer is pulled by one process. Several in the order of the digests.
+//! 3. `partial/<hex>.map`: one partial file is written by one process. Whoever waits for one while holding another
+//!    must be sure that no one does the opposite.
+//! 4. `locks/images`, `locks/index`: while the list or the runs are changed. They are held briefly, never together.
+//! 5. `dirty`: shared while there is unsynced content. It is never waited for but by whoever starts to write.
+//!
+//! A file that is locked may be removed by its holder; whoever waited for it notices, and starts over.
+//!
+//! # What crashes do
+//!
+//! A killed process loses nothing of what it wrote; the kernel has it. What it leaves behind has a temporary name, or
+//! is a partial file, or is something no image names: [`gc`](mod@crate::gc) removes it.
+//!
+//! A power loss may take what was not synced, and no object is synced by itself: that would take longer than all the
+//! rest. So `dirty` is put on disk, with the ID of the boot, before the first content of a process is written, and
+//! removed after everything was synced and no other process writes. Whoever opens a store and finds the marker of
+//! another boot takes the store for itself, hashes the objects that were made or changed since a day before the
+//! marker was, checks the layers, and removes or takes back what turns out wrong, before anyone relies on it. The day
+//! is for clocks that are set back after the start. Manifests, the list of images and changed records are synced one
+//! by one.
