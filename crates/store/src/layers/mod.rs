@@ -69,8 +69,8 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does not hash
-    /// all of it, so a registry can claim anything to be part of anyone's blob.
+    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does
+    /// not hash all of it, so a registry can claim anything to be part of anyone's blob.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
@@ -114,8 +114,8 @@ impl Layers {
         Ok(digests)
     }
 
-    /// Stores a layer: its record, its TOC as it was fetched, and its tar-split, compressed. What was stored with the same
-    /// TOC before is replaced.
+    /// Stores a layer: its record, its TOC as it was fetched, and its tar-split, compressed. What was stored with the
+    /// same TOC before is replaced.
     ///
     /// # Errors
     /// [`Error::WrongDigest`] when `toc` does not have the digest in the record; those of the file system.
@@ -164,16 +164,16 @@ impl Layers {
     /// Reads the TOC of a layer, and verifies its digest.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is missing or has another digest; [`Error::Toc`] when it cannot be parsed; those of the file
-    /// system.
+    /// [`Error::Damaged`] when it is missing or has another digest; [`Error::Toc`] when it cannot be parsed; those of
+    /// the file system.
     pub fn toc(&self, record: &LayerRecord) -> Result<Toc, Error> {
         let mut entries = Vec::new();
         let trailer = self.visit_toc(record, |entry| entries.push(entry))?;
         Ok(Toc { entries, trailer })
     }
 
-    /// Reads the TOC of a layer, verifies its digest, and gives its entries to `visitor`, in order. An error may come after
-    /// entries were given out.
+    /// Reads the TOC of a layer, verifies its digest, and gives its entries to `visitor`, in order. An error may come
+    /// after entries were given out.
     ///
     /// # Errors
     /// Those of [`Layers::toc`].
@@ -199,8 +199,8 @@ impl Layers {
         self.document(&directory, TOC, &record.toc_digest.0, self.limits.toc_blob_len)
     }
 
-    /// Returns the tar-split of a layer as it was fetched, compressed, and verifies its digest; `None` when the layer has
-    /// none.
+    /// Returns the tar-split of a layer as it was fetched, compressed, and verifies its digest; `None` when the layer
+    /// has none.
     ///
     /// # Errors
     /// [`Error::Damaged`] when it is missing or has another digest; those of the file system.
