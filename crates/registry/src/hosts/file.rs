@@ -12,7 +12,7 @@ use chunked::Ranges;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
-use super::known::Known;
+use super::known::{Known, OPTIMISTIC, narrower};
 use super::{HOSTS_MAX, Host, Hosts, make_room, unix_seconds};
 use crate::error::{Error, at_path};
 use crate::replacement::Replacement;
@@ -138,12 +138,13 @@ impl Row {
     }
 
     fn host(self) -> Host {
+        let ranges = match self.ranges {
+            RangesRow::Many { count, header_len } => Ranges::Many { count, header_len },
+            RangesRow::One => Ranges::One,
+            RangesRow::None => Ranges::None,
+        };
         let known = Known {
-            ranges: match self.ranges {
-                RangesRow::Many { count, header_len } => Ranges::Many { count, header_len },
-                RangesRow::One => Ranges::One,
-                RangesRow::None => Ranges::None,
-            },
+            ranges: narrower(ranges, OPTIMISTIC),
             is_confirmed: self.confirmed,
             leads_to: self.leads_to.filter(|name| name.len() <= NAME_LEN_MAX),
             round_trip: Estimate::from_value(self.round_trip),

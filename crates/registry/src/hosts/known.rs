@@ -119,7 +119,8 @@ fn lesson(asked: Asked, served: Served) -> Option<Ranges> {
     }
 }
 
-fn narrower(left: Ranges, right: Ranges) -> Ranges {
+/// Returns what both allow.
+pub(super) fn narrower(left: Ranges, right: Ranges) -> Ranges {
     use Ranges::{Many, None, One};
     match (left, right) {
         (None, _) | (_, None) => None,
