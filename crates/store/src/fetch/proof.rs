@@ -164,10 +164,7 @@ impl Proof<'_, '_> {
                 Err(Failure::Lost { digest: wanted.digest })
             }
             Some(partial) if found == wanted.digest => Ok(partial.commit()?),
-            Some(partial) => {
-                forget_wrong(&partial, wanted.chunks)?;
-                Err(wanted.mismatch(found))
-            }
+            Some(partial) => Err(forget_wrong(&partial, wanted)?.unwrap_or_else(|| wanted.mismatch(found))),
             // Somebody else was faster.
             None if found == wanted.digest => Ok(()),
             None => Err(Failure::Lost { digest: wanted.digest }),
@@ -210,18 +207,21 @@ fn is_all_here(partial: &Partial<'_>, chunks: &[Chunk]) -> bool {
     (0..chunks.len()).all(|chunk| partial.has(chunk))
 }
 
-/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again. A chunk without a
-/// digest of its own is suspect.
-fn forget_wrong(partial: &Partial<'_>, chunks: &[Chunk]) -> Result<(), Failure> {
-    for (index, chunk) in chunks.iter().enumerate() {
+/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again, and says what is wrong
+/// with the first. A chunk without a digest of its own is suspect.
+fn forget_wrong(partial: &Partial<'_>, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
+    let mut first = None;
+    for (index, chunk) in wanted.chunks.iter().enumerate() {
         let mut hasher = Hasher::new();
         let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
-        let is_right = read.is_ok() && chunk.digest == Some(hasher.finish_content());
+        let found = hasher.finish_content();
+        let is_right = read.is_ok() && chunk.digest == Some(found);
         if chunk.kind == ChunkKind::Data && !is_right {
             partial.forget(index)?;
+            first = first.or(chunk.digest.map(|expected| wanted.wrong_chunk(chunk.file, expected, found)));
         }
     }
-    Ok(())
+    Ok(first)
 }
 
 /// The tar as far as it has been met.

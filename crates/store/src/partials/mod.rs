@@ -192,6 +192,19 @@ impl Partial<'_> {
         self.here.get(chunk).is_some_and(|here| here.load(Ordering::Acquire))
     }
 
+    /// Tells whether a chunk is here and hashes to `digest`. One that does not is here no more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn holds(&self, chunk: usize, digest: &ContentDigest) -> Result<bool, Error> {
+        let Some(range) = self.chunks.get(chunk).filter(|_| self.has(chunk)) else { return Ok(false) };
+        let is_right = self.hash(*range).map_err(self.failed("read"))? == *digest;
+        if !is_right {
+            self.forget(chunk)?;
+        }
+        Ok(is_right)
+    }
+
     /// Writes bytes of a chunk to the offset `at` of the file. The piece that ends the chunk marks it as being here,
     /// so its pieces come in order, and the last only once the caller has verified the digest of all.
     ///
