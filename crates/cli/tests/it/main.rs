@@ -15,6 +15,7 @@ mod memory;
 mod output;
 mod peers;
 mod places;
+mod pull_crash;
 mod pull_denied;
 mod pull_faults;
 mod pull_servers;
