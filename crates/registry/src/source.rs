@@ -31,6 +31,15 @@ pub trait ImageSource: Send + Sync {
     /// [`Error::BlobLen`] when it has another length than `descriptor` promises.
     fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, Error>;
 
+    /// Opens a blob that has to be there. In a registry nobody is asked: that it is not there, or has another length, shows
+    /// when it is read.
+    ///
+    /// # Errors
+    /// [`Error::NoBlob`] when it is known not to be there, and those of [`ImageSource::blob`].
+    fn expect_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Blob + '_>, Error> {
+        self.blob(descriptor)?.ok_or_else(|| self.no_blob(descriptor))
+    }
+
     /// Reads and verifies a blob of at most 4 MiB, such as a configuration; `None` when it is not there.
     ///
     /// # Errors

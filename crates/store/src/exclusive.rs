@@ -19,7 +19,8 @@ pub enum Wait<'a> {
 }
 
 impl Exclusive {
-    /// Takes the store for this process alone. What was read of it before may have changed by then.
+    /// Takes the store for this process alone. What was read of it before may have changed by then. A process that has it
+    /// open twice waits for itself.
     ///
     /// # Errors
     /// [`Error::InUse`]; those of the file system.

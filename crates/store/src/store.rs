@@ -43,11 +43,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on.
+    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on. If
+    /// the machine stopped before the store was synced, what was written last is checked first, which takes as long as
+    /// reading it: see [`Store::needs_recovery`] and [`Store::recovery`].
     ///
     /// # Errors
-    /// [`Error::NotAStore`] when the directory holds something else; [`Error::Format`] when a later version of this program
-    /// made it; those of the file system.
+    /// [`Error::NotAStore`] when the directory holds something else; [`Error::Format`] when a later version of this
+    /// program made it; those of the file system.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let root = Directory::create(root)?;
         check_format(&root)?;
@@ -117,8 +119,8 @@ impl Store {
         }
     }
 
-    /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the machine
-    /// stopped before it was synced.
+    /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the
+    /// machine stopped before it was synced.
     pub fn needs_recovery(root: &Path) -> bool {
         Directory::open(root)
             .and_then(|root| Durability::new(root, BootId::current()).is_suspect())

@@ -10,6 +10,8 @@ pub struct Access {
     pub method: String,
     /// Path and query.
     pub path: String,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub protocol: String,
     /// The status answered.
     pub status: u16,
     /// Bytes of the answer's body.
@@ -34,6 +36,7 @@ fn parse(line: &str) -> Option<Access> {
     Some(Access {
         method: request.next()?,
         path: request.next()?,
+        protocol: request.next()?,
         status: numbers.next()?.parse().ok()?,
         sent: numbers.next()?.parse().ok()?,
     })
@@ -51,6 +54,7 @@ mod tests {
         let access = |method: &str, path: &str, status, sent| Access {
             method: method.to_owned(),
             path: path.to_owned(),
+            protocol: "HTTP/1.1".to_owned(),
             status,
             sent,
         };

@@ -15,9 +15,17 @@ pub(super) type Block = [u8; 64];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wide(());
 
+impl Wide {
+    /// Returns the proof where it is worth using: without optimization every instruction is a function call, and slower than
+    /// the library.
+    pub(super) fn detect() -> Option<Self> {
+        Self::supported().filter(|_| !cfg!(debug_assertions))
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Wide {
-    pub(super) fn detect() -> Option<Self> {
+    pub(super) fn supported() -> Option<Self> {
         let found = is_x86_feature_detected!("sha")
             && is_x86_feature_detected!("ssse3")
             && is_x86_feature_detected!("sse4.1");
@@ -33,7 +41,7 @@ impl Wide {
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Wide {
-    pub(super) fn detect() -> Option<Self> {
+    pub(super) fn supported() -> Option<Self> {
         None
     }
 

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{Contents, Estimate, Estimator, Kind, LARGEST_MAX, Paths, Share};
 use crate::dialect::Dialect;
 use crate::digest::{ContentDigest, TocDigest};
@@ -9,6 +11,7 @@ use crate::location::{Located, Location};
 use crate::plan::Strategy;
 use crate::range::{BlobRange, FileRange};
 use crate::source::{Abilities, Link, Ranges};
+use crate::testing::entries;
 use crate::toc::{Toc, Trailer};
 
 /// A file of these pieces; `""` is a hole of 100 bytes. Compressed, each takes ten bytes more.
@@ -158,4 +161,29 @@ fn an_estimate_is_json() {
     let estimate = estimate(&[], vec![file("a", &["one", "", "two"])]);
     let json = serde_json::to_string(&estimate).unwrap();
     insta::assert_snapshot!(json, @r#"{"shares":{"unchanged":{"files":0,"len":0,"known_len":0,"fetch_len":0},"times":{"files":0,"len":0,"known_len":0,"fetch_len":0},"metadata":{"files":0,"len":0,"known_len":0,"fetch_len":0},"moved":{"files":0,"len":0,"known_len":0,"fetch_len":0},"duplicate":{"files":0,"len":0,"known_len":0,"fetch_len":0},"changed":{"files":0,"len":0,"known_len":0,"fetch_len":0},"new":{"files":1,"len":106,"known_len":100,"fetch_len":26}},"largest":[{"path":"a","kind":"new","fetch_len":26}],"plan":{"requests":[[[5,151]]],"needed":26,"wasted":120,"strategy":"ranges","seconds":0.646000001},"metadata_len":300}"#);
+}
+
+proptest! {
+    #[test]
+    fn every_file_counts_once_and_every_missing_byte_is_planned(
+        (old, _) in entries(),
+        (new, _) in entries(),
+        shared in 0..20usize,
+    ) {
+        let (contents, paths) = known(&old);
+        let (mut more_contents, mut more_paths) = (contents.clone(), paths.clone());
+        for entry in new.iter().take(shared) {
+            more_contents.add(entry);
+            more_paths.add(entry);
+        }
+        let layer = layer(new);
+        let found = Estimator::new(&more_contents, &more_paths).layer(&layer, &abilities()).unwrap();
+        let shares = Kind::ALL.map(|kind| *found.shares.of(kind));
+        let files = layer.toc.entries.iter().filter(|entry| entry.content.is_some()).count();
+        prop_assert_eq!(shares.iter().map(|share| share.files).sum::<u64>(), files as u64);
+        prop_assert_eq!(shares.iter().map(|share| share.fetch_len).sum::<u64>(), found.plan.needed);
+        prop_assert!(shares.iter().all(|share| share.known_len <= share.len));
+        let without = Estimator::new(&contents, &paths).layer(&layer, &abilities()).unwrap();
+        prop_assert!(found.plan.needed <= without.plan.needed, "what is known is not fetched");
+    }
 }

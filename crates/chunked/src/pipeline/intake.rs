@@ -1,13 +1,12 @@
-//! Reads and decompresses the input into slabs, and hashes the tar.
+//! Reads and decompresses the input into slabs.
 
 use std::io::Read;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 
 use super::scan::Intake;
-use super::slab::{Pool, Slab};
-use crate::digest::{DiffId, Hasher};
+use super::slab::Pool;
 use crate::error::Error;
 use crate::input::{Compression, Input};
 
@@ -18,32 +17,20 @@ pub(super) fn run(
     watch: impl FnMut(&[u8]),
     mut pool: Pool,
     scan: Sender<Intake>,
-    hash: Sender<Arc<Slab>>,
 ) -> Result<Compression, Error> {
     let failed = |source| Error::Read { what: "the layer", source };
     let mut input = Input::open(input, watch).map_err(failed)?;
-    loop {
-        let mut slab = pool.take();
+    // Without a slab, another stage has failed, and without an end the next one stops.
+    while let Some(mut slab) = pool.take() {
         if slab.fill(|room| read_full(&mut input, room)).map_err(failed)? == 0 {
+            let _ = scan.send(Intake::End);
             break;
         }
-        let slab = Arc::new(slab);
-        if hash.send(Arc::clone(&slab)).is_err() || scan.send(Intake::Slab(slab)).is_err() {
+        if scan.send(Intake::Slab(Arc::new(slab))).is_err() {
             break;
         }
     }
-    let _ = scan.send(Intake::End);
     Ok(input.compression())
-}
-
-/// Hashes slabs until there are no more, and returns the digest and length of the tar.
-pub(super) fn hash(slabs: Receiver<Arc<Slab>>) -> (DiffId, u64) {
-    let (mut hasher, mut len) = (Hasher::new(), 0u64);
-    for slab in slabs {
-        hasher.update(&slab);
-        len = len.saturating_add(slab.len() as u64);
-    }
-    (DiffId(hasher.finish()), len)
 }
 
 /// Reads until `room` is full or the input ends.

@@ -81,7 +81,10 @@ impl Listing {
                 }
                 Encoded::Open(entry) => self.open = Some((entry, Vec::new())),
                 Encoded::Uncut => self.open.iter_mut().for_each(|(_, chunks)| chunks.clear()),
-                Encoded::Close(sums) => self.close(sums)?,
+                Encoded::Close { digest, crc64 } => {
+                    let digest = digest.recv().map_err(|_| Error::WorkerLost)?;
+                    self.close(FileSums { digest, crc64 })?;
+                }
                 Encoded::PlainFrame(framed, end, why) => {
                     self.frame(base, framed, end);
                     self.metadata.give_up(why);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 /// Bytes of a slab, all full but the last: large enough for gunzip at speed, small enough to stay in a core's cache.
 pub(super) const SLAB_LEN: usize = 1 << 20;
@@ -15,26 +15,33 @@ pub(super) struct Pool {
     unmade: usize,
     free: Receiver<Vec<u8>>,
     home: Sender<Vec<u8>>,
+    alarm: Receiver<()>,
 }
 
 impl Pool {
-    pub(super) fn new(slabs: usize) -> Self {
+    /// Makes a pool that ends when something comes from `alarm`: slabs may then never come back.
+    pub(super) fn new(slabs: usize, alarm: Receiver<()>) -> Self {
         let (home, free) = bounded(slabs);
-        Self { unmade: slabs, free, home }
+        Self { unmade: slabs, free, home, alarm }
     }
 
-    /// Takes a slab to be filled; its bytes are those of an earlier use.
-    pub(super) fn take(&mut self) -> Slab {
+    /// Takes a slab to be filled; its bytes are those of an earlier use. `None` after an alarm.
+    pub(super) fn take(&mut self) -> Option<Slab> {
+        if !self.alarm.is_empty() {
+            return None;
+        }
         let bytes = match self.free.try_recv() {
             Ok(bytes) => bytes,
             Err(_) if self.unmade > 0 => {
                 self.unmade -= 1;
                 vec![0; SLAB_LEN]
             }
-            // The pool holds a sender itself, so waiting ends with a slab.
-            Err(_) => self.free.recv().unwrap_or_default(),
+            Err(_) => select! {
+                recv(self.free) -> bytes => bytes.ok()?,
+                recv(self.alarm) -> _ => return None,
+            },
         };
-        Slab { bytes, len: 0, home: self.home.clone() }
+        Some(Slab { bytes, len: 0, home: self.home.clone() })
     }
 }
 
@@ -88,12 +95,24 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// Makes a stretch of zeros that are in no tar.
-    pub(super) fn zeros(len: usize) -> Self {
+    /// Makes a stretch of bytes that are in no slab of a pool.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
         let (home, _) = bounded(0);
-        let mut zeros = Self::default();
-        zeros.push_slab(Arc::new(Slab { bytes: vec![0; len], len, home }));
-        zeros
+        let mut stretch = Self::default();
+        stretch.push_slab(Arc::new(Slab { len: bytes.len(), bytes, home }));
+        stretch
+    }
+
+    /// Copies the bytes together where they lie in several slabs.
+    pub(super) fn join(&mut self) {
+        if self.pieces.len() > 1 {
+            *self = Self::of(self.slices().collect::<Vec<_>>().concat());
+        }
+    }
+
+    /// Returns the bytes of a stretch that has been [joined](Self::join).
+    pub(super) fn joined(&self) -> &[u8] {
+        self.pieces.front().map(Piece::bytes).unwrap_or_default()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -185,10 +204,12 @@ impl fmt::Debug for Stretch {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::never;
+
     use super::*;
 
     fn slab(pool: &mut Pool, bytes: &[u8]) -> Arc<Slab> {
-        let mut slab = pool.take();
+        let mut slab = pool.take().unwrap();
         let copy = |room: &mut [u8]| {
             room[..bytes.len()].copy_from_slice(bytes);
             Ok::<_, ()>(bytes.len())
@@ -199,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_stretch_splits_and_joins_over_slabs() {
-        let mut pool = Pool::new(2);
+        let mut pool = Pool::new(2, never());
         let mut stretch = Stretch::default();
         stretch.push_slab(slab(&mut pool, b"abcd"));
         stretch.push_slab(slab(&mut pool, b"efgh"));
@@ -213,9 +234,18 @@ mod tests {
 
     #[test]
     fn slabs_come_home() {
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::new(1, never());
         let first = slab(&mut pool, b"first");
         drop(first);
         assert_eq!(&**slab(&mut pool, b"2nd"), b"2nd");
+    }
+
+    #[test]
+    fn nobody_waits_for_slabs_after_an_alarm() {
+        let (raise, alarm) = bounded(1);
+        let mut pool = Pool::new(1, alarm);
+        let _out = slab(&mut pool, b"never comes back");
+        raise.send(()).unwrap();
+        assert!(pool.take().is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! What the scanner asks of the workers, and what they answer: the layer in tar order, a batch at a time.
 
+use crossbeam_channel::Receiver;
+
 use super::reason::PlainReason;
 use super::slab::Stretch;
 use crate::digest::ContentDigest;
@@ -22,8 +24,8 @@ pub(super) enum Step {
     Chunk(Stretch, ChunkKind),
     /// The open member is one chunk after all, as its chunks would be too small.
     Uncut,
-    /// The end of the open member.
-    Close(FileSums),
+    /// The end of the open member, and where its digest will come from.
+    Close { digest: Receiver<ContentDigest>, crc64: u64 },
     /// Bytes of a frame that the scanner had to compress itself.
     Encoded(Vec<u8>),
     /// The end of such a frame.
@@ -47,7 +49,10 @@ pub(super) enum Encoded {
     PlainFrame(Framed, FrameEnd, PlainReason),
     Open(Box<Entry>),
     Uncut,
-    Close(FileSums),
+    Close {
+        digest: Receiver<ContentDigest>,
+        crc64: u64,
+    },
     Plain(PlainReason),
     Irregular(PlainReason),
     End,

@@ -5,11 +5,10 @@ use crossbeam_channel::{Receiver, Sender};
 use super::purpose::Purpose;
 use super::reason::PlainReason;
 use super::sink::{self, ContentSink};
-use super::slab::Stretch;
 use super::steps::{Batch, Encoded, EncodedBatch, FileSums, FrameEnd, Framed, Step};
-use crate::chunker::{self, Cut};
-use crate::digest::ContentDigest;
-use crate::entry::{ChunkKind, Entry};
+use super::sums::Sums;
+use crate::chunker::Cut;
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::frame::{Decoder, Encoder};
 use crate::tar_split::Crc64;
@@ -26,7 +25,6 @@ pub(super) fn run(jobs: &Receiver<Job>, purpose: Purpose<'_>) -> Result<(), Erro
         frames: Frames { encoder: purpose.encoder(), decoder: purpose.decoder() },
         sink: purpose.sink(),
         scratch: Vec::new(),
-        cuts: Vec::new(),
     };
     for Job { batch, reply } in jobs {
         // Nobody waits for the reply when the assembler has failed; the scanner then stops sending.
@@ -39,35 +37,43 @@ struct Worker<'s> {
     frames: Frames,
     sink: Option<&'s dyn ContentSink>,
     scratch: Vec<u8>,
-    cuts: Vec<Cut>,
 }
 
 impl Worker<'_> {
-    fn batch(&mut self, batch: Batch) -> Result<EncodedBatch, Error> {
+    fn batch(&mut self, mut batch: Batch) -> Result<EncodedBatch, Error> {
+        for step in &mut batch.steps {
+            if let Step::File(_, bytes) | Step::Chunk(bytes, _) = step {
+                bytes.join();
+            }
+        }
+        let mut sums = Sums::of(&batch.steps, self.sink.is_some());
         let mut done = EncodedBatch { steps: Vec::with_capacity(batch.steps.len()), frames: Vec::new() };
         for step in batch.steps {
-            let encoded = self.step(step, &mut done.frames)?;
+            let encoded = self.step(step, &mut sums, &mut done.frames)?;
             done.steps.extend(encoded);
         }
         Ok(done)
     }
 
-    fn step(&mut self, step: Step, frames: &mut Vec<u8>) -> Result<Option<Encoded>, Error> {
+    fn step(&mut self, step: Step, sums: &mut Sums, frames: &mut Vec<u8>) -> Result<Option<Encoded>, Error> {
         Ok(Some(match step {
             Step::Segment(bytes) => Encoded::Segment(bytes),
             Step::Member(entry) => Encoded::Member(entry),
             Step::Open(entry) => Encoded::Open(entry),
-            Step::Close(sums) => Encoded::Close(sums),
+            Step::Close { digest, crc64 } => Encoded::Close { digest, crc64 },
             Step::Uncut => Encoded::Uncut,
             Step::Plain(why) => Encoded::Plain(why),
             Step::Irregular(why) => Encoded::Irregular(why),
             Step::End => Encoded::End,
-            Step::File(entry, content) => self.file(entry, &content, frames)?,
+            Step::File(entry, content) => self.file(entry, content.joined(), sums, frames)?,
             Step::Frame(bytes) => {
                 let framed = Framed { len: bytes.len() as u64, chunk: None };
-                Encoded::Frame(framed, self.frame(&bytes, frames)?)
+                Encoded::Frame(framed, self.frames.add(bytes.whole(&mut self.scratch), frames)?)
             }
-            Step::Chunk(bytes, kind) => self.chunk(&bytes, kind, frames)?,
+            Step::Chunk(bytes, kind) => {
+                let framed = Framed { len: bytes.len() as u64, chunk: Some((kind, sums.digest()?)) };
+                Encoded::Frame(framed, self.frames.add(bytes.joined(), frames)?)
+            }
             Step::EncodedFrame(framed) => Encoded::Frame(framed, FrameEnd(frames.len())),
             Step::Encoded(bytes) => {
                 frames.extend(bytes);
@@ -76,47 +82,35 @@ impl Worker<'_> {
         }))
     }
 
-    fn frame(&mut self, bytes: &Stretch, frames: &mut Vec<u8>) -> Result<FrameEnd, Error> {
-        self.frames.add(bytes.whole(&mut self.scratch), frames)
-    }
-
-    fn chunk(&mut self, bytes: &Stretch, kind: ChunkKind, frames: &mut Vec<u8>) -> Result<Encoded, Error> {
-        let bytes = bytes.whole(&mut self.scratch);
-        let chunk = Some((kind, ContentDigest::of(bytes)));
-        Ok(Encoded::Frame(Framed { len: bytes.len() as u64, chunk }, self.frames.add(bytes, frames)?))
-    }
-
-    /// Cuts, stores and encodes a whole file.
-    fn file(&mut self, entry: Box<Entry>, content: &Stretch, frames: &mut Vec<u8>) -> Result<Encoded, Error> {
-        let content = content.whole(&mut self.scratch);
-        self.cuts.clear();
-        chunker::cut(content, &mut self.cuts);
-        let too_small = chunker::too_small(self.cuts.len(), content.len() as u64);
-        if too_small && self.sink.is_none() {
+    /// Stores and encodes a whole file.
+    fn file(
+        &mut self,
+        entry: Box<Entry>,
+        content: &[u8],
+        sums: &mut Sums,
+        frames: &mut Vec<u8>,
+    ) -> Result<Encoded, Error> {
+        let count = sums.chunks()?;
+        if count == 0 {
             let framed = Framed { len: content.len() as u64, chunk: None };
             let end = self.frames.add(content, frames)?;
             return Ok(Encoded::PlainFrame(framed, end, PlainReason::TinyChunks { name: entry.name }));
         }
-        if too_small {
-            self.cuts.clear();
-            self.cuts.push(Cut { end: content.len() as u64, kind: ChunkKind::Data });
-        }
-        let sums = FileSums { digest: ContentDigest::of(content), crc64: Crc64::of(content) };
+        let digest = sums.digest()?;
         if let Some(sink) = self.sink {
-            sink.whole(sums.digest, content).map_err(sink::failed)?;
+            sink.whole(digest, content).map_err(sink::failed)?;
         }
-        let single = self.cuts.len() == 1;
-        let mut chunks = Vec::with_capacity(self.cuts.len());
-        let mut rest = content;
-        for Cut { end, kind } in &self.cuts {
-            let len = (*end as usize).saturating_sub(content.len().saturating_sub(rest.len()));
-            let (bytes, after) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-            rest = after;
-            let digest = if single { sums.digest } else { ContentDigest::of(bytes) };
-            let framed = Framed { len: bytes.len() as u64, chunk: Some((*kind, digest)) };
+        let mut chunks = Vec::with_capacity(count);
+        let mut start = 0;
+        for _ in 0..count {
+            let Cut { end, kind } = sums.cut()?;
+            let end = usize::try_from(end).unwrap_or(usize::MAX);
+            let bytes = content.get(std::mem::replace(&mut start, end)..end).unwrap_or_default();
+            let digest = if count == 1 { digest } else { sums.digest()? };
+            let framed = Framed { len: bytes.len() as u64, chunk: Some((kind, digest)) };
             chunks.push((framed, self.frames.add(bytes, frames)?));
         }
-        Ok(Encoded::File(entry, chunks, sums))
+        Ok(Encoded::File(entry, chunks, FileSums { digest, crc64: Crc64::of(content) }))
     }
 }
 

@@ -187,7 +187,7 @@ fn transports_that_cannot_be_written() {
     insta::assert_snapshot!(sandbox().run("morsel convert oci:image docker-archive:copy.tar"), @"
     $ morsel convert oci:image docker-archive:copy.tar
     --- stderr
-    error: cannot write `docker-archive:copy.tar`: expected `oci:` or `oci-archive:`
+    error: cannot write `docker-archive:copy.tar`: expected `docker://`, `oci:` or `oci-archive:`
     --- exit 5
     ");
 }

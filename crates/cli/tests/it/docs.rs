@@ -36,13 +36,13 @@ fn verify() {
 }
 
 #[test]
-fn pull() {
-    run_page("pull.md");
+fn store() {
+    run_page("store.md");
 }
 
 #[test]
-fn store() {
-    run_page("store.md");
+fn pull() {
+    run_page("pull.md");
 }
 
 #[test]

@@ -337,6 +337,9 @@ fn estimate() {
               Whether registries have to use TLS, and prove who they are
               
               [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
     ");
 }
 

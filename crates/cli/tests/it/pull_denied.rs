@@ -72,6 +72,7 @@ fn no_password() {
     error: cannot pull `docker://HOST/image:latest`
       cause: cannot access `docker://HOST/image:latest`
       cause: `http://HOST/v2/image/manifests/latest` refuses: 401 Unauthorized: authentication required (there are no credentials for it)
+    hint: `podman login` and `docker login` leave credentials where they are found; `--authfile` names a file
     --- exit 6
     ");
 }
@@ -85,6 +86,7 @@ fn no_token() {
     error: cannot pull `docker://HOST/image:latest`
       cause: cannot access `docker://HOST/image:latest`
       cause: `http://HOST/token?...` refuses: 401 Unauthorized: no such user or password (there are no credentials for it)
+    hint: `podman login` and `docker login` leave credentials where they are found; `--authfile` names a file
     --- exit 6
     ");
 }
@@ -98,6 +100,7 @@ fn addresses_that_have_always_expired() {
     error: cannot pull `docker://HOST/image:latest`
       cause: cannot access `docker://HOST/image:latest`
       cause: `http://BLOBS/signed/sha256:5fdd15..?...` refuses: 403 Forbidden: request has expired (there are no credentials for it)
+    hint: `podman login` and `docker login` leave credentials where they are found; `--authfile` names a file
     --- exit 6
     ");
 }
@@ -111,6 +114,7 @@ fn blobs_that_are_refused() {
     error: cannot pull `docker://HOST/image:latest`
       cause: cannot access `docker://HOST/image:latest`
       cause: `http://HOST/v2/image/blobs/sha256:5fdd15..` refuses: 403 Forbidden: this is what the script says (there are no credentials for it)
+    hint: `podman login` and `docker login` leave credentials where they are found; `--authfile` names a file
     --- exit 6
     ");
 }

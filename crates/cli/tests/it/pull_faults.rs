@@ -58,7 +58,7 @@ fn asks_for_one(request: &Request) -> bool {
 
 /// Pulls an update from each registry, and compares its receipt with what the registry saw.
 fn check(cases: Vec<Case>) {
-    let update = Update::new(10, 300_000);
+    let update = Update::new(10, 100_000);
     check_with(&update, &update.after.target, cases);
 }
 
@@ -69,7 +69,7 @@ fn check_with(update: &Update, layout: &Layout, cases: Vec<Case>) {
 
 fn failure(update: &Update, layout: &Layout, Case { name, script, bytes, met }: Case) -> Option<String> {
     // The link keeps the plan from depending on how busy this machine is.
-    let registry = Scripted::start(Script { link: Some(Link::new(200, 5)), ..script });
+    let registry = Scripted::start(Script { link: Some(Link::new(100, 2)), ..script });
     registry.add_layout("image", layout);
     let pulled = update.pull(name, &registry.host());
     let requests = update.layer_requests(&registry);

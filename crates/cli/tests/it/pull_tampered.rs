@@ -1,5 +1,9 @@
 //! Pulls of images that somebody tampered with: each is refused with a message of its own, and nothing of it is seen.
 
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
 use serde_json::Value;
 use testkit::oci::Layout;
 use testkit::scripted::{Fault, Misdeed, Script, Scripted, Target};
@@ -61,6 +65,13 @@ impl Image {
         self.refused(&registry, "forged")
     }
 
+    /// Pulls the image as it should be: what was refused before is no obstacle.
+    fn pull_honest(&self) {
+        let registry = Scripted::start(Script::default());
+        registry.add_layout("image", self.layout());
+        self.sandbox.stdout(&format!("morsel pull --root store docker://{}/image:latest", registry.host()));
+    }
+
     /// Pulls what must not be pulled, and returns what was said.
     fn refused(&self, registry: &Scripted, tag: &str) -> String {
         let host = registry.host();
@@ -69,6 +80,7 @@ impl Image {
         assert!(self.sandbox.output("morsel fsck --root store").status.success(), "{said}");
         // The same without morsel: what is there is what it says it is.
         objects(&self.sandbox.path("store"));
+        self.pull_honest();
         said.replace(&host, "HOST")
     }
 }
@@ -191,4 +203,38 @@ fn a_diff_id() {
       cause: the diff ID of the layer is sha256:778307.., the image's configuration has sha256:d9298a..
     --- exit 3
     ");
+}
+
+#[test]
+fn a_chunk_of_a_pull_that_was_killed_before_anybody_noticed() {
+    let sandbox = Sandbox::new();
+    let tar = Tar::new().dir("./").file("./large", data::stream(1, 6 << 20)).finish();
+    let image = Converted::new(&sandbox.path(""), vec![tar]);
+    let layer = image.target.layers("latest").remove(0);
+    let good = image.target.blob(digest(&layer));
+    let mut tampered = good.clone();
+    tampered[10_000] ^= 1;
+
+    let blob = image.target.blob_path(digest(&layer));
+    fs::write(&blob, &tampered).unwrap();
+    let stall = Fault::new(Target::Blobs, Misdeed::Stall { after: 5 << 20 }).always();
+    let bad = Scripted::start(Script { faults: vec![stall], ..Script::default() });
+    bad.add_layout("image", &image.target);
+    let mut pull = sandbox.start(&format!("morsel pull --root store docker://{}/image:latest", bad.host()));
+    while !bad.requests().iter().any(|request| request.sent == 5 << 20) {
+        assert!(pull.try_wait().unwrap().is_none(), "it ended before it was killed");
+        thread::sleep(Duration::from_millis(10));
+    }
+    pull.kill().unwrap();
+    pull.wait().unwrap();
+
+    fs::write(&blob, &good).unwrap();
+    let registry = Scripted::start(Script::default());
+    registry.add_layout("image", &image.target);
+    let line = format!("morsel pull --root store docker://{}/image:latest", registry.host());
+    // What was left may be found to be wrong only now, and is forgotten then.
+    sandbox.run(&line);
+    sandbox.stdout(&line);
+    let objects = objects(&sandbox.path("store"));
+    assert!(objects.contains(oci::digest(&data::stream(1, 6 << 20)).trim_start_matches("sha256:")));
 }

@@ -54,6 +54,11 @@ impl Update {
 
     /// Pulls the new image from a registry, into a copy of the store that is called `name`.
     pub(crate) fn pull(&self, name: &str, host: &str) -> Pulled {
+        self.pull_with(name, host, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn pull_with(&self, name: &str, host: &str, options: &[&str]) -> Pulled {
         let store = self.copy_store(name);
         let auth = self.dir.path().join(format!("{name}.json"));
         fs::write(&auth, format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"{AUTH}\"}}}}}}")).unwrap();
@@ -62,6 +67,7 @@ impl Update {
             .arg("--authfile")
             .arg(auth)
             .args(["--timeout=1", "--json"])
+            .args(options)
             .arg(format!("docker://{host}/image:latest"));
         let output = command.output().unwrap();
         Pulled { objects: objects(&store), store, output }

@@ -101,7 +101,7 @@ const BLOB_LEN: u64 = 1000;
 /// Reads parts until something is wrong, and says what.
 fn parts(content_type: &str, body: impl Read) -> (Vec<(BlobRange, Vec<u8>)>, Option<String>) {
     let mut parts = Vec::new();
-    let mut read = || -> io::Result<()> {
+    let read = || -> io::Result<()> {
         let mut input = Byteranges::new(body, content_type, BLOB_LEN, PARTS_MAX)?;
         while let Some(range) = input.next_part()? {
             assert!(!range.is_empty() && range.end() <= BLOB_LEN);

@@ -145,7 +145,7 @@ pub enum Failure {
         hosts: Vec<String>,
     },
     /// None of several places has it.
-    #[error("none of {} registries and mirrors does: {}", .0.len(), reasons(.0))]
+    #[error("none of {} places has it: {}", .0.len(), reasons(.0))]
     Everywhere(Vec<(String, Failure)>),
 }
 

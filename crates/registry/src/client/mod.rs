@@ -1,5 +1,6 @@
 //! Registries: who they are, and what is asked of them (OCI distribution-spec 1.1).
 
+mod anywhere;
 mod certs;
 mod detail;
 mod endpoint;

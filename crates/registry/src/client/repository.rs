@@ -8,6 +8,7 @@ use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url, Version};
 
+use super::anywhere::{Found, Purpose};
 use super::detail::Detail;
 use super::endpoint::Endpoint;
 use super::exchange::header_value;
@@ -16,7 +17,6 @@ use super::{Registries, lock};
 use serde::de::IgnoredAny;
 
 use crate::auth::{Login, Scope};
-use crate::config::Roles;
 use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::http::{Body, Place, Request, Response};
@@ -43,7 +43,7 @@ pub(crate) struct Repository {
     /// Where blobs really are: the targets of redirects, which expire.
     targets: Mutex<HashMap<BlobDigest, Url>>,
     /// The first endpoint that did not fail.
-    first: AtomicUsize,
+    pub(super) first: AtomicUsize,
 }
 
 /// The answer to a request for a blob: its status can be any but those that are worth waiting.
@@ -158,7 +158,8 @@ impl Repository {
     pub(crate) fn get_small_blob(&self, digest: &BlobDigest, len: u64) -> Result<Option<Vec<u8>>, Error> {
         let found = self.anywhere(Purpose::Content, |endpoint| {
             let url = self.registries.url(endpoint, &format!("blobs/{digest}"))?;
-            let response = self.send(endpoint, &Request::new(Method::GET, url, endpoint.tls.clone()))?;
+            let response =
+                self.send(endpoint, &Request::new(Method::GET, url, endpoint.tls.clone()).with_digest())?;
             match response.status {
                 StatusCode::NOT_FOUND => Ok(Found::Nothing(None)),
                 StatusCode::OK => Ok(Found::Something(Some(read_body(response, len)?))),
@@ -166,40 +167,6 @@ impl Repository {
             }
         });
         found.map(Found::into_inner).map_err(|failure| self.error(failure))
-    }
-
-    /// Asks one place after another, until one has it. A place that failed is not asked again.
-    fn anywhere<T>(
-        &self,
-        purpose: Purpose,
-        ask: impl Fn(&Endpoint) -> Result<Found<T>, Failure>,
-    ) -> Result<Found<T>, Failure> {
-        let (mut reasons, mut nothing, mut has_failed) = (Vec::new(), None, false);
-        for (position, endpoint) in self.endpoints.iter().enumerate().skip(self.first.load(Ordering::Relaxed))
-        {
-            if !purpose.suits(endpoint.roles) {
-                continue;
-            }
-            let reason = match ask(endpoint) {
-                Ok(Found::Nothing(answer)) => {
-                    nothing = Some(Found::Nothing(answer));
-                    Failure::NotThere
-                }
-                Ok(something) => return Ok(something),
-                Err(failure) => {
-                    has_failed = true;
-                    let next = position.saturating_add(1).min(self.endpoints.len().saturating_sub(1));
-                    self.first.fetch_max(next, Ordering::Relaxed);
-                    failure
-                }
-            };
-            reasons.push((endpoint.host.clone(), reason));
-        }
-        match (nothing.filter(|_| !has_failed), reasons.pop()) {
-            (Some(nothing), _) => Ok(nothing),
-            (None, Some((_, only))) if reasons.is_empty() => Err(only),
-            (None, last) => Err(Failure::Everywhere(reasons.into_iter().chain(last).collect())),
-        }
     }
 
     fn blob_at(
@@ -239,10 +206,6 @@ impl Repository {
         }
     }
 
-    fn is_last(&self, endpoint: &Endpoint) -> bool {
-        self.endpoints.last().is_some_and(|last| last == endpoint)
-    }
-
     /// Says what an answer means that is not the one hoped for.
     pub(super) fn unexpected(&self, endpoint: &Endpoint, response: Response) -> Failure {
         let place = Place::from(&response.url);
@@ -273,45 +236,13 @@ pub(crate) struct Stated {
     pub(crate) len: Option<u64>,
 }
 
-/// What a place is asked for.
-#[derive(Debug, Clone, Copy)]
-enum Purpose {
-    /// What a tag means.
-    Tag,
-    /// Content, by its digest.
-    Content,
-}
-
-impl Purpose {
-    fn suits(self, roles: Roles) -> bool {
-        match self {
-            Self::Tag => roles.resolve,
-            Self::Content => roles.pull,
-        }
-    }
-}
-
-/// An answer, and whether another place may have a better one.
-enum Found<T> {
-    Something(T),
-    Nothing(T),
-}
-
-impl<T> Found<T> {
-    fn into_inner(self) -> T {
-        match self {
-            Self::Something(answer) | Self::Nothing(answer) => answer,
-        }
-    }
-}
-
 /// Tells whether a URL that was good before may have expired: signed ones do, and are refused in one of these ways.
 fn may_have_expired(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410)
 }
 
 fn ranged(url: Url, endpoint: &Endpoint, range: Option<&str>) -> Result<Request, Failure> {
-    let request = Request::new(Method::GET, url, endpoint.tls.clone());
+    let request = Request::new(Method::GET, url, endpoint.tls.clone()).with_digest();
     let Some(range) = range else { return Ok(request) };
     Ok(request.header(RANGE, header_value(range)?))
 }

@@ -1,9 +1,11 @@
 use std::io::Read;
 use std::process::Command;
 
+use chunked::BlobDigest;
+use testkit::authority::Authority;
 use testkit::oci::{Compression, Layout};
 use testkit::process::run;
-use testkit::registry::Registry;
+use testkit::registry::{Registry, Setup};
 use testkit::tools::{self, Tier};
 
 use super::*;
@@ -36,4 +38,19 @@ fn tool_blobs_are_read_whole_and_in_ranges() {
     assert_eq!(get(&digest, Some("bytes=1-3")), (206, blob[1..4].to_vec(), 1, registry.host().to_owned()));
     let missing = format!("sha256:{}", "0".repeat(64));
     assert_eq!(get(&missing, None).0, 404);
+}
+
+#[test]
+fn tool_registries_with_tls_are_spoken_with_in_http_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(authority) = Authority::create(Tier::Tool, dir.path()) else { return };
+    let Some(registry) = Registry::start_as(Tier::Tool, dir.path(), &Setup::tls(&authority)) else { return };
+    let certs = dir.path().join("certs");
+    std::fs::create_dir(&certs).unwrap();
+    std::fs::copy(authority.ca_file(), certs.join("ca.crt")).unwrap();
+    let registries = Registries::new(Options { cert_dir: Some(certs), ..Options::default() });
+    let repository = registries.repository(&format!("{}/app", registry.host()).parse().unwrap()).unwrap();
+    let missing = BlobDigest::of(b"missing");
+    let answer = repository.get_blob(&missing, None).unwrap();
+    assert_eq!((answer.status.as_u16(), answer.version), (404, reqwest::Version::HTTP_2));
 }

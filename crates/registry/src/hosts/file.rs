@@ -12,7 +12,7 @@ use chunked::Ranges;
 use serde::{Deserialize, Serialize};
 
 use super::estimate::Estimate;
-use super::known::Known;
+use super::known::{Known, OPTIMISTIC, narrower};
 use super::{HOSTS_MAX, Host, Hosts, make_room, unix_seconds};
 use crate::error::{Error, at_path};
 use crate::replacement::Replacement;
@@ -24,6 +24,8 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 const NAME_LEN_MAX: usize = 260;
 /// Hosts are asked anew after a week: they get better, and networks change.
 const SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// After a day where they served no ranges: a cache may have been in the way, and nothing costs as much as believing it.
+const SECONDS_WITHOUT_RANGES_MAX: u64 = 24 * 3600;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
@@ -98,7 +100,7 @@ fn parse(text: &[u8], now: u64) -> BTreeMap<String, Host> {
     let Ok(Document { version: VERSION, hosts }) = serde_json::from_slice(text) else {
         return BTreeMap::new();
     };
-    let is_fresh = |row: &Row| row.since <= now && now - row.since < SECONDS_MAX;
+    let is_fresh = |row: &Row| row.since <= now && now - row.since < row.seconds_max();
     let mut table: BTreeMap<_, _> = hosts
         .into_iter()
         .filter(|(name, row)| name.len() <= NAME_LEN_MAX && is_fresh(row))
@@ -109,6 +111,14 @@ fn parse(text: &[u8], now: u64) -> BTreeMap<String, Host> {
 }
 
 impl Row {
+    /// Returns how long this is believed.
+    fn seconds_max(&self) -> u64 {
+        match self.ranges {
+            RangesRow::None => SECONDS_WITHOUT_RANGES_MAX,
+            RangesRow::One | RangesRow::Many { .. } => SECONDS_MAX,
+        }
+    }
+
     fn of(host: &Host) -> Self {
         let known = &host.known;
         Self {
@@ -128,12 +138,13 @@ impl Row {
     }
 
     fn host(self) -> Host {
+        let ranges = match self.ranges {
+            RangesRow::Many { count, header_len } => Ranges::Many { count, header_len },
+            RangesRow::One => Ranges::One,
+            RangesRow::None => Ranges::None,
+        };
         let known = Known {
-            ranges: match self.ranges {
-                RangesRow::Many { count, header_len } => Ranges::Many { count, header_len },
-                RangesRow::One => Ranges::One,
-                RangesRow::None => Ranges::None,
-            },
+            ranges: narrower(ranges, OPTIMISTIC),
             is_confirmed: self.confirmed,
             leads_to: self.leads_to.filter(|name| name.len() <= NAME_LEN_MAX),
             round_trip: Estimate::from_value(self.round_trip),
@@ -180,6 +191,8 @@ mod tests {
             (file(1, &row(100 + week)), 1),
             (file(1, &row(101 + week)), 0),
             (file(1, &row(100)), 0),
+            (file(1, &row(101).replace("one", "none")), 0),
+            (file(1, &row(99 + week).replace("one", "none")), 1),
             (file(2, &row(100)), 0),
             (file(1, "{}"), 0),
             ("[".repeat(10_000), 0),

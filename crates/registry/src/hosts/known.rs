@@ -119,7 +119,8 @@ fn lesson(asked: Asked, served: Served) -> Option<Ranges> {
     }
 }
 
-fn narrower(left: Ranges, right: Ranges) -> Ranges {
+/// Returns what both allow.
+pub(super) fn narrower(left: Ranges, right: Ranges) -> Ranges {
     use Ranges::{Many, None, One};
     match (left, right) {
         (None, _) | (_, None) => None,
@@ -179,7 +180,9 @@ mod tests {
     #[test]
     fn several_connections_have_at_least_what_one_has() {
         let mut known = Known::default();
+        assert!(!known.abilities().link.is_known);
         known.bandwidth.exact(1e6);
+        assert!(known.abilities().link.is_known);
         known.connection_bandwidth.exact(2e6);
         assert_eq!(known.abilities().link.bandwidth, 2e6);
     }

@@ -8,6 +8,8 @@ use super::known::{Known, PARALLELISM};
 const BODY_LEN_MIN: u64 = 1 << 20;
 /// Bytes that several connections move together before they say something.
 const TOGETHER_LEN_MIN: u64 = 4 << 20;
+/// Bytes that a body has to have for that, on average: with shorter ones the server or the distance sets the pace.
+const TOGETHER_BODY_LEN_MIN: u64 = 256 << 10;
 /// Shorter times are too much of a clock's and a scheduler's own.
 const ELAPSED_MIN: Duration = Duration::from_millis(2);
 /// Fewer ranges in a request are lost in the noise of a round trip.
@@ -36,6 +38,8 @@ pub(super) struct Together {
     pub(super) waited: Duration,
     /// Most of them at once.
     pub(super) peak: usize,
+    /// How many there were.
+    pub(super) bodies: u64,
 }
 
 impl Known {
@@ -56,7 +60,8 @@ impl Known {
 
     /// Learns from bodies that came at the same time.
     pub(super) fn measure_together(&mut self, together: &Together) {
-        if together.len < TOGETHER_LEN_MIN || together.elapsed < ELAPSED_MIN {
+        let least = TOGETHER_LEN_MIN.max(together.bodies.saturating_mul(TOGETHER_BODY_LEN_MIN));
+        if together.len < least || together.elapsed < ELAPSED_MIN {
             return;
         }
         let rate = together.len as f64 / together.elapsed.as_secs_f64();
@@ -131,10 +136,12 @@ mod tests {
     #[test]
     fn few_bodies_at_once_measure_a_link_only_from_below() {
         let mut known = Known::default();
-        let together = |peak, len| {
+        let together = |peak: usize, len| {
             let second = Duration::from_secs(1);
-            Together { len, elapsed: second, waited: second * peak as u32, peak }
+            Together { len, elapsed: second, waited: second * peak as u32, peak, bodies: peak as u64 }
         };
+        known.measure_together(&Together { bodies: 200, ..together(8, 40 * MIB) });
+        assert_eq!(known.bandwidth.value(), None, "200 short bodies are not about the link");
         known.measure_together(&together(8, 40 * MIB));
         known.measure_together(&together(2, 10 * MIB));
         assert_eq!(known.bandwidth.value(), Some(40.0 * MIB as f64));

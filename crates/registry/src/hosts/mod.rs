@@ -55,8 +55,10 @@ impl Host {
         self.active = self.active.saturating_add(1);
         self.started = self.started.saturating_add(1);
         if self.active > 1 {
-            let (_, together) = self.together.get_or_insert_with(|| (now, Together::default()));
+            let first = Together { bodies: 1, ..Together::default() };
+            let (_, together) = self.together.get_or_insert((now, first));
             together.peak = together.peak.max(self.active);
+            together.bodies = together.bodies.saturating_add(1);
         }
         Started { before, number: self.started }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use chunked::Class;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, NoProxy, Proxy, StatusCode, Url, Version, redirect};
 use tokio::runtime::{Builder, Runtime};
@@ -20,9 +21,10 @@ use super::{Options, Proxies};
 const REDIRECTS_MAX: usize = 5;
 /// Slowest upload that is waited for, in bytes a second.
 const UPLOAD_RATE_MIN: u64 = 32 << 10;
-/// What may be on its way to us before we ask for more: what a link of 1 Gbit/s and 30 ms holds.
-const HTTP2_STREAM_WINDOW: u32 = 4 << 20;
-const HTTP2_CONNECTION_WINDOW: u32 = 16 << 20;
+/// What of an answer may be on its way before we ask for more: what a link of 1 Gbit/s and 16 ms holds.
+const HTTP2_STREAM_WINDOW: u32 = 2 << 20;
+/// The same for all answers of a connection: as much as 64 of them, so that some that nobody reads do not stop the others.
+const HTTP2_CONNECTION_WINDOW: u32 = 128 << 20;
 /// Hosts that no proxy could reach.
 const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 
@@ -78,29 +80,28 @@ impl Http {
     pub(crate) fn send(&self, request: &Request) -> Result<Response, Failure> {
         let mut backoff = self.backoff();
         let mut sent = 0;
-        loop {
-            let (place, asks, failure) = match self.follow(request, &mut sent) {
-                Ok(response) if !is_transient(response.status()) => {
-                    return Ok(self.response(response, sent, u64::from(backoff.tried())));
+        let outcome = loop {
+            let outcome = self.follow(request, &mut sent);
+            let asks = match &outcome {
+                Ok(response) if is_transient(response.status()) => {
+                    retry_after(response.headers(), SystemTime::now())
                 }
-                Ok(response) => {
-                    let asks = retry_after(response.headers(), SystemTime::now());
-                    (Place::from(response.url()), asks, Ok(response))
-                }
-                Err(failure) if failure.class() != chunked::Class::Transient => return Err(failure),
-                Err(failure) => (Place::from(&request.url), None, Err(failure)),
+                Err(failure) if failure.class() == Class::Transient => None,
+                _ => break outcome,
             };
             if request.once || !backoff.wait(asks) {
-                let tried = backoff.tried();
-                return Err(match failure {
-                    Ok(response) => Failure::Unavailable { place, status: response.status(), tried },
-                    Err(failure) => failure,
-                });
+                break outcome;
             }
-            if let Ok(response) = failure {
+            if let Ok(response) = outcome {
                 self.body(response).drain();
             }
+        };
+        let response = outcome?;
+        let (status, tried) = (response.status(), backoff.tried());
+        if is_transient(status) {
+            return Err(Failure::Unavailable { place: Place::from(response.url()), status, tried });
         }
+        Ok(self.response(response, sent, u64::from(tried)))
     }
 
     fn response(&self, response: reqwest::Response, sent: u64, retries: u64) -> Response {
@@ -174,6 +175,10 @@ fn redirected(request: &Request, response: &reqwest::Response) -> Result<Option<
     let location = location.to_str().map_err(|_| wrong("to something that is no URL"))?;
     let url = response.url().join(location).map_err(|_| wrong("to something that is no URL"))?;
     match url.scheme() {
+        // What no digest vouches for must not come by a way on which anybody can change it.
+        "http" if response.url().scheme() == "https" && !request.may_be_plain() => {
+            Err(wrong("away from TLS"))
+        }
         "http" | "https" => Ok(Some(url)),
         other => Err(wrong(&format!("to `{other}:`, which is not HTTP"))),
     }

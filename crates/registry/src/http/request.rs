@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::tls::Tls;
+use super::tls::{Tls, Verification};
 
 /// A request. Cloned and sent again as often as needed: bodies share their bytes.
 #[derive(Debug, Clone)]
@@ -20,12 +20,23 @@ pub(crate) struct Request {
     pub(super) tls: Arc<Tls>,
     pub(super) once: bool,
     pub(super) follow: bool,
+    pub(super) has_digest: bool,
 }
 
 impl Request {
     pub(crate) fn new(method: Method, url: Url, tls: Arc<Tls>) -> Self {
         let headers = HeaderMap::new();
-        Self { method, url, headers, authorization: None, body: Bytes::new(), tls, once: false, follow: true }
+        Self {
+            method,
+            url,
+            headers,
+            authorization: None,
+            body: Bytes::new(),
+            tls,
+            once: false,
+            follow: true,
+            has_digest: false,
+        }
     }
 
     /// Adds a header, in place of another of that name.
@@ -64,6 +75,18 @@ impl Request {
     pub(crate) fn without_redirects(mut self) -> Self {
         self.follow = false;
         self
+    }
+
+    /// Promises that the answer will be checked against a digest, so that it does not matter who gives it.
+    #[must_use]
+    pub(crate) fn with_digest(mut self) -> Self {
+        self.has_digest = true;
+        self
+    }
+
+    /// Tells whether TLS may be given up on the way.
+    pub(super) fn may_be_plain(&self) -> bool {
+        self.has_digest || self.tls.verification == Verification::Off
     }
 
     /// Returns where it goes to.

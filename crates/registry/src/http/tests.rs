@@ -118,6 +118,16 @@ fn credentials_stay_with_their_host() {
 }
 
 #[test]
+fn only_what_has_a_digest_may_come_without_tls() {
+    let url: Url = "https://example.com/".parse().unwrap();
+    let request = Request::new(Method::GET, url.clone(), Arc::default());
+    assert!(!request.may_be_plain());
+    assert!(request.with_digest().may_be_plain());
+    let tls = Tls { verification: Verification::Off, ..Tls::default() };
+    assert!(Request::new(Method::GET, url, Arc::new(tls)).may_be_plain());
+}
+
+#[test]
 fn redirects_end() {
     let around = answer("302 Found", "Location: /v2/a\r\n", "");
     let script = Script::serve(vec![around; 6]);

@@ -103,7 +103,9 @@ pub fn probe(name: &Name, registries: &Registries, options: &Options) -> Result<
     let probe = Probe { repository: image.repository(), layer: &layer, hosts: &hosts };
     let (first, trials) = probe.trials()?;
     let (stream, parallel) = probe.throughput(options).map_err(|error| image.read_error(&layer, error))?;
-    let known = hosts.known(&first.host).unwrap_or_default();
+    let per_range = trial::per_range(&trials);
+    let mut known = hosts.known(&first.host).unwrap_or_default();
+    per_range.into_iter().for_each(|per_range| known.per_range.time(per_range.as_secs_f64()));
     registries.hosts().replace(name.host(), &first.host, known.clone());
     let served =
         trials.iter().filter(|trial| trial.answered == Answered::Parts).max_by_key(|trial| trial.ranges);
@@ -123,7 +125,7 @@ pub fn probe(name: &Name, registries: &Registries, options: &Options) -> Result<
             _ => Serves::One,
         },
         round_trip: trial::round_trip(&trials),
-        per_range: trial::per_range(&trials),
+        per_range,
         trials,
         stream,
         parallel,

@@ -93,7 +93,11 @@ impl ImageSource for RemoteImage {
             }
             self.present.lock().unwrap_or_else(PoisonError::into_inner).insert(descriptor.digest);
         }
-        Ok(Some(Box::new(RemoteBlob::new(&self.repository, descriptor, self.repository.hosts().clone()))))
+        self.expect_blob(descriptor).map(Some)
+    }
+
+    fn expect_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Blob + '_>, Error> {
+        Ok(Box::new(RemoteBlob::new(&self.repository, descriptor, self.repository.hosts().clone())))
     }
 
     fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Error> {

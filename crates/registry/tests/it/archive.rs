@@ -141,5 +141,5 @@ fn docker_archives_say_what_is_wrong() {
     insta::assert_snapshot!(message(":broken:1"), @"`DIR/d.tar` names `missing.json`, which it does not hold");
     fs::write(&path, tar(&[("x", b"")])).unwrap();
     insta::assert_snapshot!(message(""), @"`DIR/d.tar` is not a Docker archive: it has no `manifest.json`");
-    insta::assert_snapshot!(hide(failure(create(&reference("docker-archive", &path, "")).map(drop)), dir.path()), @"cannot write `docker-archive:DIR/d.tar`: expected `oci:` or `oci-archive:`");
+    insta::assert_snapshot!(hide(failure(create(&reference("docker-archive", &path, "")).map(drop)), dir.path()), @"cannot write `docker-archive:DIR/d.tar`: expected `docker://`, `oci:` or `oci-archive:`");
 }

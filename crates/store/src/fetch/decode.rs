@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
-use chunked::ContentDigest;
+use chunked::digest::digests_of;
 use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
 use super::failure::Failure;
 use super::halt::Halt;
-use super::needs::{Frame, Wanted};
+use super::needs::{Frame, FrameId, Wanted};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
 
@@ -40,25 +41,57 @@ impl<'p, 'a> Decode<'p, 'a> {
         } else {
             decoded.bytes.truncate(len);
         }
-        let mut spans = Vec::with_capacity(batch.frames.len());
-        let (mut start, mut at) = (0_usize, 0_usize);
-        for (frame, end) in &batch.frames {
-            let wanted = self.fetch.wanted(frame.id)?;
-            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
-            let span = at..at.saturating_add(len);
-            let room = decoded.bytes.get_mut(span.clone()).unwrap_or_default();
-            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
-            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
-            store(self.fetch, &wanted, frame, room)?;
-            spans.push((frame.id, span.clone()));
-            (start, at) = (*end, span.end);
+        let spans = self.decode(&batch, &mut decoded.bytes)?;
+        let content = |span: &Range<usize>| decoded.bytes.get(span.clone()).unwrap_or_default();
+        self.check(spans.iter().map(|(frame, span)| (frame.id, content(span))))?;
+        for (frame, span) in &spans {
+            store(self.fetch, &self.fetch.wanted(frame.id)?, frame, content(span))?;
         }
+        let spans = spans.into_iter().map(|(frame, span)| (frame.id, span)).collect();
         self.pool.give(batch.bytes);
         self.board.offer(spans, decoded)
     }
+
+    /// Decodes the frames one after another into `room`; tells where the content of each is.
+    fn decode<'f>(
+        &mut self,
+        batch: &Batch<'f>,
+        room: &mut [u8],
+    ) -> Result<Vec<(&'f Frame, Range<usize>)>, Failure> {
+        let mut spans = Vec::with_capacity(batch.frames.len());
+        let (mut start, mut at) = (0_usize, 0_usize);
+        for (frame, end) in &batch.frames {
+            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
+            let span = at..at.saturating_add(len);
+            let room = room.get_mut(span.clone()).unwrap_or_default();
+            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
+            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
+            (start, at) = (*end, span.end);
+            spans.push((*frame, span));
+        }
+        Ok(spans)
+    }
+
+    /// Hashes the small files among the contents, side by side.
+    fn check<'c>(&self, contents: impl Iterator<Item = (FrameId, &'c [u8])>) -> Result<(), Failure> {
+        let (mut small, mut bytes) = (Vec::new(), Vec::new());
+        for (id, content) in contents {
+            let wanted = self.fetch.wanted(id)?;
+            if wanted.is_small() {
+                small.push(wanted);
+                bytes.push(content);
+            }
+        }
+        let digests = digests_of(&bytes).into_iter();
+        match small.iter().zip(digests).find(|(wanted, found)| wanted.digest != *found) {
+            Some((wanted, found)) => Err(wanted.mismatch(found)),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Puts one frame's content into the store: a small file as an object, anything else as a chunk of a partial.
+/// Puts one frame's content into the store: a small file, which is verified, as an object; anything else as a chunk of a
+/// partial.
 pub(super) fn store(
     fetch: &Fetch<'_>,
     wanted: &Wanted<'_>,
@@ -66,7 +99,6 @@ pub(super) fn store(
     bytes: &[u8],
 ) -> Result<(), Failure> {
     if wanted.is_small() {
-        check(wanted, bytes)?;
         fetch.store.objects().put(&wanted.digest, bytes)?;
     } else {
         let at = fetch.chunk(frame.id)?.file.start();
@@ -76,13 +108,6 @@ pub(super) fn store(
     }
     frame.came();
     Ok(())
-}
-
-fn check(wanted: &Wanted<'_>, bytes: &[u8]) -> Result<(), Failure> {
-    match ContentDigest::of(bytes) {
-        found if found == wanted.digest => Ok(()),
-        found => Err(wanted.mismatch(found)),
-    }
 }
 
 /// Decodes a chunk that is too long to be held in memory, while it comes. One at a time, as each may need a window of

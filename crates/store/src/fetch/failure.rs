@@ -3,7 +3,7 @@
 use std::io;
 
 use chunked::digest::DiffId;
-use chunked::{BlobRange, Class, ContentDigest};
+use chunked::{BlobRange, Class, ContentDigest, FileRange};
 
 use crate::error::Error;
 
@@ -32,6 +32,18 @@ pub enum Failure {
     Content {
         /// The file.
         path: String,
+        /// The digest in the TOC.
+        expected: ContentDigest,
+        /// The digest of what came.
+        found: ContentDigest,
+    },
+    /// A chunk of a file is not what the TOC promises.
+    #[error("the digest of bytes {range} of `{path}` is {found}, the TOC has {expected}")]
+    Chunk {
+        /// The file.
+        path: String,
+        /// Which bytes of it.
+        range: FileRange,
         /// The digest in the TOC.
         expected: ContentDigest,
         /// The digest of what came.
@@ -87,7 +99,9 @@ impl Failure {
     pub fn class(&self) -> Class {
         match self {
             Self::Read { source } => class_of(source),
-            Self::Frame { .. } | Self::Content { .. } | Self::DiffId { .. } => Class::Corrupt,
+            Self::Frame { .. } | Self::Content { .. } | Self::Chunk { .. } | Self::DiffId { .. } => {
+                Class::Corrupt
+            }
             Self::Layer(chunked::Error::Read { source, .. }) => class_of(source),
             Self::Layer(error) => error.class(),
             Self::Store(error) => error.class(),

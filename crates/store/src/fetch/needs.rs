@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry, Limits};
+use chunked::{BlobRange, Chunk, ChunkKind, ChunkedLayer, Content, ContentDigest, Entry, FileRange, Limits};
 use serde::Serialize;
 
 use super::failure::{Failure, show};
@@ -143,9 +143,16 @@ impl<'a> Needs<'a> {
             if chunk.kind == ChunkKind::Zeros {
                 continue;
             }
-            if partial.as_ref().is_some_and(|partial| partial.has(index)) {
-                self.reused.resumed(chunk.file.len());
-                continue;
+            if let Some(partial) = &partial {
+                // The run that wrote it did not come to the digest of the whole.
+                let is_here = match &chunk.digest {
+                    Some(digest) => partial.holds(index, digest)?,
+                    None => partial.has(index),
+                };
+                if is_here {
+                    self.reused.resumed(chunk.file.len());
+                    continue;
+                }
             }
             self.frames.push(Frame {
                 id: FrameId { entry, chunk: index },
@@ -216,6 +223,16 @@ impl Wanted<'_> {
     /// Says that the content has another digest than the TOC has.
     pub(super) fn mismatch(&self, found: ContentDigest) -> Failure {
         Failure::Content { path: show(&self.entry.name), expected: self.digest, found }
+    }
+
+    /// Says that a chunk of the content has another digest than the TOC has.
+    pub(super) fn wrong_chunk(
+        &self,
+        range: FileRange,
+        expected: ContentDigest,
+        found: ContentDigest,
+    ) -> Failure {
+        Failure::Chunk { path: show(&self.entry.name), range, expected, found }
     }
 
     /// Tells whether the content is decoded, hashed and stored in one go.

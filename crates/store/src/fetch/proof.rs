@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use chunked::audit::{Piece, Rules, replay};
-use chunked::digest::{DiffId, Hasher};
+use chunked::digest::{DiffId, Hasher, update_both};
 use chunked::{Chunk, ChunkKind, Entry, FileRange};
 
 use super::board::Board;
@@ -146,21 +146,15 @@ impl Proof<'_, '_> {
             let id = FrameId { entry, chunk };
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
-                    tar.zeros(part.file.len(), |bytes| file.update(bytes));
+                    tar.zeros(&mut file, part.file.len());
                     continue;
                 }
                 ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
                 ChunkKind::Data => None,
             };
             match stretch {
-                Some(stretch) => {
-                    tar.bytes(stretch.bytes());
-                    file.update(stretch.bytes());
-                }
-                None => self.read(id, wanted, part.file, &mut |bytes| {
-                    tar.bytes(bytes);
-                    file.update(bytes);
-                })?,
+                Some(stretch) => tar.bytes_of(&mut file, stretch.bytes()),
+                None => self.read(id, wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
             }
         }
         let found = file.finish_content();
@@ -170,10 +164,7 @@ impl Proof<'_, '_> {
                 Err(Failure::Lost { digest: wanted.digest })
             }
             Some(partial) if found == wanted.digest => Ok(partial.commit()?),
-            Some(partial) => {
-                forget_wrong(&partial, wanted.chunks)?;
-                Err(wanted.mismatch(found))
-            }
+            Some(partial) => Err(forget_wrong(&partial, wanted)?.unwrap_or_else(|| wanted.mismatch(found))),
             // Somebody else was faster.
             None if found == wanted.digest => Ok(()),
             None => Err(Failure::Lost { digest: wanted.digest }),
@@ -216,18 +207,21 @@ fn is_all_here(partial: &Partial<'_>, chunks: &[Chunk]) -> bool {
     (0..chunks.len()).all(|chunk| partial.has(chunk))
 }
 
-/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again. A chunk without a
-/// digest of its own is suspect.
-fn forget_wrong(partial: &Partial<'_>, chunks: &[Chunk]) -> Result<(), Failure> {
-    for (index, chunk) in chunks.iter().enumerate() {
+/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again, and says what is wrong
+/// with the first. A chunk without a digest of its own is suspect.
+fn forget_wrong(partial: &Partial<'_>, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
+    let mut first = None;
+    for (index, chunk) in wanted.chunks.iter().enumerate() {
         let mut hasher = Hasher::new();
         let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
-        let is_right = read.is_ok() && chunk.digest == Some(hasher.finish_content());
+        let found = hasher.finish_content();
+        let is_right = read.is_ok() && chunk.digest == Some(found);
         if chunk.kind == ChunkKind::Data && !is_right {
             partial.forget(index)?;
+            first = first.or(chunk.digest.map(|expected| wanted.wrong_chunk(chunk.file, expected, found)));
         }
     }
-    Ok(())
+    Ok(first)
 }
 
 /// The tar as far as it has been met.
@@ -245,13 +239,21 @@ impl Tar {
         }
     }
 
-    fn zeros(&mut self, mut len: u64, mut also: impl FnMut(&[u8])) {
+    /// Takes bytes of a file whose own digest is wanted as well.
+    fn bytes_of(&mut self, file: &mut Hasher, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        match &mut self.hasher {
+            Some(hasher) => update_both(hasher, file, bytes),
+            None => file.update(bytes),
+        }
+    }
+
+    fn zeros(&mut self, file: &mut Hasher, mut len: u64) {
         const ZEROS: &[u8] = &[0; 64 << 10];
         while len > 0 {
             let count = len.min(ZEROS.len() as u64);
             let bytes = ZEROS.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default();
-            self.bytes(bytes);
-            also(bytes);
+            self.bytes_of(file, bytes);
             len = len.saturating_sub(count);
         }
     }

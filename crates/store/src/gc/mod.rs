@@ -72,8 +72,8 @@ impl Plan {
 /// What is kept are the images, their layers, and the contents of these, complete or partial.
 ///
 /// # Errors
-/// [`Error::Damaged`] and [`Error::Toc`] when it cannot be read what an image needs: then nothing can be said to be garbage.
-/// Those of the file system.
+/// [`Error::Damaged`] and [`Error::Toc`] when it cannot be read what an image needs: then nothing can be said to be
+/// garbage. Those of the file system.
 pub fn plan(store: &Store) -> Result<Plan, Error> {
     let kept = mark::mark(store)?;
     let mut plan = Plan::default();

@@ -1,7 +1,7 @@
 //! The images of a store: their manifests, indexes and configs as they were received, in an OCI image layout.
 //!
-//! Other programs may read the layout. It has no layer blobs, as content is in objects. What only we know of an image is in
-//! annotations of its descriptor in `index.json`.
+//! Other programs may read the layout. It has no layer blobs, as content is in objects. What only we know of an image
+//! is in annotations of its descriptor in `index.json`.
 
 mod descriptor;
 mod find;
@@ -76,12 +76,12 @@ impl Images {
         Ok(images)
     }
 
-    /// Stores an image under its name, which any other image loses, with the documents it consists of: the index if there
-    /// is one, the manifest, the config, as they were received.
+    /// Stores an image under its name, which any other image loses, with the documents it consists of: the index if
+    /// there is one, the manifest, the config, as they were received.
     ///
     /// # Errors
-    /// [`Error::WrongDigest`] when a document has another digest; [`Error::Damaged`] when the list of images is; those of the
-    /// file system.
+    /// [`Error::WrongDigest`] when a document has another digest; [`Error::Damaged`] when the list of images is; those
+    /// of the file system.
     pub fn put(&self, image: &Image, documents: &[(BlobDigest, &[u8])]) -> Result<(), Error> {
         for (digest, bytes) in documents {
             self.put_document(digest, bytes)?;
@@ -103,7 +103,8 @@ impl Images {
         Ok(self.read()?.manifests.iter().filter_map(descriptor::decode).collect())
     }
 
-    /// Finds an image by its name, or by how the hexadecimal digits of its ID, its manifest's or its index's digest begin.
+    /// Finds an image by its name, or by how the hexadecimal digits of its ID, its manifest's or its index's digest
+    /// begin.
     ///
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::SeveralImages`]; [`Error::Damaged`] when the list is; those of the file system.

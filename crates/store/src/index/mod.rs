@@ -1,7 +1,7 @@
 //! The dedup index: which object holds the bytes of a chunk.
 //!
-//! Everything in it is a hint: what it leads to is hashed before it is used, and a chunk that it does not know is fetched. It
-//! can be made anew of the TOCs at any time.
+//! Everything in it is a hint: what it leads to is hashed before it is used, and a chunk that it does not know is
+//! fetched. It can be made anew of the TOCs at any time.
 
 mod row;
 mod run;
@@ -168,8 +168,8 @@ impl DedupIndex {
         }
     }
 
-    /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and each row
-    /// is written again only as often as the index doubles.
+    /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and
+    /// each row is written again only as often as the index doubles.
     fn merge(&self, mut number: u64, runs: &mut Runs) -> Result<u64, Error> {
         while let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() {
             let Some(rows) = old.rows().checked_add(new.rows()) else { break };
@@ -285,8 +285,8 @@ fn rows_of(store: &Store, toc_digest: &TocDigest) -> Vec<(ContentDigest, Place)>
     toc.map(|toc| chunks(&toc).collect()).unwrap_or_default()
 }
 
-/// Lists the chunks of a layer whose content is complete, and where they are: pieces of files, as a file in one piece is an
-/// object by itself.
+/// Lists the chunks of a layer whose content is complete, and where they are: pieces of files, as a file in one piece
+/// is an object by itself.
 pub fn chunks(toc: &Toc) -> impl Iterator<Item = (ContentDigest, Place)> + '_ {
     let contents = toc.entries.iter().filter_map(|entry| entry.content.as_ref());
     contents.filter(|content| content.chunks.len() > 1).flat_map(|content| {

@@ -13,7 +13,7 @@ use chunked::digest::TarSplitDigest;
 use chunked::input::Input;
 use chunked::toc::{self, Toc, Trailer};
 use chunked::verifying::Verifying;
-use chunked::{BlobDigest, DiffId, Digest, Entry, Limits, TocDigest};
+use chunked::{BlobDigest, Class, DiffId, Digest, Entry, Limits, TocDigest};
 
 use self::links::Links;
 use self::record::Stored;
@@ -69,35 +69,8 @@ impl Layers {
         Ok(file.map(|file| LayerLock { _file: file }))
     }
 
-    /// Finds a layer that may stand for what a manifest describes: a blob, the digest of its TOC as its annotations have it,
-    /// and the digest of its tar as the image's config has it. The state of what is returned is as far as these vouch for
-    /// it.
-    ///
-    /// The digest of the blob vouches for nothing here: who pulls a part of a blob does not hash all of it, so that a
-    /// registry can claim anything to be part of anyone's blob.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when its record is; those of the file system.
-    pub fn find_trusted(
-        &self,
-        toc_digest: Option<&TocDigest>,
-        diff_id: Option<&DiffId>,
-    ) -> Result<Option<LayerRecord>, Error> {
-        if let Some(diff_id) = diff_id
-            && let Some(record) = self.find_diff_id(diff_id)?
-        {
-            return Ok(Some(record));
-        }
-        let Some(record) = toc_digest.map(|toc_digest| self.get(toc_digest)).transpose()?.flatten() else {
-            return Ok(None);
-        };
-        // It was proven to be another tar than this image wants.
-        let state = record.state.min(LayerState::Complete);
-        Ok(Some(LayerRecord { state, ..record }))
-    }
-
-    /// Finds the layer that was last said to be in a blob. That says nothing about what others say of the same blob:
-    /// [`Layers::find_trusted`] does.
+    /// Finds the layer that was last said to be in a blob. That vouches for nothing: who pulls a part of a blob does
+    /// not hash all of it, so a registry can claim anything to be part of anyone's blob.
     ///
     /// # Errors
     /// [`Error::Damaged`] when its record is; those of the file system.
@@ -141,8 +114,8 @@ impl Layers {
         Ok(digests)
     }
 
-    /// Stores a layer: its record, its TOC as it was fetched, and its tar-split, compressed. What was stored with the same
-    /// TOC before is replaced.
+    /// Stores a layer: its record, its TOC as it was fetched, and its tar-split, compressed. What was stored with the
+    /// same TOC before is replaced.
     ///
     /// # Errors
     /// [`Error::WrongDigest`] when `toc` does not have the digest in the record; those of the file system.
@@ -191,16 +164,16 @@ impl Layers {
     /// Reads the TOC of a layer, and verifies its digest.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is missing or has another digest; [`Error::Toc`] when it cannot be parsed; those of the file
-    /// system.
+    /// [`Error::Damaged`] when it is missing or has another digest; [`Error::Toc`] when it cannot be parsed; those of
+    /// the file system.
     pub fn toc(&self, record: &LayerRecord) -> Result<Toc, Error> {
         let mut entries = Vec::new();
         let trailer = self.visit_toc(record, |entry| entries.push(entry))?;
         Ok(Toc { entries, trailer })
     }
 
-    /// Reads the TOC of a layer, verifies its digest, and gives its entries to `visitor`, in order. An error may come after
-    /// entries were given out.
+    /// Reads the TOC of a layer, verifies its digest, and gives its entries to `visitor`, in order. An error may come
+    /// after entries were given out.
     ///
     /// # Errors
     /// Those of [`Layers::toc`].
@@ -226,8 +199,8 @@ impl Layers {
         self.document(&directory, TOC, &record.toc_digest.0, self.limits.toc_blob_len)
     }
 
-    /// Returns the tar-split of a layer as it was fetched, compressed, and verifies its digest; `None` when the layer has
-    /// none.
+    /// Returns the tar-split of a layer as it was fetched, compressed, and verifies its digest; `None` when the layer
+    /// has none.
     ///
     /// # Errors
     /// [`Error::Damaged`] when it is missing or has another digest; those of the file system.
@@ -324,6 +297,14 @@ impl Layers {
 #[derive(Debug)]
 pub struct LayerLock {
     _file: File,
+}
+
+/// Takes a layer that is damaged for none: it can be fetched again.
+pub(crate) fn if_sound(found: Result<Option<LayerRecord>, Error>) -> Result<Option<LayerRecord>, Error> {
+    match found {
+        Err(error) if error.class() == Class::Corrupt => Ok(None),
+        found => found,
+    }
 }
 
 /// Reads the digest that a directory is named by.

@@ -49,8 +49,8 @@ impl Partials {
         }
     }
 
-    /// Tells which chunks of some content are said to be here; `None` when nothing of it is. Changes nothing, and does not
-    /// wait for who has the file open: they may bring more at any time.
+    /// Tells which chunks of some content are said to be here; `None` when nothing of it is. Changes nothing, and does
+    /// not wait for who has the file open: they may bring more at any time.
     ///
     /// # Errors
     /// Those of the file system.
@@ -62,7 +62,8 @@ impl Partials {
         Ok(marks.map(|marks| marks.here))
     }
 
-    /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not there.
+    /// Opens the partial file of some content that consists of `chunks`, as a TOC lists them; makes it if it is not
+    /// there.
     ///
     /// What was written earlier of the same chunks is kept. Another thread or process that has it open is waited for;
     /// `None` when the content is an object by then, and nothing is left to do.
@@ -118,7 +119,8 @@ impl Partials {
 
 /// A file of which some chunks are here. Dropped, it stays on disk for the next run.
 ///
-/// Only one thread of one process has it at a time, but it may be shared by reference: chunks are written by several threads.
+/// Only one thread of one process has it at a time, but it may be shared by reference: chunks are written by several
+/// threads.
 #[derive(Debug)]
 pub struct Partial<'a> {
     partials: &'a Partials,
@@ -190,8 +192,21 @@ impl Partial<'_> {
         self.here.get(chunk).is_some_and(|here| here.load(Ordering::Acquire))
     }
 
-    /// Writes bytes of a chunk to the offset `at` of the file. The piece that ends the chunk marks it as being here, so its
-    /// pieces come in order, and the last only once the caller has verified the digest of all.
+    /// Tells whether a chunk is here and hashes to `digest`. One that does not is here no more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn holds(&self, chunk: usize, digest: &ContentDigest) -> Result<bool, Error> {
+        let Some(range) = self.chunks.get(chunk).filter(|_| self.has(chunk)) else { return Ok(false) };
+        let is_right = self.hash(*range).map_err(self.failed("read"))? == *digest;
+        if !is_right {
+            self.forget(chunk)?;
+        }
+        Ok(is_right)
+    }
+
+    /// Writes bytes of a chunk to the offset `at` of the file. The piece that ends the chunk marks it as being here,
+    /// so its pieces come in order, and the last only once the caller has verified the digest of all.
     ///
     /// # Errors
     /// [`Error::OutsideChunk`] when there is no such chunk, or the bytes are not within it; those of the file system.

@@ -5,7 +5,7 @@ use chunked::{BlobDigest, DiffId, TocDigest};
 
 use crate::error::Error;
 use crate::fetch::Verification;
-use crate::layers::{LayerRecord, LayerState, Origin};
+use crate::layers::{LayerRecord, LayerState, Origin, if_sound};
 use crate::store::Store;
 
 /// What an image says of one of its layers, by which it is recognized.
@@ -61,16 +61,16 @@ pub fn find_present(
 ) -> Result<Option<LayerRecord>, Error> {
     let layers = store.layers();
     let is_it = |record: &LayerRecord| identity.is_of(record, verification);
-    if let Some(record) = layers.find(&identity.blob)?.filter(is_it) {
+    if let Some(record) = if_sound(layers.find(&identity.blob))?.filter(is_it) {
         return Ok(Some(record));
     }
     if let Some(toc_digest) = &identity.toc_digest
-        && let Some(record) = layers.get(toc_digest)?.filter(is_it)
+        && let Some(record) = if_sound(layers.get(toc_digest))?.filter(is_it)
     {
         return Ok(Some(record));
     }
     match &identity.diff_id {
-        Some(diff_id) => Ok(layers.find_diff_id(diff_id)?.filter(is_it)),
+        Some(diff_id) => Ok(if_sound(layers.find_diff_id(diff_id))?.filter(is_it)),
         None => Ok(None),
     }
 }

@@ -4,8 +4,8 @@ use chunked::{Entry, EntryKind};
 
 use super::draft::{self, Body, Child, Directory, Draft, ROOT, Slot};
 use super::invalid::{Invalid, Problem, Short};
-use super::path::{elements, steps};
-use super::{Device, Dropped, FileContent, Metadata, Tree, Xattr};
+use super::path::{check_name, elements, steps};
+use super::{Dropped, Metadata, Tree, Xattr, entry};
 
 /// Marks what follows it in a name as hidden (OCI image layer specification, whiteouts).
 const WHITEOUT: &str = ".wh.";
@@ -16,20 +16,11 @@ const OPAQUE: &str = ".wh..wh..opq";
 /// Starts the names that AUFS keeps its own files under; engines leave them out.
 const AUFS: &str = ".wh..wh.";
 
-/// Starts of the attributes by which overlayfs knows what is hidden, moved or elsewhere.
-const OVERLAY_XATTRS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
-
-/// Longest target of a symbolic link on Linux: `PATH_MAX` without the NUL.
-const TARGET_LEN: usize = 4095;
-
 /// Links that one path may lead through, as many as Linux follows.
 const MOST_FOLLOWS: u8 = 40;
 
 /// Elements of link targets that are walked for a whole layer, so that no layer takes forever.
 const MOST_LINK_STEPS: usize = 1 << 24;
-
-/// Attributes left out that are remembered by name.
-const MOST_DROPPED: usize = 20;
 
 /// Bounds on a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +48,14 @@ pub struct Builder {
     /// Hard links whose target was not there when they came.
     waiting: Vec<Entry>,
     dropped: Dropped,
+}
+
+/// What became of an entry.
+enum Applied {
+    /// It is in the tree, or it had nothing to hide.
+    Done,
+    /// It is a hard link to something that is not there yet.
+    TargetMissing,
 }
 
 /// What to do when a directory of a path is missing, or is none.
@@ -88,9 +87,14 @@ impl Builder {
     /// # Errors
     /// When the entry has no place in a tree; the tree is then good for nothing.
     pub fn add(&mut self, entry: Entry) -> Result<(), Invalid> {
-        let layer = self.layer;
-        let name = entry.name.clone();
-        self.apply(entry, true).map_err(|problem| Invalid::new(layer, &name, problem))
+        match self.apply(&entry) {
+            Ok(Applied::Done) => Ok(()),
+            Ok(Applied::TargetMissing) => {
+                self.waiting.push(entry);
+                Ok(())
+            }
+            Err(problem) => Err(Invalid::new(self.layer, &entry.name, problem)),
+        }
     }
 
     /// Ends the layer: hard links that came before their target are made.
@@ -99,8 +103,12 @@ impl Builder {
     /// When the target of a hard link never came.
     pub fn end_layer(&mut self) -> Result<(), Invalid> {
         for entry in std::mem::take(&mut self.waiting) {
-            let name = entry.name.clone();
-            self.apply(entry, false).map_err(|problem| Invalid::new(self.layer, &name, problem))?;
+            let problem = match self.apply(&entry) {
+                Ok(Applied::Done) => continue,
+                Ok(Applied::TargetMissing) => Problem::LinkToNothing(Short(&entry.link_name).to_string()),
+                Err(problem) => problem,
+            };
+            return Err(Invalid::new(self.layer, &entry.name, problem));
         }
         Ok(())
     }
@@ -120,81 +128,81 @@ impl Builder {
         super::freeze::freeze(self.draft, self.dropped)
     }
 
-    fn apply(&mut self, entry: Entry, may_wait: bool) -> Result<(), Problem> {
+    fn apply(&mut self, entry: &Entry) -> Result<Applied, Problem> {
         let path = elements(&entry.name, self.limits.depth)?;
-        let Some((base, parents)) = path.split_last() else { return self.root(&entry) };
+        let Some((base, parents)) = path.split_last() else { return self.root(entry) };
         if *base == OPAQUE {
-            if let Some(directory) = self.walk(ROOT, parents, Walk::FindOwn, MOST_FOLLOWS)? {
-                self.draft.hide_below(directory, self.layer);
-            }
-            return Ok(());
+            return self.hide_all(parents);
         }
         if path.iter().any(|element| element.starts_with(AUFS)) {
-            return Ok(());
+            return Ok(Applied::Done);
         }
         if let Some(hidden) = base.strip_prefix(WHITEOUT) {
             return self.hide(parents, hidden);
         }
-        let Some(directory) = self.walk(ROOT, parents, Walk::Create, MOST_FOLLOWS)? else { return Ok(()) };
+        let directory = self.walk(ROOT, parents, Walk::Create, MOST_FOLLOWS)?.unwrap_or(ROOT);
         if entry.kind != EntryKind::Hardlink {
-            return self.place(directory, base, &entry);
+            return self.place(directory, base, entry);
         }
         match self.target(&entry.link_name)? {
-            Some(target) => self.link(directory, base, target, &entry),
-            None if may_wait => {
-                self.waiting.push(entry);
-                Ok(())
-            }
-            None => Err(Problem::LinkToNothing(Short(&entry.link_name).to_string())),
+            Some(target) => self.link(directory, base, target, entry),
+            None => Ok(Applied::TargetMissing),
         }
     }
 
-    fn root(&mut self, entry: &Entry) -> Result<(), Problem> {
+    fn root(&mut self, entry: &Entry) -> Result<Applied, Problem> {
         if entry.kind != EntryKind::Directory {
             return Err(Problem::Root);
         }
-        let metadata = self.metadata(entry)?;
-        self.draft.node_mut(ROOT).metadata = metadata;
-        Ok(())
+        self.draft.node_mut(ROOT).metadata = entry::metadata(entry, &mut self.dropped)?;
+        Ok(Applied::Done)
     }
 
-    fn hide(&mut self, parents: &[&str], hidden: &str) -> Result<(), Problem> {
+    fn hide_all(&mut self, path: &[&str]) -> Result<Applied, Problem> {
+        if let Some(directory) = self.walk(ROOT, path, Walk::FindOwn, MOST_FOLLOWS)? {
+            self.draft.hide_below(directory, self.layer);
+        }
+        Ok(Applied::Done)
+    }
+
+    fn hide(&mut self, parents: &[&str], hidden: &str) -> Result<Applied, Problem> {
         if matches!(hidden, "" | "." | "..") {
             return Err(Problem::EmptyWhiteout);
         }
         if let Some(directory) = self.walk(ROOT, parents, Walk::FindOwn, MOST_FOLLOWS)? {
             self.draft.hide(directory, hidden, self.layer);
         }
-        Ok(())
+        Ok(Applied::Done)
     }
 
     /// Puts an entry into a directory, in place of what is there; directories merge.
-    fn place(&mut self, directory: Slot, name: &str, entry: &Entry) -> Result<(), Problem> {
-        let metadata = self.metadata(entry)?;
+    fn place(&mut self, directory: Slot, name: &str, entry: &Entry) -> Result<Applied, Problem> {
+        let metadata = entry::metadata(entry, &mut self.dropped)?;
         let there = self.draft.child(directory, name).filter(|child| self.draft.is_directory(child.node));
         if let (EntryKind::Directory, Some(child)) = (entry.kind, there) {
             self.draft.node_mut(child.node).metadata = metadata;
             self.draft.renew(directory, name, self.layer);
-            return Ok(());
+            return Ok(Applied::Done);
         }
         let body = match entry.kind {
             EntryKind::Directory => self.new_directory(directory)?,
-            EntryKind::Symlink => Body::Symlink(link_target(&entry.link_name)?),
-            EntryKind::CharDevice => Body::CharDevice(device(entry)?),
-            EntryKind::BlockDevice => Body::BlockDevice(device(entry)?),
+            EntryKind::Symlink => Body::Symlink(entry::target(entry)?),
+            EntryKind::CharDevice => Body::CharDevice(entry::device(entry)?),
+            EntryKind::BlockDevice => Body::BlockDevice(entry::device(entry)?),
             EntryKind::Fifo => Body::Fifo,
-            EntryKind::Regular | EntryKind::Hardlink => Body::File(content(entry)?),
+            EntryKind::Regular | EntryKind::Hardlink => Body::File(entry::content(entry)?),
         };
         let node = self.draft.add(body, metadata);
-        self.draft.name(directory, name, Child { node, layer: self.layer })
+        self.draft.name(directory, name, Child { node, layer: self.layer })?;
+        Ok(Applied::Done)
     }
 
     /// Gives a node one more name.
-    fn link(&mut self, directory: Slot, name: &str, target: Slot, entry: &Entry) -> Result<(), Problem> {
+    fn link(&mut self, directory: Slot, name: &str, target: Slot, entry: &Entry) -> Result<Applied, Problem> {
         if self.draft.is_directory(target) {
             return Err(Problem::LinkToDirectory(Short(&entry.link_name).to_string()));
         }
-        let metadata = self.metadata(entry)?;
+        let metadata = entry::metadata(entry, &mut self.dropped)?;
         let node = self.draft.node_mut(target);
         let xattrs = std::mem::take(&mut node.metadata.xattrs);
         // Attributes are only ever added by a link, as podman has it.
@@ -202,7 +210,8 @@ impl Builder {
             xattrs.into_iter().chain(metadata.xattrs).map(|xattr| (xattr.name, xattr.value)).collect();
         let xattrs = merged.into_iter().map(|(name, value)| Xattr { name, value }).collect();
         node.metadata = Metadata { xattrs, ..metadata };
-        self.draft.name(directory, name, Child { node: target, layer: self.layer })
+        self.draft.name(directory, name, Child { node: target, layer: self.layer })?;
+        Ok(Applied::Done)
     }
 
     /// Finds what a hard link leads to.
@@ -255,6 +264,8 @@ impl Builder {
 
     /// Makes a directory that the layer has no entry for.
     fn imply(&mut self, parent: Slot, name: &str) -> Result<Slot, Problem> {
+        // It may be an element of a link's target, which has no bounds but that of the whole.
+        check_name(name)?;
         let body = self.new_directory(parent)?;
         let node = self.draft.add(body, draft::implied());
         self.draft.name(parent, name, Child { node, layer: self.layer })?;
@@ -268,56 +279,4 @@ impl Builder {
         }
         Ok(Body::Directory(Directory::new(parent, depth.saturating_add(1))))
     }
-
-    fn metadata(&mut self, entry: &Entry) -> Result<Metadata, Problem> {
-        let wrong = || Problem::Owner { uid: entry.uid, gid: entry.gid };
-        // The largest number means "leave it" to chown(2).
-        let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(wrong);
-        Ok(Metadata {
-            mode: u16::try_from(entry.mode & 0o7777).unwrap_or_default(),
-            uid: id(entry.uid)?,
-            gid: id(entry.gid)?,
-            modified: entry.modified.unwrap_or_default(),
-            xattrs: self.xattrs(entry),
-        })
-    }
-
-    fn xattrs(&mut self, entry: &Entry) -> Box<[Xattr]> {
-        let is_overlay = |name: &&String| OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix));
-        for name in entry.xattrs.keys().filter(is_overlay) {
-            self.dropped.count = self.dropped.count.saturating_add(1);
-            if self.dropped.first.len() < MOST_DROPPED {
-                self.dropped.first.push((Short(&entry.name).to_string(), Short(name).to_string()));
-            }
-        }
-        let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlay(name));
-        kept.map(|(name, value)| Xattr { name: name.as_str().into(), value: value.as_slice().into() })
-            .collect()
-    }
-}
-
-fn link_target(target: &str) -> Result<Box<str>, Problem> {
-    match target.len() {
-        1..=TARGET_LEN if target.contains('\0') => Err(Problem::Nul),
-        1..=TARGET_LEN => Ok(target.into()),
-        len => Err(Problem::Target { len }),
-    }
-}
-
-fn device(entry: &Entry) -> Result<Device, Problem> {
-    let number = |number: i64, bits: u32| u32::try_from(number).ok().filter(|number| number >> bits == 0);
-    match (number(entry.dev_major, 12), number(entry.dev_minor, 20)) {
-        (Some(major), Some(minor)) => Ok(Device { major, minor }),
-        _ => Err(Problem::Device { major: entry.dev_major, minor: entry.dev_minor }),
-    }
-}
-
-fn content(entry: &Entry) -> Result<Option<FileContent>, Problem> {
-    let Some(content) = &entry.content else { return Ok(None) };
-    let digest = match (content.digest, content.chunks.as_slice()) {
-        (Some(digest), _) => Some(digest),
-        (None, [only]) => only.digest,
-        (None, _) => None,
-    };
-    Ok(Some(FileContent { digest: digest.ok_or(Problem::NoDigest)?, len: entry.size }))
 }

@@ -15,6 +15,7 @@
 
 mod builder;
 mod draft;
+mod entry;
 mod freeze;
 mod invalid;
 mod path;

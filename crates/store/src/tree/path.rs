@@ -15,11 +15,21 @@ pub(super) fn elements(name: &str, depth: u16) -> Result<Vec<&str>, Problem> {
     for element in steps(name) {
         match element {
             ".." => drop(elements.pop()),
-            long if long.len() > NAME_LEN => return Err(Problem::NameTooLong { len: long.len() }),
-            _ => elements.push(element),
+            _ => {
+                check_name(element)?;
+                elements.push(element);
+            }
         }
     }
     if elements.len() > usize::from(depth) { Err(Problem::TooDeep { limit: depth }) } else { Ok(elements) }
+}
+
+/// Tells whether a directory can hold that name.
+pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+    match name.len() {
+        0..=NAME_LEN => Ok(()),
+        len => Err(Problem::NameTooLong { len }),
+    }
 }
 
 /// Returns the elements of a path that mean something; `..` does, as the one before may be a link.

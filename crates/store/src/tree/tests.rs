@@ -212,6 +212,10 @@ fn entries_without_a_place_are_refused() {
         "layer 1: `a` is a symbolic link with a target of 0 bytes, 1 to 4095 are possible"
     );
 
+    let long = format!("l a {}, f a/b", "n".repeat(256));
+    let expected = "layer 1: `a/b` has a name of 256 bytes in its path, at most 255 are possible";
+    assert_eq!(text(&[&long]), expected);
+
     let refuse = |entry: Entry| Builder::new(Limits { names: 3, depth: 4 }).layer([entry]).unwrap_err();
     assert_eq!(
         refuse(entry("f a/b/c/d/e")).to_string(),
@@ -241,21 +245,11 @@ fn what_upper_layers_replace_takes_no_room() {
 }
 
 fn any_entry() -> impl Strategy<Value = String> {
-    let name = || {
-        prop::sample::select(vec![
-            "a",
-            "b",
-            "a/b",
-            "a/a",
-            "b/a/b",
-            "a/.wh.b",
-            ".wh.a",
-            "a/.wh..wh..opq",
-            "..",
-        ])
-    };
-    (prop::sample::select(vec!["d", "f", "l", "h"]), name(), name())
-        .prop_map(|(kind, name, target)| format!("{kind} {name} {target}"))
+    let kind = prop::sample::select(vec!["d", "f", "l", "h"]);
+    let target = || prop::sample::select(vec!["a", "b", "a/b", "a/a", "b/a/b", ".."]);
+    let whiteout = prop::sample::select(vec!["a/.wh.b", ".wh.a", "a/.wh..wh..opq"]);
+    let name = prop_oneof![2 => target(), 1 => whiteout];
+    (kind, name, target()).prop_map(|(kind, name, target)| format!("{kind} {name} {target}"))
 }
 
 proptest! {

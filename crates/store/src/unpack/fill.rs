@@ -15,7 +15,7 @@ use super::report::Reason;
 use super::tally::Tally;
 use super::{Refused, Site};
 use crate::error::Error;
-use crate::tree::{Child, Device, FileContent, Kind, Metadata, Node, NodeId};
+use crate::tree::{Child, Device, FileContent, Kind, Metadata, NodeId};
 
 const NEW_FILE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -40,7 +40,7 @@ impl<'a> Filler<'a> {
             Kind::File(content) => return self.file(directory, child, &node.metadata, *content),
             Kind::Symlink(target) => symlinkat(&**target, directory, child.name)
                 .map_err(io::Error::from)
-                .and_then(|()| self.named(Target::Link(directory, child.name), child, node)),
+                .and_then(|()| self.metadata(Target::Link(directory, child.name), child, &node.metadata)),
             Kind::CharDevice(device) => self.special(directory, child, FileType::CharacterDevice, *device),
             Kind::BlockDevice(device) => self.special(directory, child, FileType::BlockDevice, *device),
             Kind::Fifo => {
@@ -96,7 +96,7 @@ impl<'a> Filler<'a> {
         let node = self.site.tree.node(child.node);
         let number = makedev(device.major, device.minor);
         match mknodat(directory, child.name, kind, initial_mode(&node.metadata), number) {
-            Ok(()) => self.named(Target::Named(directory, child.name), child, node),
+            Ok(()) => self.metadata(Target::Named(directory, child.name), child, &node.metadata),
             Err(Errno::PERM) if kind != FileType::Fifo => {
                 let tree = self.site.tree;
                 self.tally.skip(Reason::DeviceNotPermitted, || tree.path_of(child.id).join("/"));
@@ -104,10 +104,6 @@ impl<'a> Filler<'a> {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn named(&mut self, target: Target<'_>, child: &Child<'_>, node: &Node) -> io::Result<()> {
-        self.metadata(target, child, &node.metadata)
     }
 
     fn metadata(&mut self, target: Target<'_>, child: &Child<'_>, metadata: &Metadata) -> io::Result<()> {

@@ -9,7 +9,7 @@ use super::Site;
 use super::metadata::Target;
 use super::tally::Tally;
 use crate::error::Error;
-use crate::tree::{Child, Kind, NodeId, Tree};
+use crate::tree::{Child, Kind, NodeId, Tree, Xattr};
 
 /// Makes the further names of files that have several.
 pub(super) fn link(site: &Site<'_>) -> Result<(), Error> {
@@ -52,7 +52,7 @@ pub(super) fn directories(site: &Site<'_>, tally: &mut Tally) -> Result<(), Erro
     for (id, node) in directories {
         let directory = site.open(id)?;
         let owner = site.owners.of(&node.metadata).flatten();
-        let skip = |reason, xattr: &crate::tree::Xattr| {
+        let skip = |reason, xattr: &Xattr| {
             tally.skip(reason, || format!("{} {}", site.tree.path(id).join("/"), xattr.name));
         };
         Target::Open(directory.as_fd())

@@ -1,26 +1,24 @@
-//! A file too long to be left to one worker: hashed and cut as it comes.
+//! A file too long to be left to one worker: cut as it comes.
 
+use crossbeam_channel::Receiver;
+
+use super::Flow;
 use super::batches::{Batches, Open};
-use super::{Flow, Stop};
 use crate::chunker::{self, Chunker, Cut};
-use crate::digest::Hasher;
-use crate::entry::Entry;
+use crate::digest::ContentDigest;
 use crate::pipeline::purpose::Purpose;
 use crate::pipeline::reason::PlainReason;
-use crate::pipeline::sink::Staged;
 use crate::pipeline::slab::Stretch;
-use crate::pipeline::steps::{FileSums, Step};
+use crate::pipeline::steps::Step;
 use crate::tar_split::Crc64;
 
 /// Chunks of one file, which are held until it ends: enough for 64 GiB of anything but hostile data.
 const MOST_CHUNKS: usize = 1 << 20;
 
-/// A long file on its way into chunks, and into a sink where there is one.
+/// A long file on its way into chunks.
 pub(super) struct Long<'s> {
-    name: String,
+    pub(super) name: String,
     purpose: Purpose<'s>,
-    staged: Option<Staged<'s>>,
-    digest: Hasher,
     crc64: Crc64,
     /// `None` when it stays in one piece.
     chunks: Option<Chunks>,
@@ -38,31 +36,20 @@ struct Chunks {
 }
 
 impl<'s> Long<'s> {
-    /// Starts a file with as many bytes as `entry` says.
-    pub(super) fn open(entry: Box<Entry>, purpose: Purpose<'s>, batches: &mut Batches) -> Flow<Self> {
-        let staged = purpose.sink().map(|sink| Staged::start(sink, entry.size)).transpose()?;
-        let name = entry.name.clone();
-        batches.push(Step::Open(entry), 0)?;
-        let (digest, crc64, chunks) = (Hasher::new(), Crc64::new(), Some(Chunks::default()));
-        Ok(Self { name, purpose, staged, digest, crc64, chunks })
+    pub(super) fn new(name: String, purpose: Purpose<'s>) -> Self {
+        Self { name, purpose, crc64: Crc64::new(), chunks: Some(Chunks::default()) }
     }
 
     /// Takes the next bytes.
     pub(super) fn add(&mut self, bytes: &Stretch, batches: &mut Batches) -> Flow<()> {
-        for slice in bytes.slices() {
-            self.digest.update(slice);
-            self.crc64.update(slice);
-            if let Some(staged) = &mut self.staged {
-                staged.write(slice)?;
-            }
-        }
+        bytes.slices().for_each(|slice| self.crc64.update(slice));
         let Some(chunks) = &mut self.chunks else { return Ok(()) };
         bytes.slices().for_each(|slice| chunks.chunker.scan(slice, &mut chunks.cuts));
         chunks.open.bytes.append(bytes);
         if !chunks.are_too_small() {
             return chunks.cut(&self.purpose, batches);
         }
-        if self.staged.is_none() {
+        if self.purpose.sink().is_none() {
             batches.end(std::mem::take(&mut chunks.open), None, &self.purpose)?;
             return Err(PlainReason::TinyChunks { name: self.name.clone() }.into());
         }
@@ -70,19 +57,13 @@ impl<'s> Long<'s> {
         batches.push(Step::Uncut, 0)
     }
 
-    /// Ends the file, which is whole unless the tar ended inside it.
-    pub(super) fn close(mut self, whole: bool, batches: &mut Batches) -> Flow<()> {
+    /// Ends the file, whose digest will come from `digest`.
+    pub(super) fn close(mut self, digest: Receiver<ContentDigest>, batches: &mut Batches) -> Flow<()> {
         if let Some(chunks) = &mut self.chunks {
             std::mem::take(&mut chunks.chunker).finish(&mut chunks.cuts);
             chunks.cut(&self.purpose, batches)?;
         }
-        let sums = FileSums { digest: self.digest.finish_content(), crc64: self.crc64.finish() };
-        batches.push(Step::Close(sums), 0)?;
-        match (whole, self.staged) {
-            (false, _) => Err(PlainReason::TruncatedFile { name: self.name }.into()),
-            (true, Some(staged)) => staged.commit(sums.digest).map_err(Stop::Failed),
-            (true, None) => Ok(()),
-        }
+        batches.push(Step::Close { digest, crc64: self.crc64.finish() }, 0)
     }
 }
 

@@ -5,11 +5,13 @@ mod cursor;
 mod long;
 mod sparse;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Setup;
 use super::purpose::Purpose;
 use super::reason::PlainReason;
+use super::serial::Serial;
+use super::sink::Staged;
 use super::slab::Stretch;
 use super::steps::{EncodedBatch, Step};
 use super::tree::Tree;
@@ -57,14 +59,15 @@ impl From<Error> for Stop {
 type Flow<T> = Result<T, Stop>;
 
 /// Scans the whole tar and sends its batches to the workers, and their order to whoever puts them together.
-pub(super) fn run(
+pub(super) fn run<'s>(
     slabs: Receiver<Intake>,
+    serial: Sender<Serial<'s>>,
     jobs: Sender<Job>,
     order: Sender<Receiver<EncodedBatch>>,
-    setup: &Setup<'_>,
+    setup: &Setup<'s>,
 ) -> Result<(), Error> {
     let mut scanner = Scanner {
-        tar: Cursor::new(slabs),
+        tar: Cursor::new(slabs, serial),
         batches: Batches::new(jobs, order),
         headers: Open::default(),
         tree: Tree::default(),
@@ -88,7 +91,7 @@ enum Head {
 }
 
 struct Scanner<'s> {
-    tar: Cursor,
+    tar: Cursor<'s>,
     batches: Batches,
     /// Headers and padding since the last payload.
     headers: Open,
@@ -102,12 +105,13 @@ struct Scanner<'s> {
     limits: Limits,
 }
 
-impl Scanner<'_> {
+impl<'s> Scanner<'s> {
     fn scan(&mut self) -> Flow<()> {
         match (self.members(), self.purpose) {
             (Err(Stop::Plain(why)), Purpose::Blob { .. }) => self.plain(why)?,
             (done, _) => done?,
         }
+        self.tar.flush()?;
         self.batches.push(Step::End, 0)?;
         self.batches.flush()
     }
@@ -117,7 +121,7 @@ impl Scanner<'_> {
         let mut padding = 0;
         while let Head::Member { header_len, mut member } = self.head(padding)? {
             let entry = self.entry(&mut member)?;
-            let headers = self.tar.take(padding.saturating_add(header_len));
+            let headers = self.tar.take(padding.saturating_add(header_len))?;
             match (entry, member.sparse.take()) {
                 (Some(entry), None) => {
                     self.segment(headers)?;
@@ -207,7 +211,7 @@ impl Scanner<'_> {
             if self.tar.fill(1)? == 0 {
                 return Err(PlainReason::Truncated { offset: self.tar.offset }.into());
             }
-            let skipped = self.tar.take(usize::try_from(left).unwrap_or(usize::MAX).min(FILE_LEN));
+            let skipped = self.tar.take(usize::try_from(left).unwrap_or(usize::MAX).min(FILE_LEN))?;
             left = left.saturating_sub(skipped.len() as u64);
         }
         Ok(())
@@ -235,9 +239,8 @@ impl Scanner<'_> {
     }
 
     fn payload(&mut self, entry: Entry, len: u64) -> Flow<()> {
-        let entry = Box::new(entry);
         if len == 0 {
-            return self.batches.push(Step::Member(entry), 0);
+            return self.batches.push(Step::Member(Box::new(entry)), 0);
         }
         match usize::try_from(len).ok().filter(|len| *len <= FILE_LEN) {
             Some(len) if self.tar.fill(len)? < len => {
@@ -245,8 +248,8 @@ impl Scanner<'_> {
             }
             Some(len) => {
                 self.end_headers()?;
-                let content = self.tar.take(len);
-                self.batches.push(Step::File(entry, content), len)
+                let content = self.tar.take(len)?;
+                self.batches.push(Step::File(Box::new(entry), content), len)
             }
             None => {
                 self.end_headers()?;
@@ -256,23 +259,44 @@ impl Scanner<'_> {
     }
 
     /// Cuts a payload as it comes.
-    fn long_file(&mut self, entry: Box<Entry>, len: u64) -> Flow<()> {
-        let mut file = Long::open(entry, self.purpose, &mut self.batches)?;
+    fn long_file(&mut self, entry: Entry, len: u64) -> Flow<()> {
+        let mut file = self.open(entry)?;
         let whole = self.copy(&mut file, len)?;
-        file.close(whole, &mut self.batches)
+        self.close(file, whole)
+    }
+
+    /// Starts a long file with as many bytes as `entry` says.
+    fn open(&mut self, entry: Entry) -> Flow<Long<'s>> {
+        let staged = self.purpose.sink().map(|sink| Staged::start(sink, entry.size)).transpose()?;
+        self.tar.send(Serial::Open(staged))?;
+        let name = entry.name.clone();
+        self.batches.push(Step::Open(Box::new(entry)), 0)?;
+        Ok(Long::new(name, self.purpose))
     }
 
     /// Adds the next `len` bytes to a file; tells whether there were as many.
-    fn copy(&mut self, file: &mut Long<'_>, mut len: u64) -> Flow<bool> {
+    fn copy(&mut self, file: &mut Long<'s>, mut len: u64) -> Flow<bool> {
         while len > 0 {
             if self.tar.fill(1)? == 0 {
                 return Ok(false);
             }
-            let bytes = self.tar.take(usize::try_from(len).unwrap_or(usize::MAX).min(FILE_LEN));
+            let bytes = self.tar.take_content(usize::try_from(len).unwrap_or(usize::MAX).min(FILE_LEN))?;
             len = len.saturating_sub(bytes.len() as u64);
             file.add(&bytes, &mut self.batches)?;
         }
         Ok(true)
+    }
+
+    /// Ends a long file, which is whole unless the tar ended inside it.
+    fn close(&mut self, file: Long<'s>, whole: bool) -> Flow<()> {
+        let truncated = PlainReason::TruncatedFile { name: file.name.clone() };
+        if !whole && self.purpose.sink().is_some() {
+            return Err(truncated.into());
+        }
+        let (reply, digest) = bounded(1);
+        self.tar.send(Serial::Close(reply))?;
+        file.close(digest, &mut self.batches)?;
+        if whole { Ok(()) } else { Err(truncated.into()) }
     }
 
     /// Takes what follows the last member: padding, the two zero blocks, and any more zero blocks.
@@ -290,7 +314,7 @@ impl Scanner<'_> {
             if found == 0 {
                 return self.end_headers();
             }
-            let bytes = self.tar.take(found);
+            let bytes = self.tar.take(found)?;
             self.segment(bytes)?;
             len = TRAILING_SEGMENT_LEN;
         }
@@ -301,7 +325,7 @@ impl Scanner<'_> {
         self.end_headers()?;
         self.batches.push(Step::Plain(why), 0)?;
         while self.tar.fill(PLAIN_FRAME_LEN)? > 0 {
-            let bytes = self.tar.take(PLAIN_FRAME_LEN);
+            let bytes = self.tar.take(PLAIN_FRAME_LEN)?;
             self.batches.end(Open { bytes, giant: None }, None, &self.purpose)?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::long::Long;
 use super::{FILE_LEN, Flow, Scanner};
 use crate::entry::Entry;
 use crate::pipeline::reason::PlainReason;
+use crate::pipeline::serial::Serial;
 use crate::pipeline::slab::Stretch;
 use crate::pipeline::steps::Step;
 use crate::tar::{Map, Sparse, Unfaithful};
@@ -11,7 +12,7 @@ use crate::tar::{Map, Sparse, Unfaithful};
 /// Bytes of payload in which a map may be: a hundred thousand pieces.
 const LONGEST_MAP: usize = 1 << 20;
 
-impl Scanner<'_> {
+impl<'s> Scanner<'s> {
     /// Takes a sparse file, of which the tar holds `payload_len` bytes.
     pub(super) fn sparse_file(&mut self, mut entry: Entry, sparse: Sparse, payload_len: u64) -> Flow<()> {
         let Some(map) = self.map(sparse, payload_len)? else {
@@ -27,18 +28,18 @@ impl Scanner<'_> {
         if entry.size == 0 {
             return self.batches.push(Step::Member(Box::new(entry)), 0);
         }
-        let mut file = Long::open(Box::new(entry), self.purpose, &mut self.batches)?;
-        let zeros = Stretch::zeros(FILE_LEN);
+        let mut file = self.open(entry)?;
+        let zeros = Stretch::of(vec![0; FILE_LEN]);
         let mut at = 0;
         for range in &map.data {
             self.zeros(&mut file, &zeros, range.start().saturating_sub(at))?;
             if !self.copy(&mut file, range.len())? {
-                return file.close(false, &mut self.batches);
+                return self.close(file, false);
             }
             at = range.end();
         }
         self.zeros(&mut file, &zeros, map.len.saturating_sub(at))?;
-        file.close(true, &mut self.batches)
+        self.close(file, true)
     }
 
     /// Returns the map of a sparse file; `None` when there is no valid one. The payload then is all data.
@@ -54,14 +55,15 @@ impl Scanner<'_> {
         let bytes = self.tar.buffered.front(found, &mut scratch);
         let bytes = bytes.get(..found).unwrap_or(bytes);
         let Some((map_len, map)) = Map::take_from_payload(bytes, len, payload_len) else { return Ok(None) };
-        self.tar.take(usize::try_from(map_len).unwrap_or(usize::MAX));
+        self.tar.take(usize::try_from(map_len).unwrap_or(usize::MAX))?;
         Ok(Some(map))
     }
 
-    fn zeros(&mut self, file: &mut Long<'_>, zeros: &Stretch, mut len: u64) -> Flow<()> {
+    fn zeros(&mut self, file: &mut Long<'s>, zeros: &Stretch, mut len: u64) -> Flow<()> {
         while len > 0 {
             let now = zeros.clone().take(usize::try_from(len).unwrap_or(usize::MAX));
             len = len.saturating_sub(now.len() as u64);
+            self.tar.send(Serial::Zeros(now.clone()))?;
             file.add(&now, &mut self.batches)?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use registry::transport;
 
 use here::Here;
 use layer::Layers;
-use report::{LinkReport, Report};
+use report::{Image, LinkReport, Report};
 
 use super::pull::choose;
 use crate::access::access;
@@ -38,9 +38,13 @@ pub(crate) fn run(request: &Estimate) -> anyhow::Result<ExitCode> {
     };
     let layers = Layers::new(&*source, &here, request.link).all(&instance);
     let (layers, link) = layers.with_context(cannot)?;
-    let name = (request.reference.to_string(), instance.platform.to_string(), instance.manifest.digest());
+    let image = Image {
+        name: request.reference.to_string(),
+        platform: instance.platform.to_string(),
+        manifest: instance.manifest.digest(),
+    };
     let link = link.map(|link| LinkReport::new(&link, request.link.is_some()));
-    let mut report = Report::new(name, here.compared, layers, link);
+    let mut report = Report::new(image, here.compared, layers, link);
     if !request.plan {
         report.forget_plans();
     }

@@ -11,10 +11,8 @@ use crate::machine::peak_memory;
 /// The report of an estimate.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// The image as it was named.
-    pub(super) name: String,
-    pub(super) platform: String,
-    pub(super) manifest: BlobDigest,
+    #[serde(flatten)]
+    pub(super) image: Image,
     pub(super) compared: Compared,
     /// `None` when nothing is known of it.
     pub(super) link: Option<LinkReport>,
@@ -22,6 +20,15 @@ pub(super) struct Report {
     pub(super) total: Total,
     /// Bytes resident at once, at most.
     pub(super) peak_memory: Option<u64>,
+}
+
+/// The image that would be pulled.
+#[derive(Debug, Serialize)]
+pub(super) struct Image {
+    /// Its name, as it was given.
+    pub(super) name: String,
+    pub(super) platform: String,
+    pub(super) manifest: BlobDigest,
 }
 
 /// The link that the seconds are for.
@@ -108,14 +115,14 @@ pub(super) struct Total {
 impl Report {
     /// Counts together, and fills in what the process took.
     pub(super) fn new(
-        (name, platform, manifest): (String, String, BlobDigest),
+        image: Image,
         compared: Compared,
         layers: Vec<LayerEstimate>,
         link: Option<LinkReport>,
     ) -> Self {
         let mut total = Total { seconds: link.map(|_| 0.0), ..Total::default() };
         layers.iter().for_each(|layer| total.add(layer));
-        Self { name, platform, manifest, compared, link, layers, total, peak_memory: peak_memory() }
+        Self { image, compared, link, layers, total, peak_memory: peak_memory() }
     }
 
     /// Leaves the single requests out.

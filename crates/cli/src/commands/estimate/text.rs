@@ -8,7 +8,7 @@ use chunked::estimate::{Kind, Largest, Shares};
 use chunked::plan::{Request, Strategy};
 
 use super::here::Compared;
-use super::report::{Fetch, How, LayerEstimate, LinkReport, Report, Total};
+use super::report::{Fetch, How, Image, LayerEstimate, LinkReport, Report, Total};
 use crate::ui::table::{Align, Table};
 use crate::ui::words::{Bytes, Elapsed, Percent, count, short};
 
@@ -18,7 +18,8 @@ const PATH_LEN_MAX: usize = 100;
 /// Lists every layer, why files are fetched, the largest of them, and the sum.
 pub(super) fn of(report: &Report) -> String {
     let layers = count(report.layers.len() as u64, "layer", "layers");
-    let mut text = format!("{}: {}, {layers}, {}\n", report.name, report.platform, report.manifest);
+    let Image { name, platform, manifest } = &report.image;
+    let mut text = format!("{name}: {platform}, {layers}, {manifest}\n");
     text += &compared(&report.compared);
     text += &table(&report.layers);
     for layer in &report.layers {

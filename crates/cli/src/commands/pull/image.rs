@@ -62,7 +62,7 @@ impl<'a> Image<'a> {
             if tasks.iter().any(|task| is_for(task, descriptor, diff_id)) {
                 continue;
             }
-            let blob = self.source.blob(descriptor)?.ok_or_else(|| self.source.no_blob(descriptor))?;
+            let blob = self.source.expect_blob(descriptor)?;
             tasks.push(Task {
                 blob: descriptor.digest,
                 source: Box::new(interrupt.guard_blob(blob)),

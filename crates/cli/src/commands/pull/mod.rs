@@ -57,6 +57,7 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         }
         Ok(layers) => layers,
     };
+    store.sync()?;
     for image in &images {
         image.put(&store, &tasks, &layers)?;
     }

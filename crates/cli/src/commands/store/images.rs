@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chunked::Class;
 use serde::Serialize;
 use store::{Image, LayerState, Store};
 
@@ -40,7 +41,11 @@ fn examine(store: &Store, image: Image) -> Result<Listed, store::Error> {
     let mut tar_len = 0_u64;
     let mut state = Some(LayerState::Proven);
     for toc_digest in &image.layers {
-        let record = store.layers().get(toc_digest)?;
+        let record = match store.layers().get(toc_digest) {
+            // The next pull makes it anew.
+            Err(error) if error.class() == Class::Corrupt => None,
+            record => record?,
+        };
         tar_len = tar_len.saturating_add(record.as_ref().map_or(0, |record| record.tar_len));
         state = state.min(record.map(|record| record.state));
     }

@@ -69,7 +69,7 @@ fn when_all_fail_each_says_why() {
     let options = mirrored(dir.path(), &mirror, &server);
     let (first, second) = (mirror.host(), server.host());
     let hosts = [(first.as_str(), "MIRROR"), (second.as_str(), "SERVER")];
-    insta::assert_snapshot!(failure(open("example.com/app", options), &hosts), @"cannot access `docker://example.com/app:latest`: none of 2 registries and mirrors does: MIRROR: `http://MIRROR/v2/proxy/app/manifests/latest` refuses: 403 Forbidden: this is what the script says (there are no credentials for it); SERVER: it is not there");
+    insta::assert_snapshot!(failure(open("example.com/app", options), &hosts), @"cannot access `docker://example.com/app:latest`: none of 2 places has it: MIRROR: `http://MIRROR/v2/proxy/app/manifests/latest` refuses: 403 Forbidden: this is what the script says (there are no credentials for it); SERVER: it is not there");
 }
 
 #[test]

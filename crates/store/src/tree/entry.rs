@@ -1,0 +1,71 @@
+//! What an entry says of a file, checked.
+
+use chunked::Entry;
+
+use super::invalid::{Problem, Short};
+use super::{Device, Dropped, FileContent, Metadata, Xattr};
+
+/// Starts of the attributes by which overlayfs knows what is hidden, moved or elsewhere.
+const OVERLAY_XATTRS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
+
+/// Longest target of a symbolic link on Linux: `PATH_MAX` without the NUL.
+const TARGET_LEN: usize = 4095;
+
+/// Attributes left out that are remembered by name.
+const MOST_DROPPED: usize = 20;
+
+/// Returns owner, mode, times and attributes; those that are left out go to `dropped`.
+pub(super) fn metadata(entry: &Entry, dropped: &mut Dropped) -> Result<Metadata, Problem> {
+    let wrong = || Problem::Owner { uid: entry.uid, gid: entry.gid };
+    // The largest number means "leave it" to chown(2).
+    let id = |id: i64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or_else(wrong);
+    Ok(Metadata {
+        mode: u16::try_from(entry.mode & 0o7777).unwrap_or_default(),
+        uid: id(entry.uid)?,
+        gid: id(entry.gid)?,
+        modified: entry.modified.unwrap_or_default(),
+        xattrs: xattrs(entry, dropped),
+    })
+}
+
+fn xattrs(entry: &Entry, dropped: &mut Dropped) -> Box<[Xattr]> {
+    let is_overlay = |name: &&String| OVERLAY_XATTRS.iter().any(|prefix| name.starts_with(prefix));
+    for name in entry.xattrs.keys().filter(is_overlay) {
+        dropped.count = dropped.count.saturating_add(1);
+        if dropped.first.len() < MOST_DROPPED {
+            dropped.first.push((Short(&entry.name).to_string(), Short(name).to_string()));
+        }
+    }
+    let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlay(name));
+    kept.map(|(name, value)| Xattr { name: name.as_str().into(), value: value.as_slice().into() }).collect()
+}
+
+/// Returns where a symbolic link leads.
+pub(super) fn target(entry: &Entry) -> Result<Box<str>, Problem> {
+    let target = entry.link_name.as_str();
+    match target.len() {
+        1..=TARGET_LEN if target.contains('\0') => Err(Problem::Nul),
+        1..=TARGET_LEN => Ok(target.into()),
+        len => Err(Problem::Target { len }),
+    }
+}
+
+/// Returns the numbers of a device.
+pub(super) fn device(entry: &Entry) -> Result<Device, Problem> {
+    let number = |number: i64, bits: u32| u32::try_from(number).ok().filter(|number| number >> bits == 0);
+    match (number(entry.dev_major, 12), number(entry.dev_minor, 20)) {
+        (Some(major), Some(minor)) => Ok(Device { major, minor }),
+        _ => Err(Problem::Device { major: entry.dev_major, minor: entry.dev_minor }),
+    }
+}
+
+/// Returns what the bytes of a regular file hash to.
+pub(super) fn content(entry: &Entry) -> Result<Option<FileContent>, Problem> {
+    let Some(content) = &entry.content else { return Ok(None) };
+    let digest = match (content.digest, content.chunks.as_slice()) {
+        (Some(digest), _) => Some(digest),
+        (None, [only]) => only.digest,
+        (None, _) => None,
+    };
+    Ok(Some(FileContent { digest: digest.ok_or(Problem::NoDigest)?, len: entry.size }))
+}
