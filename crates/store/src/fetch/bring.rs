@@ -29,16 +29,15 @@ impl Fetch<'_> {
     ) -> Result<(), Failure> {
         let mut fruitless = 0;
         loop {
-            let missing = self.needs.missing();
-            if missing.is_empty() {
+            let missing = self.needs.missing_count();
+            if missing == 0 {
                 return Ok(());
             }
-            let ranges: Vec<_> = missing.iter().map(|frame| frame.range).collect();
-            let plan = plan(&ranges, self.needs.payload(), &self.source.abilities());
+            let plan = plan(&self.needs.missing(), self.needs.payload(), &self.source.abilities());
             fetched.planned(&plan);
             self.meter.plan(plan.fetched());
             let ended = self.requests(&plan, board, pool);
-            fruitless = if self.needs.missing().len() < missing.len() { 0 } else { fruitless + 1 };
+            fruitless = if self.needs.missing_count() < missing { 0 } else { fruitless + 1 };
             match ended {
                 Err(error) if error.class() == Class::Unsupported && fruitless < FRUITLESS_ROUNDS => {
                     fetched.replanned(&error);

@@ -103,7 +103,7 @@ pub(super) fn store(
     } else {
         let at = fetch.chunk(frame.id)?.file.start();
         if let Some(partial) = fetch.partials.open(fetch.store, wanted, frame.id)? {
-            partial.write(frame.id.chunk, at, bytes)?;
+            partial.write(frame.id.chunk(), at, bytes)?;
         }
     }
     frame.came();
@@ -141,7 +141,7 @@ pub(super) fn giant(
             break Some(wrong_len(chunk.file.len(), end.saturating_sub(chunk.file.start())));
         }
         if let Some(partial) = &partial {
-            partial.write(frame.id.chunk, at, piece.get(..count).unwrap_or_default())?;
+            partial.write(frame.id.chunk(), at, piece.get(..count).unwrap_or_default())?;
         }
         at = end;
     };

@@ -11,7 +11,7 @@ use super::Fetch;
 use super::board::Board;
 use super::decode::store;
 use super::failure::Failure;
-use super::needs::{Frame, SMALL_LEN_MAX};
+use super::needs::{Frame, SMALL_LEN_MAX, place_of};
 use super::pool::{Decoded, Pool};
 use super::report::Fetched;
 use crate::index::Place;
@@ -24,7 +24,7 @@ pub(super) fn copy(
     pool: &Arc<Pool>,
     fetched: &mut Fetched,
 ) -> Result<(), Failure> {
-    let frames = Mutex::new(fetch.needs.frames.iter().filter(|frame| frame.place.is_some()));
+    let frames = Mutex::new(fetch.needs.frames.iter().filter(|frame| frame.is_known));
     let copied = thread::scope(|scope| {
         let work = || {
             let mut copied = Vec::new();
@@ -57,7 +57,8 @@ fn copy_one(
     // Of a small file nothing but its own digest is checked afterwards.
     let digest = chunk.digest.filter(|_| !wanted.is_small()).unwrap_or(wanted.digest);
     let mut decoded = Decoded { bytes: pool.take(), pool: Arc::clone(pool) };
-    let found = frame.place.as_ref().and_then(|place| read(fetch, place, &digest, &mut decoded.bytes));
+    let place = place_of(fetch.store, chunk, &wanted.digest, wanted.chunks.len());
+    let found = place.and_then(|place| read(fetch, &place, &digest, &mut decoded.bytes));
     if found.is_none() {
         return Ok(None);
     }

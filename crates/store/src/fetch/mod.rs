@@ -63,7 +63,7 @@ use crate::store::Store;
 pub struct Options {
     /// Threads that decode.
     pub jobs: NonZeroUsize,
-    /// Bytes of decoded content to hold for the proof.
+    /// Bytes of decoded content to hold for the proofs of all layers that come at once.
     pub memory: usize,
     /// What makes a layer trusted.
     pub verification: Verification,
@@ -84,7 +84,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             jobs: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            memory: 32 << 20,
+            memory: 16 << 20,
             verification: Verification::DiffId,
             limits: Limits::default(),
         }
@@ -191,15 +191,15 @@ impl<'a> Fetch<'a> {
     }
 
     fn wanted(&self, id: FrameId) -> Result<Wanted<'_>, Failure> {
-        self.needs.content(id.entry).ok_or(Failure::Stopped)
+        self.needs.content(id.entry()).ok_or(Failure::Stopped)
     }
 
     fn chunk(&self, id: FrameId) -> Result<&Chunk, Failure> {
-        self.wanted(id)?.chunks.get(id.chunk).ok_or(Failure::Stopped)
+        self.wanted(id)?.chunks.get(id.chunk()).ok_or(Failure::Stopped)
     }
 
     fn damaged(&self, frame: &Frame, source: io::Error) -> Failure {
-        let path = self.needs.content(frame.id.entry).map(|wanted| show(&wanted.entry.name));
+        let path = self.needs.content(frame.id.entry()).map(|wanted| show(&wanted.entry.name));
         Failure::Frame { path: path.unwrap_or_default(), range: frame.range, source }
     }
 }

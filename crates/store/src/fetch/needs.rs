@@ -15,20 +15,36 @@ use crate::store::Store;
 /// A chunk of an entry's content, and the frame that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FrameId {
-    /// The entry, by its place in the TOC.
-    pub(super) entry: usize,
-    /// The chunk, by its place in the content.
-    pub(super) chunk: usize,
+    entry: u32,
+    chunk: u32,
 }
 
-/// A frame that is not here.
+impl FrameId {
+    /// Takes the places of an entry in the TOC and of a chunk in its content. A TOC has far fewer than 2^32 rows.
+    pub(super) fn new(entry: usize, chunk: usize) -> Self {
+        let narrow = |place| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { entry: narrow(entry), chunk: narrow(chunk) }
+    }
+
+    /// Returns the place of the entry in the TOC.
+    pub(super) fn entry(self) -> usize {
+        self.entry as usize
+    }
+
+    /// Returns the place of the chunk in the content.
+    pub(super) fn chunk(self) -> usize {
+        self.chunk as usize
+    }
+}
+
+/// A frame that is not here. There may be a million of them, so it is small.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) id: FrameId,
     /// Where it is in the blob.
     pub(super) range: BlobRange,
-    /// Where else its content is said to be.
-    pub(super) place: Option<Place>,
+    /// Whether its content is said to be elsewhere in the store.
+    pub(super) is_known: bool,
     came: AtomicBool,
 }
 
@@ -155,9 +171,9 @@ impl<'a> Needs<'a> {
                 }
             }
             self.frames.push(Frame {
-                id: FrameId { entry, chunk: index },
+                id: FrameId::new(entry, index),
                 range: chunk.blob,
-                place: place_of(store, chunk, digest, content.chunks.len()),
+                is_known: place_of(store, chunk, digest, content.chunks.len()).is_some(),
                 came: AtomicBool::new(false),
             });
         }
@@ -172,7 +188,7 @@ impl<'a> Needs<'a> {
 
     /// Lists the ranges of the blob that neither the store nor anything it knows of holds.
     pub fn ranges(&self) -> Vec<BlobRange> {
-        self.frames.iter().filter(|frame| frame.place.is_none()).map(|frame| frame.range).collect()
+        self.frames.iter().filter(|frame| !frame.is_known).map(|frame| frame.range).collect()
     }
 
     /// Returns the stretch of the blob that holds all frames.
@@ -180,9 +196,15 @@ impl<'a> Needs<'a> {
         self.payload
     }
 
-    /// Lists the frames that did not come yet.
-    pub(super) fn missing(&self) -> Vec<&Frame> {
-        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).collect()
+    /// Lists the ranges of the frames that did not come yet.
+    pub(super) fn missing(&self) -> Vec<BlobRange> {
+        let missing = self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire));
+        missing.map(|frame| frame.range).collect()
+    }
+
+    /// Counts the frames that did not come yet.
+    pub(super) fn missing_count(&self) -> usize {
+        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).count()
     }
 
     /// Lists the frames that did not come yet and lie within a range.

@@ -21,13 +21,13 @@ impl<'a> OpenPartials<'a> {
         id: FrameId,
     ) -> Result<Option<Arc<Partial<'a>>>, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(partial) = open.get(&id.entry).and_then(Weak::upgrade) {
+        if let Some(partial) = open.get(&id.entry()).and_then(Weak::upgrade) {
             return Ok(Some(partial));
         }
         let Some(partial) = store.partials().open(&wanted.digest, wanted.chunks)? else { return Ok(None) };
         let partial = Arc::new(partial);
         open.retain(|_, partial| partial.strong_count() > 0);
-        open.insert(id.entry, Arc::downgrade(&partial));
+        open.insert(id.entry(), Arc::downgrade(&partial));
         Ok(Some(partial))
     }
 }

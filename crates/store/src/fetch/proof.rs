@@ -118,7 +118,7 @@ impl Proof<'_, '_> {
     }
 
     fn small(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
-        match self.board.take(FrameId { entry, chunk: 0 })? {
+        match self.board.take(FrameId::new(entry, 0))? {
             Some(stretch) => {
                 tar.bytes(stretch.bytes());
                 Ok(())
@@ -143,7 +143,7 @@ impl Proof<'_, '_> {
     fn chunked(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         let mut file = Hasher::new();
         for (chunk, part) in wanted.chunks.iter().enumerate() {
-            let id = FrameId { entry, chunk };
+            let id = FrameId::new(entry, chunk);
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
                     tar.zeros(&mut file, part.file.len());

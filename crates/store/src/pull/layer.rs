@@ -6,7 +6,7 @@ use super::present::find_present;
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
 use crate::error::Error;
-use crate::fetch::{Failure, Fetch, Fetched, Needs, NotInParts, fetch_plain};
+use crate::fetch::{self, Failure, Fetch, Fetched, Needs, NotInParts, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
 
@@ -36,10 +36,6 @@ pub(super) enum Planned<'a> {
 const LOOKS: usize = 3;
 
 impl Pull<'_> {
-    pub(super) fn at_once(&self) -> usize {
-        self.options.layers.map_or(3, Into::into)
-    }
-
     pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
         let verification = self.options.fetch.verification;
         if let Some(record) = find_present(self.store, &task.identity(), verification)? {
@@ -58,13 +54,17 @@ impl Pull<'_> {
 
     /// Compares the layers with the store, the lowest first, and decides which of them brings what they share.
     pub(super) fn plan<'l>(&self, opened: &'l [Opened]) -> Result<Vec<Planned<'l>>, Error> {
+        let count = opened.len();
         let plan = |(index, opened): (usize, &'l Opened)| {
             Ok(match opened {
                 Opened::Present(record) => Planned::Present(record),
                 Opened::Plain(why) => Planned::Whole(why.clone()),
                 Opened::Chunked(layer) => match self.needs(index, layer)? {
                     Ok(needs) => {
-                        self.elsewhere.claim(index, needs.gathered());
+                        // Nobody waits for the last one, which for many an image is the only one.
+                        if index + 1 < count {
+                            self.elsewhere.claim(index, needs.gathered());
+                        }
                         Planned::Parts(layer, needs)
                     }
                     Err(why) => Planned::Whole(why.to_string()),
@@ -148,7 +148,8 @@ impl Pull<'_> {
 
     fn fetch(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<Fetched, Failure> {
         let fetch = &self.options.fetch;
-        Fetch::new(self.store, &*task.source, (layer, needs), fetch, self.others(), self.progress)
+        let fetch = fetch::Options { memory: fetch.memory / self.at_once, ..*fetch };
+        Fetch::new(self.store, &*task.source, (layer, needs), &fetch, self.others(), self.progress)
             .run(task.diff_id.as_ref())
     }
 

@@ -26,6 +26,9 @@ pub use layer::Opened;
 pub use present::{Identity, find_present};
 pub use report::{How, LayerReport};
 
+/// Layers at once where nobody says how many.
+const LAYERS: usize = 3;
+
 /// A layer that an image needs.
 pub struct Task<'a> {
     /// The blob's digest, for which the image's manifest vouches.
@@ -82,7 +85,8 @@ pub fn pull(
 
     let start = Instant::now();
     let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
-    let pull = Pull { store, options, progress, elsewhere, stop, start };
+    let at_once = options.layers.map_or(LAYERS, Into::into).min(tasks.len()).max(1);
+    let pull = Pull { store, options, progress, elsewhere, stop, start, at_once };
     let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
     let done = pull.each(&planned, |index, (task, planned)| {
@@ -101,6 +105,8 @@ struct Pull<'a> {
     /// Whether a layer has failed, so that the others are given up.
     stop: AtomicBool,
     start: Instant,
+    /// Layers that are brought in side by side.
+    at_once: usize,
 }
 
 impl Pull<'_> {
@@ -122,7 +128,7 @@ impl Pull<'_> {
         let done = Mutex::new(Vec::new());
         let failed = Mutex::new(Vec::new());
         thread::scope(|scope| {
-            for _ in 0..self.at_once().min(items.len()) {
+            for _ in 0..self.at_once.min(items.len()) {
                 scope.spawn(|| {
                     while !self.is_stopped() {
                         let item = next.lock().unwrap_or_else(PoisonError::into_inner).next();
