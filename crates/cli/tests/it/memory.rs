@@ -1,13 +1,18 @@
-//! How much memory a conversion holds, whatever the layer. These take minutes: CI runs them with a release build, by
+//! How much memory a conversion or a pull holds, whatever the layer. These take minutes: CI runs them with a release build, by
 //! `cargo test --release -p morsel-cli --test it -- --ignored memory`.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
+use serde_json::Value;
 use testkit::data;
-use testkit::process::peak_memory;
+use testkit::oci::Layout;
+use testkit::process::{peak_memory, run};
+use testkit::scripted::{Script, Scripted};
 use testkit::tar::{BLOCK, Member};
 
-use crate::harness::morsel;
+use crate::harness::{digest, morsel};
 
 const MIB: u64 = 1 << 20;
 
@@ -60,4 +65,97 @@ fn memory_of_a_million_entries() {
             .map(|n| Member::file(format!("usr/share/things/{}/{n}", n % 1000), n.to_string()).encode());
         dirs.chain(files).try_for_each(|member| out.write_all(&member))
     });
+}
+
+/// Converts what `feed` writes into a layer of `layout`; returns its descriptor and its diff ID.
+fn layer(
+    layout: &Layout,
+    feed: impl FnOnce(&mut io::BufWriter<&mut std::process::ChildStdin>) -> io::Result<()> + Send,
+) -> (Value, String) {
+    let [blob, descriptor] = ["blob", "descriptor"].map(|name| layout.dir().join(name));
+    let mut convert = morsel();
+    convert.args(["convert", "--quiet", "-"]).arg(&blob).arg("--descriptor").arg(&descriptor);
+    peak_memory(&mut convert, |stdin| {
+        let mut out = io::BufWriter::with_capacity(MIB as usize, stdin);
+        feed(&mut out)?;
+        out.write_all(&[0; 2 * BLOCK])?;
+        out.flush()
+    });
+    let mut result: Value = serde_json::from_slice(&fs::read(descriptor).unwrap()).unwrap();
+    let descriptor = result["descriptor"].take();
+    fs::rename(blob, layout.blob_path(digest(&descriptor))).unwrap();
+    (descriptor, result["diff_id"].as_str().unwrap().to_owned())
+}
+
+/// Pulls an image of these layers from a registry, as it is and again with all content here, and checks the peaks.
+fn pulls_within(limit: u64, dir: &Path, layout: &Layout, layers: &[(Value, String)]) {
+    let (layers, diff_ids): (Vec<_>, Vec<_>) = layers.iter().cloned().unzip();
+    layout.add_manifest("latest", &layers, &diff_ids);
+    let registry = Scripted::start(Script::default());
+    registry.add_layout("image", layout);
+    for what in ["cold", "with all content here"] {
+        let mut pull = morsel();
+        pull.args(["pull", "--json"]).arg(format!("docker://{}/image", registry.host()));
+        pull.arg("--root").arg(dir.join("store")).env("HOME", dir);
+        let receipt: Value = serde_json::from_slice(&run(&mut pull).stdout).unwrap();
+        let peak = receipt["peak_memory"].as_u64().unwrap();
+        assert!(peak < limit, "{what}: {} MiB, at most {} MiB allowed", peak / MIB, limit / MIB);
+        fs::remove_dir_all(dir.join("store/layers")).unwrap();
+    }
+}
+
+/// Writes a file, of which every other one does not compress.
+fn mixed(
+    out: &mut impl Write,
+    name: &str,
+    len: usize,
+    noise: &[u8],
+    text: &[u8],
+    seed: u64,
+) -> io::Result<()> {
+    let mut content = if seed.is_multiple_of(2) { noise } else { text }[..len].to_vec();
+    for block in content.chunks_mut(16 << 10) {
+        let mark = seed.to_le_bytes();
+        let len = block.len().min(mark.len());
+        block[..len].copy_from_slice(&mark[..len]);
+    }
+    out.write_all(&Member::file(name, content).encode())
+}
+
+#[test]
+#[ignore = "minutes, see above"]
+fn memory_of_a_pull_of_2_gb() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path().join("image"));
+    let (noise, text) = (data::stream(1, 8 << 20), data::text(1, 8 << 20));
+    let layers: Vec<_> = (0..4_u64)
+        .map(|layer_number| {
+            layer(&layout, |out| {
+                (0..128).map(|number| 128 * layer_number + number).try_for_each(|number| {
+                    let len = if number.is_multiple_of(16) {
+                        8 << 20
+                    } else {
+                        (7 << 19) + 9000 * number as usize % 50_000
+                    };
+                    mixed(out, &format!("files/{number}"), len, &noise, &text, number / 2 * 3)
+                })
+            })
+        })
+        .collect();
+    pulls_within(150 * MIB, dir.path(), &layout, &layers);
+}
+
+#[test]
+#[ignore = "minutes, see above"]
+fn memory_of_a_pull_of_200_000_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path().join("image"));
+    let (noise, text) = (data::stream(1, 4000), data::text(1, 4000));
+    let layer = layer(&layout, |out| {
+        (0..200_000_u64).try_for_each(|number| {
+            let name = format!("usr/share/things/{}/{number}", number % 1000);
+            mixed(out, &name, 100 + 37 * number as usize % 3900, &noise, &text, number)
+        })
+    });
+    pulls_within(150 * MIB, dir.path(), &layout, &[layer]);
 }

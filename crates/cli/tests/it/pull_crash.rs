@@ -1,8 +1,5 @@
 //! Pulls that end too early, by signals and full disks, and pulls side by side: what was verified is not fetched again, and
 //! nothing is left that is not what it seems.
-//!
-//! The long one takes minutes: CI runs it with a release build, by
-//! `cargo test --release -p morsel-cli --test it -- --ignored killed`.
 
 use std::collections::{BTreeSet, HashSet};
 use std::env;
@@ -172,19 +169,21 @@ fn random() -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Kills pulls again and again, each after about one in `pulls` of the image came; begins anew once all of it is here.
-fn survives_being_killed(kills: usize, pulls: u64) {
+/// Kills pulls again and again, each after about a twelfth of the image came; begins anew once all of it is here.
+#[test]
+fn a_pull_that_is_killed_fifty_times_goes_on_where_it_was() {
+    const KILLS: usize = 50;
     let dir = tempfile::tempdir().unwrap();
     let scene = Scene::new(dir.path(), 60);
     let (len, metadata) = scene.lens();
     let mut random = random();
     let mut killed = 0;
-    while killed < kills {
+    while killed < KILLS {
         scene.registry.forget_requests();
         let mut runs = 1;
         let mut connections = 0;
-        while killed < kills
-            && let Some(output) = scene.interrupt(random(2 * len / pulls), Signal::KILL)
+        while killed < KILLS
+            && let Some(output) = scene.interrupt(random(len / 6), Signal::KILL)
         {
             assert_eq!(output.status.signal(), Some(9));
             killed += 1;
@@ -203,17 +202,6 @@ fn survives_being_killed(kills: usize, pulls: u64) {
         assert!(sent <= most, "{sent} bytes came in {runs} pulls, at most {most} expected");
         std::fs::remove_dir_all(scene.store()).unwrap();
     }
-}
-
-#[test]
-fn a_pull_that_is_killed_goes_on_where_it_was() {
-    survives_being_killed(8, 6);
-}
-
-#[test]
-#[ignore = "minutes, see above"]
-fn a_pull_that_is_killed_fifty_times_goes_on_where_it_was() {
-    survives_being_killed(50, 12);
 }
 
 #[test]
