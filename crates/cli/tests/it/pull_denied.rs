@@ -58,7 +58,10 @@ fn a_layer_that_is_gone() {
     insta::assert_snapshot!(said(&sandbox, &registry), @"
     $ morsel pull --root store --timeout 1 --authfile auth.json docker://HOST/image:latest
     --- stderr
-    error: blob sha256:f983fc.. of `docker://HOST/image:latest` is missing
+    error: cannot pull `HOST/image:latest`
+      cause: cannot bring in layer sha256:f983fc..
+      cause: cannot read the footer
+      cause: `HOST` does not have the blob
     --- exit 4
     ");
 }

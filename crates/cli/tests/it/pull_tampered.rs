@@ -168,7 +168,7 @@ fn a_chunk() {
     --- stderr
     error: cannot pull `HOST/image:latest`
       cause: cannot bring in layer sha256:097a4d..
-      cause: the digest of `./large` is sha256:5f509b.., the TOC has sha256:af714f..
+      cause: the digest of bytes 20064..40064 of `./large` is sha256:679123.., the TOC has sha256:d8dcf9..
     --- exit 3
     ");
 }

@@ -12,7 +12,7 @@
 //! partial. `proof` follows the tar-split in tar order, takes every content while it is still in memory (or reads it from
 //! the store when it came out of order or was there before), hashes the tar, and completes the chunked files.
 //!
-//! Decoders never wait for something that only they could bring: the [`board`] between them and the proof holds a bounded
+//! Decoders never wait for something that only they could bring: the board between them and the proof holds a bounded
 //! number of bytes, and what does not fit is read back.
 
 mod board;

@@ -272,5 +272,9 @@ fn number(answer: &Answer, name: &HeaderName) -> Option<u64> {
 }
 
 fn refusal(kind: io::ErrorKind, answer: &Answer) -> Stop {
-    Stop::Failed(io::Error::new(kind, format!("`{}` answers {}", answer.host, answer.status)))
+    let text = match kind {
+        io::ErrorKind::NotFound => format!("`{}` does not have the blob", answer.host),
+        _ => format!("`{}` answers {}", answer.host, answer.status),
+    };
+    Stop::Failed(io::Error::new(kind, text))
 }

@@ -468,7 +468,7 @@ fn what_contradicts_the_descriptor_or_is_refused_fails() {
       Many { count: 380, header_len: 7500 }
       [(10, 20), (30, 45), (500, 520)]
     missing: 1 requests, 0 retries, 0 bytes
-      NotFound: `blobs` answers 404 Not Found
+      NotFound: `blobs` does not have the blob
       Many { count: 380, header_len: 7500 }
       [(10, 20), (30, 45), (500, 520)]
     denied: 1 requests, 0 retries, 0 bytes
