@@ -12,7 +12,7 @@ use super::Fetch;
 use super::board::Board;
 use super::failure::Failure;
 use super::halt::Halt;
-use super::needs::{Frame, FrameId, Wanted};
+use super::needs::{Frame, FrameId};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
 
@@ -44,8 +44,14 @@ impl<'p, 'a> Decode<'p, 'a> {
         let spans = self.decode(&batch, &mut decoded.bytes)?;
         let content = |span: &Range<usize>| decoded.bytes.get(span.clone()).unwrap_or_default();
         self.check(spans.iter().map(|(frame, span)| (frame.id, content(span))))?;
-        for (frame, span) in &spans {
-            store(self.fetch, &self.fetch.wanted(frame.id)?, frame, content(span))?;
+        let follows = |one: &FrameId, next: &FrameId| {
+            one.entry() == next.entry() && one.chunk().saturating_add(1) == next.chunk()
+        };
+        for run in spans.chunk_by(|(one, _), (next, _)| follows(&one.id, &next.id)) {
+            let [(first, from), ..] = run else { continue };
+            let to = run.last().map_or(from.end, |(_, span)| span.end);
+            store(self.fetch, first.id, run.len(), content(&(from.start..to)))?;
+            run.iter().for_each(|(frame, _)| frame.came());
         }
         let spans = spans.into_iter().map(|(frame, span)| (frame.id, span)).collect();
         self.pool.give(batch.bytes);
@@ -90,23 +96,15 @@ impl<'p, 'a> Decode<'p, 'a> {
     }
 }
 
-/// Puts one frame's content into the store: a small file, which is verified, as an object; anything else as a chunk of a
-/// partial.
-pub(super) fn store(
-    fetch: &Fetch<'_>,
-    wanted: &Wanted<'_>,
-    frame: &Frame,
-    bytes: &[u8],
-) -> Result<(), Failure> {
+/// Puts the content of `count` chunks in a row into the store: a small file, which is verified, as an object; anything else
+/// into a partial.
+pub(super) fn store(fetch: &Fetch<'_>, first: FrameId, count: usize, bytes: &[u8]) -> Result<(), Failure> {
+    let wanted = fetch.wanted(first)?;
     if wanted.is_small() {
         fetch.store.objects().put(&wanted.digest, bytes)?;
-    } else {
-        let at = fetch.chunk(frame.id)?.file.start();
-        if let Some(partial) = fetch.partials.open(fetch.store, wanted, frame.id)? {
-            partial.write(frame.id.chunk(), at, bytes)?;
-        }
+    } else if let Some(partial) = fetch.partials.open(fetch.store, &wanted, first)? {
+        partial.write_chunks(first.chunk()..first.chunk().saturating_add(count), bytes)?;
     }
-    frame.came();
     Ok(())
 }
 

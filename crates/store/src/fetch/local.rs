@@ -62,7 +62,8 @@ fn copy_one(
     if found.is_none() {
         return Ok(None);
     }
-    store(fetch, &wanted, frame, &decoded.bytes)?;
+    store(fetch, frame.id, 1, &decoded.bytes)?;
+    frame.came();
     let len = decoded.bytes.len();
     board.offer(vec![(frame.id, 0..len)], decoded)?;
     Ok(Some(len as u64))

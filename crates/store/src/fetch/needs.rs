@@ -128,6 +128,8 @@ impl<'a> Needs<'a> {
         let wants = Vec::with_capacity(entries.len());
         let mut needs = Self { entries, wants, frames: Vec::new(), payload, reused: Reused::default() };
         let mut gathered = HashSet::new();
+        // Most often there are none, and asking for each content takes longer than looking once.
+        let has_partials = !store.partials().is_empty()?;
         for (index, entry) in entries.iter().enumerate() {
             let want = match contents(entry) {
                 None => Want::Nothing,
@@ -138,7 +140,7 @@ impl<'a> Needs<'a> {
                 Some((digest, _)) if elsewhere(&digest) => needs.reused.elsewhere(entry.size),
                 Some((digest, content)) => {
                     gathered.insert(digest);
-                    needs.gather(store, index, &digest, content)?;
+                    needs.gather(store, has_partials, index, &digest, content)?;
                     Want::Gather
                 }
             };
@@ -150,11 +152,15 @@ impl<'a> Needs<'a> {
     fn gather(
         &mut self,
         store: &Store,
+        has_partials: bool,
         entry: usize,
         digest: &ContentDigest,
         content: &Content,
     ) -> Result<(), Error> {
-        let partial = store.partials().find(digest, &content.chunks)?;
+        let partial = match has_partials {
+            true => store.partials().find(digest, &content.chunks)?,
+            false => None,
+        };
         for (index, chunk) in content.chunks.iter().enumerate() {
             if chunk.kind == ChunkKind::Zeros {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use chunked::digest::Hasher;
@@ -68,9 +69,9 @@ impl Map {
         self.file.write_all_at(&header, 0)
     }
 
-    pub(super) fn mark(&self, chunk: usize, here: bool) -> io::Result<()> {
-        let at = (HEADER_LEN as u64).saturating_add(chunk as u64);
-        self.file.write_all_at(&[u8::from(here)], at)
+    pub(super) fn mark(&self, chunks: Range<usize>, here: bool) -> io::Result<()> {
+        let at = (HEADER_LEN as u64).saturating_add(chunks.start as u64);
+        self.file.write_all_at(&vec![u8::from(here); chunks.len()], at)
     }
 }
 

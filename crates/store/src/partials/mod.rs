@@ -3,6 +3,7 @@
 mod map;
 
 use std::fs::{File, Permissions};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,14 @@ pub struct Partials {
 impl Partials {
     pub(crate) fn new(directory: Directory, objects: Arc<Objects>, durability: Arc<Durability>) -> Self {
         Self { directory, objects, durability }
+    }
+
+    /// Tells whether there are none at all.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        Ok(self.directory.names()?.is_empty())
     }
 
     /// Opens the partial file of some content as [`Partials::open`] does, if there is one.
@@ -222,6 +231,26 @@ impl Partial<'_> {
         if end == range.end() { self.mark(chunk, true) } else { Ok(()) }
     }
 
+    /// Writes `bytes`, which are all of some chunks in a row, and marks those as being here.
+    ///
+    /// # Errors
+    /// [`Error::OutsideChunk`] when there are no such chunks, or they have another length; those of the file system.
+    pub fn write_chunks(&self, chunks: Range<usize>, bytes: &[u8]) -> Result<(), Error> {
+        let run = self.chunks.get(chunks.clone()).unwrap_or_default();
+        let at = run.first().map_or(0, FileRange::start);
+        let len = run.iter().map(FileRange::len).fold(0, u64::saturating_add);
+        if run.is_empty() || len != bytes.len() as u64 {
+            let path = self.partials.directory.path_of(&self.name);
+            return Err(Error::OutsideChunk { chunk: chunks.start, at, len: bytes.len() as u64, path });
+        }
+        let _writing = self.partials.durability.writing()?;
+        self.file.write_all_at(bytes, at).map_err(self.failed("write"))?;
+        self.map.mark(chunks.clone(), true).map_err(self.failed("write"))?;
+        let here = self.here.get(chunks).unwrap_or_default();
+        here.iter().for_each(|here| here.store(true, Ordering::Release));
+        Ok(())
+    }
+
     /// Takes back that a chunk is here.
     ///
     /// # Errors
@@ -232,7 +261,7 @@ impl Partial<'_> {
 
     fn mark(&self, chunk: usize, is_here: bool) -> Result<(), Error> {
         let Some(here) = self.here.get(chunk) else { return Ok(()) };
-        self.map.mark(chunk, is_here).map_err(self.failed("write"))?;
+        self.map.mark(chunk..chunk.saturating_add(1), is_here).map_err(self.failed("write"))?;
         here.store(is_here, Ordering::Release);
         Ok(())
     }
