@@ -131,6 +131,8 @@ impl Body<'_, '_> {
     /// Reads `len` bytes to the end of `bytes`, or nothing.
     fn append(&mut self, len: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let before = bytes.len();
+        // With room, nothing is read in small pieces. The length was checked: more than this comes as it may.
+        bytes.reserve(usize::try_from(len.min(2 * SMALL_LEN_MAX)).unwrap_or(0));
         let read = self.by_ref().take(len).read_to_end(bytes);
         match read {
             Ok(count) if count as u64 == len => Ok(()),
