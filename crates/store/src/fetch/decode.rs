@@ -10,9 +10,10 @@ use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
+use super::contents::Wanted;
 use super::failure::Failure;
 use super::halt::Halt;
-use super::needs::{Frame, FrameId, Wanted};
+use super::needs::{Frame, FrameId};
 use super::pool::{Decoded, Pool};
 use super::transfer::Batch;
 
@@ -84,7 +85,7 @@ impl<'p, 'a> Decode<'p, 'a> {
         }
         let digests = digests_of(&bytes).into_iter();
         match small.iter().zip(digests).find(|(wanted, found)| wanted.digest != *found) {
-            Some((wanted, found)) => Err(wanted.mismatch(found)),
+            Some((wanted, found)) => Err(self.fetch.mismatch(wanted, found)),
             None => Ok(()),
         }
     }
