@@ -2,11 +2,12 @@ use std::io::{self, Read};
 
 use super::PlainReason;
 use crate::digest::{Digest, TocDigest};
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::range::BlobRange;
 use crate::source::RangeSource;
-use crate::toc::{Invalid, Toc};
+use crate::toc::{self, Invalid, Trailer};
 use crate::verifying::{Mismatch, Verifying};
 
 /// A part of a blob that is read whole, by the words that errors use for it.
@@ -51,12 +52,21 @@ impl Document {
     }
 }
 
+/// Takes the entries of a TOC, in order.
+pub(super) type Visitor<'a> = &'a mut dyn FnMut(Entry);
+
 /// Parses the `len` bytes of JSON that a TOC decompresses to, no more and no less.
-pub(super) fn parse_toc(json: impl Read, len: u64, payload_len: u64, limits: &Limits) -> Result<Toc, Error> {
+pub(super) fn parse_toc(
+    json: impl Read,
+    len: u64,
+    payload_len: u64,
+    limits: &Limits,
+    visitor: Visitor<'_>,
+) -> Result<Trailer, Error> {
     let limits = Limits { toc_len: limits.toc_len.min(len), ..*limits };
-    let toc = Toc::parse(json, payload_len, &limits)?;
-    match toc.trailer.len {
-        found if found == len => Ok(toc),
+    let trailer = toc::visit(json, payload_len, &limits, visitor)?;
+    match trailer.len {
+        found if found == len => Ok(trailer),
         found => Err(Invalid::Len { expected: len, found }.into()),
     }
 }
@@ -68,9 +78,10 @@ pub(super) fn parse_verified_toc(
     len: u64,
     payload_len: u64,
     limits: &Limits,
-) -> Result<Toc, Error> {
+    visitor: Visitor<'_>,
+) -> Result<Trailer, Error> {
     let mut json = Verifying::new(json, digest.0, len);
-    match parse_toc(&mut json, len, payload_len, limits) {
+    match parse_toc(&mut json, len, payload_len, limits, visitor) {
         Err(Error::Read { source, .. }) => Err(TOC.failed(source)),
         Err(error) => {
             io::copy(&mut json, &mut io::sink()).map_err(|source| TOC.failed(source))?;

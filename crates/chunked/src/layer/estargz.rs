@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::document::{TOC, parse_toc, parse_verified_toc};
+use super::document::{TOC, Visitor, parse_toc, parse_verified_toc};
 use super::{ChunkedLayer, Stop};
 use crate::annotations::Annotations;
 use crate::dialect::Dialect;
@@ -17,7 +17,7 @@ use crate::location::{Located, Location};
 use crate::range::BlobRange;
 use crate::source::RangeSource;
 use crate::tar::{self, BLOCK_LEN, Step};
-use crate::toc::{Invalid, TOC_NAME, Toc};
+use crate::toc::{Invalid, TOC_NAME, Toc, Trailer};
 
 pub(super) fn open(
     source: &dyn RangeSource,
@@ -25,6 +25,7 @@ pub(super) fn open(
     range: BlobRange,
     annotations: Option<Annotations>,
     limits: &Limits,
+    visitor: Visitor<'_>,
 ) -> Result<ChunkedLayer, Stop> {
     TOC.limited(range.len(), limits.toc_blob_len)?;
     let (blob, _) = TOC.read(source, range, None)?;
@@ -35,14 +36,14 @@ pub(super) fn open(
         Some(Annotations::Estargz { json_digest }) => Some(json_digest),
         _ => None,
     };
-    let (toc, toc_digest) = parse(tar.take(len), len, range.start(), json_digest, limits)?;
+    let (trailer, toc_digest) = parse(tar.take(len), len, range.start(), json_digest, limits, visitor)?;
     Ok(ChunkedLayer {
         dialect: if kind == Kind::LegacyStargz { Dialect::LegacyStargz } else { Dialect::Estargz },
         blob_len: source.blob_len(),
         location: Location { toc: Located { range, len }, tar_split: None },
         payload_len: range.start(),
         footer: Some(kind),
-        toc,
+        toc: Toc { entries: Vec::new(), trailer },
         toc_blob: blob,
         toc_digest,
         annotations,
@@ -79,13 +80,14 @@ fn parse(
     payload_len: u64,
     expected: Option<TocDigest>,
     limits: &Limits,
-) -> Result<(Toc, TocDigest), Error> {
+    visitor: Visitor<'_>,
+) -> Result<(Trailer, TocDigest), Error> {
     match expected {
-        Some(digest) => Ok((parse_verified_toc(json, digest, len, payload_len, limits)?, digest)),
+        Some(digest) => Ok((parse_verified_toc(json, digest, len, payload_len, limits, visitor)?, digest)),
         None => {
             let mut json = Hashing { inner: json, hasher: Hasher::new() };
-            let toc = parse_toc(&mut json, len, payload_len, limits)?;
-            Ok((toc, TocDigest(json.hasher.finish())))
+            let trailer = parse_toc(&mut json, len, payload_len, limits, visitor)?;
+            Ok((trailer, TocDigest(json.hasher.finish())))
         }
     }
 }

@@ -9,13 +9,14 @@ use std::io::{BufRead, BufReader};
 
 use std::io;
 
-use document::FOOTER;
+use document::{FOOTER, Visitor};
 use serde::{Serialize, Serializer};
 pub(crate) use zstd::dialect;
 
 use crate::annotations::{self, Annotations};
 use crate::dialect::Dialect;
 use crate::digest::{TarSplitDigest, TocDigest};
+use crate::entry::Entry;
 use crate::error::Error;
 use crate::footer::{self, Footer};
 use crate::limits::Limits;
@@ -51,7 +52,7 @@ pub struct ChunkedLayer {
     pub payload_len: u64,
     /// The footer, if the length of what follows the metadata is that of one.
     pub footer: Option<footer::Kind>,
-    /// The TOC.
+    /// The TOC; without its entries where those were given to a visitor.
     pub toc: Toc,
     /// The TOC as it is stored, compressed; for eStargz with its tar header.
     pub toc_blob: Vec<u8>,
@@ -157,7 +158,26 @@ impl Layer {
         lookup: impl Fn(&str) -> Option<&'a str>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        match open(source, Annotations::parse(lookup), limits) {
+        let mut entries = Vec::new();
+        let mut layer = Self::visit(source, lookup, limits, |entry| entries.push(entry))?;
+        if let Self::Chunked(layer) = &mut layer {
+            layer.toc.entries = entries;
+        }
+        Ok(layer)
+    }
+
+    /// Opens a layer as [`Layer::open`] does, but gives the entries of its TOC to `visitor`, in order, and keeps none of
+    /// them. They are good only once the layer is open.
+    ///
+    /// # Errors
+    /// Those of [`Layer::open`].
+    pub fn visit<'a>(
+        source: &dyn RangeSource,
+        lookup: impl Fn(&str) -> Option<&'a str>,
+        limits: &Limits,
+        mut visitor: impl FnMut(Entry),
+    ) -> Result<Self, Error> {
+        match open(source, Annotations::parse(lookup), limits, &mut visitor) {
             Ok(layer) => Ok(Self::Chunked(Box::new(layer))),
             Err(Stop::Plain(why)) => Ok(Self::Plain { why }),
             Err(Stop::Failed(error)) => Err(error),
@@ -199,21 +219,22 @@ fn open(
     source: &dyn RangeSource,
     annotations: Result<Option<Annotations>, annotations::Invalid>,
     limits: &Limits,
+    visitor: Visitor<'_>,
 ) -> Result<ChunkedLayer, Stop> {
     let annotations = annotations.map_err(PlainReason::Annotations)?;
     if let Some(Annotations::ZstdChunked { location, .. }) = &annotations {
         location.check(source.blob_len()).map_err(Error::Misplaced)?;
         let footer = footer::Kind::of_zstd_len(source.blob_len().saturating_sub(location.end()));
-        return zstd::open(source, *location, footer, annotations, limits);
+        return zstd::open(source, *location, footer, annotations, limits, visitor);
     }
     let tail_len = source.blob_len().min(footer::MAX_LEN as u64);
     let tail = BlobRange::saturating(source.blob_len().saturating_sub(tail_len), tail_len);
     let (tail, _) = FOOTER.read(source, tail, None)?;
     match footer::parse(&tail, source.blob_len()).map_err(PlainReason::Footer)? {
         Some(Footer::Zstd { kind, location }) => {
-            zstd::open(source, location, Some(kind), annotations, limits)
+            zstd::open(source, location, Some(kind), annotations, limits, visitor)
         }
-        Some(Footer::Gzip { kind, toc }) => estargz::open(source, kind, toc, annotations, limits),
+        Some(Footer::Gzip { kind, toc }) => estargz::open(source, kind, toc, annotations, limits, visitor),
         Some(Footer::ExternalToc) => Err(PlainReason::ExternalToc.into()),
         None if annotations.is_some() => Err(PlainReason::NoFooter.into()),
         None => Err(PlainReason::NoToc.into()),

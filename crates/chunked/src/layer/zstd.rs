@@ -1,7 +1,7 @@
 //! Opens zstd:chunked, of containers/storage and of stargz-snapshotter.
 
 use super::ahead::ReadAhead;
-use super::document::{TAR_SPLIT, TOC, parse_toc, parse_verified_toc};
+use super::document::{TAR_SPLIT, TOC, Visitor, parse_toc, parse_verified_toc};
 use super::{ChunkedLayer, PlainReason, Stop, TarSplit};
 use crate::annotations::Annotations;
 use crate::dialect::Dialect;
@@ -20,21 +20,22 @@ pub(super) fn open(
     footer: Option<Kind>,
     annotations: Option<Annotations>,
     limits: &Limits,
+    visitor: Visitor<'_>,
 ) -> Result<ChunkedLayer, Stop> {
     TOC.limited(location.toc.range.len(), limits.toc_blob_len)?;
     TOC.limited(location.toc.len, limits.toc_len)?;
     let expected = Expected::of(annotations.as_ref());
     let source = &*read_ahead(source, &location, limits)?;
     let (blob, digest) = TOC.read(source, location.toc.range, expected.toc.map(|digest| digest.0))?;
-    let toc = parse(&blob, &location, expected.json, limits)?;
-    let tar_split = tar_split(source, &location, &toc.trailer, expected.tar_split, limits)?;
+    let trailer = parse(&blob, &location, expected.json, limits, visitor)?;
+    let tar_split = tar_split(source, &location, &trailer, expected.tar_split, limits)?;
     Ok(ChunkedLayer {
-        dialect: dialect(&location, &toc.trailer, expected.json.is_some(), footer),
+        dialect: dialect(&location, &trailer, expected.json.is_some(), footer),
         blob_len: source.blob_len(),
         location,
         payload_len: location.payload_len(),
         footer,
-        toc,
+        toc: Toc { entries: Vec::new(), trailer },
         toc_blob: blob,
         toc_digest: TocDigest(digest),
         annotations,
@@ -84,12 +85,13 @@ fn parse(
     location: &Location,
     json_digest: Option<TocDigest>,
     limits: &Limits,
-) -> Result<Toc, Error> {
+    visitor: Visitor<'_>,
+) -> Result<Trailer, Error> {
     let json = ZstdReader::new(blob).map_err(|error| TOC.failed(error))?;
     let (len, payload_len) = (location.toc.len, location.payload_len());
     match json_digest {
-        Some(digest) => parse_verified_toc(json, digest, len, payload_len, limits),
-        None => parse_toc(json, len, payload_len, limits),
+        Some(digest) => parse_verified_toc(json, digest, len, payload_len, limits, visitor),
+        None => parse_toc(json, len, payload_len, limits, visitor),
     }
 }
 

@@ -10,6 +10,7 @@ use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
+use super::contents::Wanted;
 use super::failure::Failure;
 use super::halt::Halt;
 use super::needs::{Frame, FrameId};
@@ -90,7 +91,7 @@ impl<'p, 'a> Decode<'p, 'a> {
         }
         let digests = digests_of(&bytes).into_iter();
         match small.iter().zip(digests).find(|(wanted, found)| wanted.digest != *found) {
-            Some((wanted, found)) => Err(wanted.mismatch(found)),
+            Some((wanted, found)) => Err(self.fetch.mismatch(wanted, found)),
             None => Ok(()),
         }
     }

@@ -17,6 +17,7 @@
 
 mod board;
 mod bring;
+mod contents;
 mod decode;
 mod elsewhere;
 mod failure;
@@ -30,6 +31,7 @@ mod plain;
 mod pool;
 mod proof;
 mod report;
+mod rows;
 mod transfer;
 
 use std::io;
@@ -39,7 +41,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
-use chunked::{Chunk, ChunkedLayer, Limits, RangeSource};
+use chunked::{Chunk, ChunkedLayer, ContentDigest, Limits, RangeSource};
 
 use board::Board;
 use failure::show;
@@ -47,14 +49,17 @@ use meter::Meter;
 use pool::Pool;
 use proof::Proof;
 
+pub(crate) use contents::Contents;
+pub use contents::{NotInParts, in_parts};
 pub use elsewhere::Elsewhere;
 pub use failure::Failure;
-pub use needs::{Needs, NotInParts, in_parts};
+pub(crate) use needs::Needs;
 use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
 pub use report::{Count, Fetched, Reused};
 
-use needs::{Frame, FrameId, Wanted};
+use contents::Wanted;
+use needs::{Frame, FrameId};
 
 use crate::store::Store;
 
@@ -115,7 +120,7 @@ pub(crate) struct Fetch<'a> {
     store: &'a Store,
     /// The blob.
     source: &'a (dyn RangeSource + Sync),
-    /// The blob's TOC.
+    /// The blob's TOC and tar-split.
     layer: &'a ChunkedLayer,
     /// What of it has to come from where.
     needs: &'a Needs<'a>,
@@ -191,7 +196,7 @@ impl<'a> Fetch<'a> {
     }
 
     fn wanted(&self, id: FrameId) -> Result<Wanted<'_>, Failure> {
-        self.needs.content(id.entry()).ok_or(Failure::Stopped)
+        self.needs.contents().get(id.entry()).ok_or(Failure::Stopped)
     }
 
     fn chunk(&self, id: FrameId) -> Result<&Chunk, Failure> {
@@ -199,8 +204,16 @@ impl<'a> Fetch<'a> {
     }
 
     fn damaged(&self, frame: &Frame, source: io::Error) -> Failure {
-        let path = self.needs.content(frame.id.entry()).map(|wanted| show(&wanted.entry.name));
-        Failure::Frame { path: path.unwrap_or_default(), range: frame.range, source }
+        Failure::Frame { path: self.path_of(frame.id.entry()), range: frame.range, source }
+    }
+
+    /// Says that a content has another digest than the TOC has.
+    fn mismatch(&self, wanted: &Wanted<'_>, found: ContentDigest) -> Failure {
+        Failure::Content { path: self.path_of(wanted.entry), expected: wanted.digest, found }
+    }
+
+    fn path_of(&self, entry: usize) -> String {
+        show(&rows::name(self.layer, &self.options.limits, entry).unwrap_or_default())
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::needs::{FrameId, Wanted};
+use super::contents::Wanted;
+use super::needs::FrameId;
 use crate::error::Error;
 use crate::partials::Partial;
 use crate::store::Store;

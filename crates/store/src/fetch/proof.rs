@@ -1,16 +1,21 @@
 //! Follows the tar that a tar-split describes, hashes it, and completes the chunked files on the way.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::thread;
 
 use chunked::audit::{Piece, Rules, replay};
 use chunked::digest::{DiffId, Hasher, update_both};
-use chunked::{Chunk, ChunkKind, Entry, FileRange};
+use chunked::{Chunk, ChunkKind, FileRange};
+use crossbeam_channel::bounded;
 
 use super::board::Board;
+use super::contents::Wanted;
 use super::failure::Failure;
-use super::needs::{FrameId, Want, Wanted};
+use super::needs::{FrameId, Want};
+use super::rows::{self, Row, Rows};
 use super::{Fetch, Verification};
 use crate::partials::Partial;
 
@@ -33,29 +38,26 @@ pub(super) struct Proven {
     pub(super) tar_len: u64,
 }
 
-/// A row of the TOC with its place.
-#[derive(Debug)]
-struct Row<'a> {
-    index: usize,
-    entry: &'a Entry,
-}
-
-impl std::borrow::Borrow<Entry> for Row<'_> {
-    fn borrow(&self) -> &Entry {
-        self.entry
-    }
-}
-
 impl Proof<'_, '_> {
     /// Goes through the tar, waiting for what is still to come.
     ///
     /// # Errors
     /// Those of the tar-split and of the store; [`Failure::Content`] when a chunked file is not what the TOC promises.
     pub(super) fn run(self) -> Result<Proven, Failure> {
+        let (batches, rows) = bounded(4);
+        thread::scope(|scope| {
+            scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &batches));
+            let failure = RefCell::new(None);
+            let proven = self.follow(Rows::new(rows, &failure));
+            // What cannot be read looks as if it were not there.
+            failure.into_inner().map_or(proven, |error| Err(Failure::Layer(error)))
+        })
+    }
+
+    fn follow(&self, rows: Rows<'_>) -> Result<Proven, Failure> {
         let limits = &self.fetch.options.limits;
         let tar_split = self.fetch.layer.tar_split.as_ref().ok_or(Failure::Stopped)?;
         let mut records = tar_split.records(limits).map_err(Failure::Layer)?;
-        let rows = self.fetch.needs.entries.iter().enumerate().map(|(index, entry)| Row { index, entry });
         let mut tar = Tar { hasher: self.hasher(), len: 0 };
         let mut next = 0;
         // Once TOC and tar contradict each other, only what else they do is of interest.
@@ -70,9 +72,9 @@ impl Proof<'_, '_> {
                 }
                 Piece::Content { row: Some(row), .. } if row.index < next => Err(Failure::Order),
                 Piece::Content { row, len } => match row.and_then(|row| self.wanted(&row, len)) {
-                    Some((index, wanted)) => {
-                        next = index.saturating_add(1);
-                        self.content(index, &wanted, &mut tar)
+                    Some(wanted) => {
+                        next = wanted.entry.saturating_add(1);
+                        self.content(&wanted, &mut tar)
                     }
                     None => {
                         is_consistent = false;
@@ -94,19 +96,18 @@ impl Proof<'_, '_> {
     }
 
     /// Returns what the TOC has of a row's content; `None` when the tar has another length.
-    fn wanted(&self, row: &Row<'_>, len: u64) -> Option<(usize, Wanted<'_>)> {
-        let wanted = self.fetch.needs.content(row.index).filter(|wanted| wanted.entry.size == len)?;
-        Some((row.index, wanted))
+    fn wanted(&self, row: &Row, len: u64) -> Option<Wanted<'_>> {
+        self.fetch.needs.contents().get(row.index).filter(|wanted| wanted.size == len)
     }
 
     fn hasher(&self) -> Option<Hasher> {
         (self.fetch.options.verification == Verification::DiffId).then(Hasher::new)
     }
 
-    fn content(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
-        match self.fetch.needs.want(entry) {
-            Want::Gather if wanted.is_small() => self.small(entry, wanted, tar),
-            Want::Gather => self.chunked(entry, wanted, tar),
+    fn content(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        match self.fetch.needs.want(wanted.entry) {
+            Want::Gather if wanted.is_small() => self.small(wanted, tar),
+            Want::Gather => self.chunked(wanted, tar),
             Want::Elsewhere => {
                 let Fetch { store, others, .. } = self.fetch;
                 let wait = || others.elsewhere.wait(store, &wanted.digest, || self.board.has_failed());
@@ -117,8 +118,8 @@ impl Proof<'_, '_> {
         }
     }
 
-    fn small(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
-        match self.board.take(FrameId::new(entry, 0))? {
+    fn small(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        match self.board.take(FrameId::new(wanted.entry, 0))? {
             Some(stretch) => {
                 tar.bytes(stretch.bytes());
                 Ok(())
@@ -129,21 +130,21 @@ impl Proof<'_, '_> {
 
     fn stored(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         if tar.hasher.is_none() {
-            tar.len = tar.len.saturating_add(wanted.entry.size);
+            tar.len = tar.len.saturating_add(wanted.size);
             return Ok(());
         }
         let lost = || Failure::Lost { digest: wanted.digest };
         let object = self.fetch.store.objects().open(&wanted.digest)?.ok_or_else(lost)?;
-        let all = FileRange::saturating(0, wanted.entry.size);
+        let all = FileRange::saturating(0, wanted.size);
         let read = pieces(&object, all, &mut |bytes| tar.bytes(bytes));
         read.map_err(|source| Failure::ReadStore { digest: wanted.digest, source })
     }
 
     /// Gathers a file of several chunks, checks it as a whole, and makes it an object.
-    fn chunked(&self, entry: usize, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+    fn chunked(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         let mut file = Hasher::new();
         for (chunk, part) in wanted.chunks.iter().enumerate() {
-            let id = FrameId::new(entry, chunk);
+            let id = FrameId::new(wanted.entry, chunk);
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
                     tar.zeros(&mut file, part.file.len());
@@ -164,11 +165,35 @@ impl Proof<'_, '_> {
                 Err(Failure::Lost { digest: wanted.digest })
             }
             Some(partial) if found == wanted.digest => Ok(partial.commit()?),
-            Some(partial) => Err(forget_wrong(&partial, wanted)?.unwrap_or_else(|| wanted.mismatch(found))),
+            Some(partial) => Err(self
+                .forget_wrong(&partial, wanted)?
+                .unwrap_or_else(|| self.fetch.mismatch(wanted, found))),
             // Somebody else was faster.
             None if found == wanted.digest => Ok(()),
             None => Err(Failure::Lost { digest: wanted.digest }),
         }
+    }
+
+    /// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again, and says what is
+    /// wrong with the first. A chunk without a digest of its own is suspect.
+    fn forget_wrong(&self, partial: &Partial<'_>, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
+        let mut first = None;
+        for (index, chunk) in wanted.chunks.iter().enumerate() {
+            let mut hasher = Hasher::new();
+            let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
+            let found = hasher.finish_content();
+            let is_right = read.is_ok() && chunk.digest == Some(found);
+            if chunk.kind == ChunkKind::Data && !is_right {
+                partial.forget(index)?;
+                first = first.or(chunk.digest.map(|expected| (chunk.file, expected, found)));
+            }
+        }
+        Ok(first.map(|(range, expected, found)| Failure::Chunk {
+            path: self.fetch.path_of(wanted.entry),
+            range,
+            expected,
+            found,
+        }))
     }
 
     /// Reads a chunk that is in the store: in the partial file or, when another process was faster, in the object.
@@ -205,23 +230,6 @@ fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8])) -> io::Res
 
 fn is_all_here(partial: &Partial<'_>, chunks: &[Chunk]) -> bool {
     (0..chunks.len()).all(|chunk| partial.has(chunk))
-}
-
-/// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again, and says what is wrong
-/// with the first. A chunk without a digest of its own is suspect.
-fn forget_wrong(partial: &Partial<'_>, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
-    let mut first = None;
-    for (index, chunk) in wanted.chunks.iter().enumerate() {
-        let mut hasher = Hasher::new();
-        let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
-        let found = hasher.finish_content();
-        let is_right = read.is_ok() && chunk.digest == Some(found);
-        if chunk.kind == ChunkKind::Data && !is_right {
-            partial.forget(index)?;
-            first = first.or(chunk.digest.map(|expected| wanted.wrong_chunk(chunk.file, expected, found)));
-        }
-    }
-    Ok(first)
 }
 
 /// The tar as far as it has been met.

@@ -6,17 +6,17 @@ use super::present::find_present;
 use super::report::{How, LayerReport};
 use super::{Pull, Task};
 use crate::error::Error;
-use crate::fetch::{self, Failure, Fetch, Fetched, Needs, NotInParts, fetch_plain};
+use crate::fetch::{self, Contents, Failure, Fetch, Fetched, Needs, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
 
 /// A layer that was looked at.
 #[derive(Debug)]
-pub enum Opened {
+pub(super) enum Opened {
     /// It is in the store, as trusted as is wanted.
     Present(LayerRecord),
-    /// It has a TOC.
-    Chunked(Box<ChunkedLayer>),
+    /// It has a TOC, and is fetched in parts.
+    Chunked(Box<ChunkedLayer>, Contents),
     /// It can only be read whole, for this reason.
     Plain(String),
 }
@@ -41,14 +41,15 @@ impl Pull<'_> {
         if let Some(record) = find_present(self.store, &task.identity(), verification)? {
             return Ok(Opened::Present(record));
         }
-        match Layer::open(&*task.source, |key| task.annotation(key), &self.options.fetch.limits) {
-            Ok(Layer::Chunked(layer)) => Ok(Opened::Chunked(layer)),
-            Ok(Layer::Plain { why }) => Ok(Opened::Plain(why.to_string())),
-            // Not even the TOC can be had.
-            Err(error) if error.class() == Class::Unsupported => {
-                Ok(Opened::Plain(Failure::Layer(error).reason()))
-            }
-            Err(error) => Err(Error::of_layer(&task.blob, Failure::Layer(error))),
+        let mut contents = Contents::default();
+        let add = |entry| contents.add(&entry);
+        let opened = Layer::visit(&*task.source, |key| task.annotation(key), &self.options.fetch.limits, add);
+        match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
+            Layer::Chunked(layer) => Ok(match contents.check(&layer) {
+                Ok(()) => Opened::Chunked(layer, contents),
+                Err(why) => Opened::Plain(why.to_string()),
+            }),
+            Layer::Plain { why } => Ok(Opened::Plain(why.to_string())),
         }
     }
 
@@ -59,16 +60,14 @@ impl Pull<'_> {
             Ok(match opened {
                 Opened::Present(record) => Planned::Present(record),
                 Opened::Plain(why) => Planned::Whole(why.clone()),
-                Opened::Chunked(layer) => match self.needs(index, layer)? {
-                    Ok(needs) => {
-                        // Nobody waits for the last one, which for many an image is the only one.
-                        if index + 1 < count {
-                            self.elsewhere.claim(index, needs.gathered());
-                        }
-                        Planned::Parts(layer, needs)
+                Opened::Chunked(layer, contents) => {
+                    let needs = self.needs(index, layer, contents)?;
+                    // Nobody waits for the last one, which for many an image is the only one.
+                    if index + 1 < count {
+                        self.elsewhere.claim(index, needs.gathered());
                     }
-                    Err(why) => Planned::Whole(why.to_string()),
-                },
+                    Planned::Parts(layer, needs)
+                }
             })
         };
         opened.iter().enumerate().map(plan).collect()
@@ -77,10 +76,11 @@ impl Pull<'_> {
     fn needs<'l>(
         &self,
         index: usize,
-        layer: &'l ChunkedLayer,
-    ) -> Result<Result<Needs<'l>, NotInParts>, Error> {
+        layer: &ChunkedLayer,
+        contents: &'l Contents,
+    ) -> Result<Needs<'l>, Error> {
         let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
-        Needs::of(self.store, layer, &elsewhere)
+        Needs::of(self.store, contents, layer.payload_len, &elsewhere)
     }
 
     /// Brings one layer in, and records it.
@@ -118,10 +118,7 @@ impl Pull<'_> {
                 Err(failure) if failure.is_outdated() && !self.is_stopped() => {}
                 _ => break,
             }
-            outcome = match self.needs(index, layer)? {
-                Ok(needs) => self.fetch(task, layer, &needs),
-                Err(why) => return self.whole(task, why.to_string()),
-            };
+            outcome = self.fetch(task, layer, &self.needs(index, layer, needs.contents())?);
         }
         let fetched = match outcome {
             Ok(fetched) => fetched,
@@ -140,7 +137,7 @@ impl Pull<'_> {
             state: if fetched.diff_id.is_some() { LayerState::Proven } else { LayerState::Complete },
             origin: Origin::Chunked,
         };
-        self.store.index().add(index::chunks(&layer.toc))?;
+        self.store.index().add(needs.contents().places())?;
         let tar_split = layer.tar_split.as_ref().map(|tar_split| tar_split.blob.as_slice());
         self.store.layers().save(&record, &layer.toc_blob, tar_split)?;
         Ok((record, How::Parts(fetched)))

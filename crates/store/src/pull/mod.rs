@@ -22,7 +22,6 @@ use crate::fetch::{self, Elsewhere, Others};
 use crate::layers::{LayerLock, LayerRecord};
 use crate::store::Store;
 
-pub use layer::Opened;
 pub use present::{Identity, find_present};
 pub use report::{How, LayerReport};
 

@@ -1,0 +1,171 @@
+//! The contents of a layer, without names and metadata.
+
+use std::ops::Range;
+
+use chunked::{Chunk, ChunkKind, ChunkedLayer, ContentDigest, Entry, Limits};
+use serde::Serialize;
+
+use super::needs::SMALL_LEN_MAX;
+use crate::index::Place;
+
+/// Why a layer cannot be fetched in parts, although it has a TOC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotInParts {
+    /// The descriptor does not hold the TOC's digest.
+    #[error("nothing vouches for the TOC")]
+    NotVouchedFor,
+    /// Without one, the diff ID can only be had from the whole blob.
+    #[error("there is no tar-split that the TOC vouches for")]
+    NoTarSplit,
+    /// A file could not be checked.
+    #[error("the TOC has no digest for a file")]
+    NoDigest,
+    /// A few bytes of TOC ask for any number of zeros, and all have to be hashed.
+    #[error("the TOC has holes of more than {limit} bytes")]
+    Holes {
+        /// Most bytes that are taken.
+        limit: u64,
+    },
+    /// Frames come in another order than the entries, or overlap.
+    #[error("the frames are not in the order of the TOC")]
+    Order,
+}
+
+impl Serialize for NotInParts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Tells whether a layer can be fetched in parts.
+///
+/// # Errors
+/// Why it has to be read whole.
+pub fn in_parts(layer: &ChunkedLayer) -> Result<(), NotInParts> {
+    let mut checked = Checked::default();
+    layer.toc.entries.iter().for_each(|entry| checked.add(entry));
+    checked.finish(layer)
+}
+
+/// What was found of the entries so far.
+#[derive(Debug, Default)]
+struct Checked {
+    /// Where the last frame ends.
+    end: u64,
+    /// Bytes of zeros.
+    holes: u64,
+    why: Option<NotInParts>,
+}
+
+impl Checked {
+    fn add(&mut self, entry: &Entry) {
+        let limit = Limits::default().tar_holes_len;
+        let Some(content) = &entry.content else { return };
+        if content.digest.is_none() {
+            self.why.get_or_insert(NotInParts::NoDigest);
+        }
+        for chunk in &content.chunks {
+            if chunk.blob.start() < self.end || chunk.inner_offset != 0 {
+                self.why.get_or_insert(NotInParts::Order);
+            }
+            self.end = chunk.blob.end();
+            if chunk.kind == ChunkKind::Zeros {
+                self.holes = self.holes.saturating_add(chunk.file.len());
+            }
+        }
+        if self.holes > limit {
+            self.why.get_or_insert(NotInParts::Holes { limit });
+        }
+    }
+
+    fn finish(self, layer: &ChunkedLayer) -> Result<(), NotInParts> {
+        if !layer.is_vouched_for() {
+            return Err(NotInParts::NotVouchedFor);
+        }
+        if !layer.tar_split.as_ref().is_some_and(|tar_split| tar_split.is_verified) {
+            return Err(NotInParts::NoTarSplit);
+        }
+        self.why.map_or(Ok(()), Err)
+    }
+}
+
+/// What the entries of a TOC hold: a third of what the entries take, which for a million files are hundreds of MB.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    rows: Vec<Row>,
+    /// The chunks of all, one after another.
+    chunks: Vec<Chunk>,
+    checked: Checked,
+}
+
+/// The content of an entry; for one without, no chunks.
+#[derive(Debug)]
+struct Row {
+    digest: ContentDigest,
+    size: u64,
+    chunks: Range<u32>,
+}
+
+impl Contents {
+    /// Adds the next entry of the TOC.
+    pub(crate) fn add(&mut self, entry: &Entry) {
+        self.checked.add(entry);
+        // A TOC has far fewer than 2^32 rows.
+        let place = |chunks: &[Chunk]| u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+        let start = place(&self.chunks);
+        let content = entry.content.as_ref();
+        self.chunks.extend(content.into_iter().flat_map(|content| &content.chunks));
+        let digest = content.and_then(|content| content.digest).unwrap_or(ContentDigest([0; 32]));
+        self.rows.push(Row { digest, size: entry.size, chunks: start..place(&self.chunks) });
+    }
+
+    /// Tells whether the layer, whose entries were all added, can be fetched in parts.
+    ///
+    /// # Errors
+    /// Why it has to be read whole.
+    pub(crate) fn check(&mut self, layer: &ChunkedLayer) -> Result<(), NotInParts> {
+        std::mem::take(&mut self.checked).finish(layer)
+    }
+
+    /// Returns the content of the entry at a place of the TOC; `None` when it has none.
+    pub(super) fn get(&self, entry: usize) -> Option<Wanted<'_>> {
+        let Row { digest, size, chunks } = self.rows.get(entry)?;
+        let chunks = self.chunks.get(chunks.start as usize..chunks.end as usize)?;
+        (!chunks.is_empty()).then_some(Wanted { entry, size: *size, digest: *digest, chunks })
+    }
+
+    /// Goes through the entries in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Option<Wanted<'_>>> {
+        (0..self.rows.len()).map(|entry| self.get(entry))
+    }
+
+    /// Lists the chunks and where they are once everything is here: pieces of files, as a file in one piece is an object
+    /// by itself.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (ContentDigest, Place)> + '_ {
+        self.iter().flatten().filter(|content| content.chunks.len() > 1).flat_map(|content| {
+            let data = content.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Data);
+            data.filter_map(move |chunk| {
+                Some((chunk.digest?, Place { object: content.digest, range: chunk.file }))
+            })
+        })
+    }
+}
+
+/// A content of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The entry, by its place in the TOC.
+    pub(super) entry: usize,
+    /// Bytes of it.
+    pub(super) size: u64,
+    pub(super) digest: ContentDigest,
+    pub(super) chunks: &'a [Chunk],
+}
+
+impl Wanted<'_> {
+    /// Tells whether the content is decoded, hashed and stored in one go.
+    pub(super) fn is_small(&self) -> bool {
+        let is_data = matches!(self.chunks, [only] if only.kind == ChunkKind::Data);
+        is_data && self.size <= SMALL_LEN_MAX
+    }
+}
