@@ -10,7 +10,6 @@ use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
-use super::contents::Wanted;
 use super::failure::Failure;
 use super::halt::Halt;
 use super::needs::{Frame, FrameId};
