@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::{BlobRange, Chunk, ChunkKind, ContentDigest};
+use chunked::digest::Hasher;
+use chunked::{BlobRange, Chunk, ChunkKind, ContentDigest, FileRange};
 
 use super::contents::{Contents, Wanted};
+use super::proof::pieces;
 use super::report::Reused;
 use crate::error::Error;
 use crate::index::Place;
@@ -101,7 +103,7 @@ impl<'a> Needs<'a> {
             let want = match content {
                 None => Want::Nothing,
                 Some(Wanted { digest, size, .. }) if gathered.contains(&digest) => needs.reused.same(size),
-                Some(Wanted { digest, size, .. }) if store.objects().len_of(&digest)? == Some(size) => {
+                Some(Wanted { digest, size, .. }) if is_here(store, &digest, size)? => {
                     needs.reused.object(size)
                 }
                 Some(Wanted { digest, size, .. }) if elsewhere(&digest) => needs.reused.elsewhere(size),
@@ -195,6 +197,27 @@ impl<'a> Needs<'a> {
 /// Longest chunk that is decoded in memory: far above what the chunker of any known writer cuts on purpose. Longer ones,
 /// which content without a boundary gives, are decoded piece by piece.
 pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
+
+/// Tells whether the object of a content is here. One of another length is taken away if it is not what its name says: the
+/// TOC may be what lies.
+fn is_here(store: &Store, digest: &ContentDigest, size: u64) -> Result<bool, Error> {
+    let objects = store.objects();
+    match objects.len_of(digest)? {
+        None => Ok(false),
+        Some(len) if len == size => Ok(true),
+        Some(len) => {
+            let mut hasher = Hasher::new();
+            let object = objects.open(digest)?;
+            let read = object.map(|object| {
+                pieces(&object, FileRange::saturating(0, len), &mut |bytes| hasher.update(bytes))
+            });
+            if matches!(read, Some(Ok(()))) && hasher.finish_content() != *digest {
+                objects.remove(digest)?;
+            }
+            Ok(false)
+        }
+    }
+}
 
 /// Finds where else the store has a chunk of the content `digest`, which consists of `count` chunks.
 pub(super) fn place_of(store: &Store, chunk: &Chunk, digest: &ContentDigest, count: usize) -> Option<Place> {

@@ -215,7 +215,7 @@ impl Proof<'_, '_> {
 }
 
 /// Hands out a stretch of a file.
-fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+pub(super) fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     let mut piece = vec![0; PIECE_LEN.min(usize::try_from(range.len()).unwrap_or(PIECE_LEN))];
     let mut at = range.start();
     while at < range.end() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use std::{fs, thread};
 
-use chunked::{BlobRange, Class, ContentDigest, Ranges};
+use chunked::{BlobRange, Class, ContentDigest, DiffId, Ranges};
 use morsel_store::fetch::{NoProgress, Verification};
 use morsel_store::pull::{How, LayerReport, Options, Task, pull};
 use morsel_store::{Error, LayerRecord, LayerState, Store};
@@ -373,6 +373,22 @@ fn a_partial_that_somebody_begins_anew_is_fetched_again() {
     one(&place.store, &made, &meddling).unwrap();
     assert!(has(&place.store, &content));
     assert_eq!(fs::read_dir(place.root().join("partial")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_object_that_was_cut_short_is_fetched_again_and_a_whole_one_is_left_to_those_who_need_it() {
+    let made = Made::files([("short", data::text(1, 2000)), ("long", long())]);
+    let place = Place::new();
+    for content in [data::text(1, 2000), long()] {
+        place.store.objects().put(&ContentDigest::of(&content), &content[..100]).unwrap();
+    }
+    fetched(&place.store, &made).unwrap();
+    assert!(has(&place.store, &data::text(1, 2000)) && has(&place.store, &long()));
+
+    let mut lying = made.with_toc(|toc| row(toc, "short")["size"] = 1999.into());
+    lying.diff_id = DiffId::of(b"another tar");
+    assert_eq!(refusal(fetched(&place.store, &lying)).0, Class::Corrupt);
+    assert!(has(&place.store, &data::text(1, 2000)));
 }
 
 #[test]
