@@ -34,6 +34,14 @@ pub enum Error {
         /// Which directory.
         path: PathBuf,
     },
+    /// A place is not the seed that it was said to be.
+    #[error("{} is no such seed, expected {expected}", show(path))]
+    NotASeed {
+        /// Which place.
+        path: PathBuf,
+        /// What a seed of that kind is.
+        expected: &'static str,
+    },
     /// The store was made by a later version of this program.
     #[error("the store at {} has the format `{}`, expected `{expected}`", show(path), shorten(found))]
     Format {
@@ -187,7 +195,10 @@ impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::File { .. } | Self::NotAStore { .. } | Self::OutsideChunk { .. } => Class::Local,
+            Self::File { .. }
+            | Self::NotAStore { .. }
+            | Self::NotASeed { .. }
+            | Self::OutsideChunk { .. } => Class::Local,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
             Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,

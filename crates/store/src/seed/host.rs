@@ -74,7 +74,7 @@ fn id(stat: &Stat) -> (u64, u64) {
 }
 
 /// Makes a path of an image one below a directory; `None` for one that goes up, or names nothing.
-fn relative(path: &str) -> Option<PathBuf> {
+pub(super) fn relative(path: &str) -> Option<PathBuf> {
     let mut relative = PathBuf::new();
     for component in Path::new(path).components() {
         match component {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{HostRoot, Seed, host};
+use super::{
+    ContainersStorage, HostRoot, OciLayout, OstreeRepo, Seed, containers_storage, host, oci_layout, ostree,
+};
 use crate::error::Error;
 
 /// A kind of seed.
@@ -19,11 +21,24 @@ struct Kind {
 type Open = fn(&Path, &[&Path]) -> Result<Arc<dyn Seed>, Error>;
 
 /// All of them. Of those that a directory looks like, the first counts; any looks like the last.
-const KINDS: &[Kind] = &[Kind {
-    name: host::KIND,
-    is_at: |_| true,
-    open: |path, left_out| Ok(Arc::new(HostRoot::open(path, left_out)?)),
-}];
+const KINDS: &[Kind] = &[
+    Kind {
+        name: containers_storage::KIND,
+        is_at: containers_storage::is_at,
+        open: |path, _| Ok(Arc::new(ContainersStorage::open(path)?)),
+    },
+    Kind { name: ostree::KIND, is_at: ostree::is_at, open: |path, _| Ok(Arc::new(OstreeRepo::open(path)?)) },
+    Kind {
+        name: oci_layout::KIND,
+        is_at: oci_layout::is_at,
+        open: |path, _| Ok(Arc::new(OciLayout::open(path)?)),
+    },
+    Kind {
+        name: host::KIND,
+        is_at: |_| true,
+        open: |path, left_out| Ok(Arc::new(HostRoot::open(path, left_out)?)),
+    },
+];
 
 /// Opens the seed of that name: `KIND:PATH`, or a path, which is looked at to find out what it is.
 ///

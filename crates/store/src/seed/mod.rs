@@ -8,11 +8,15 @@
 //! that the file has in the image is tried below it. For both, the dedup index can hold the digests of all files and of
 //! the chunks within them: it is built of what [`Seed::walk`] lists.
 
+pub mod containers_storage;
 mod host;
 mod kind;
 mod name;
+mod oci_layout;
+pub mod ostree;
 mod root;
 mod stamp;
+mod table;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -22,9 +26,12 @@ use std::sync::Arc;
 
 use chunked::{BlobRange, ContentDigest};
 
+pub use containers_storage::ContainersStorage;
 pub use host::HostRoot;
 pub use kind::open;
 pub use name::SeedName;
+pub use oci_layout::OciLayout;
+pub use ostree::OstreeRepo;
 pub use root::{Regular, Root};
 pub use stamp::Stamp;
 

@@ -1,13 +1,14 @@
 //! A directory whose files are read although others change it meanwhile, perhaps with bad intent.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat, statat,
 };
 use rustix::io::Errno;
 
@@ -66,6 +67,27 @@ impl Root {
     pub fn find(&self, path: &Path) -> Option<Regular> {
         let handle = openat2(&self.fd, path, HANDLE, Mode::empty(), WITHIN).ok()?;
         Regular::of(handle)
+    }
+
+    /// Opens the directory at a path below. A link on the way leads nowhere.
+    pub fn subdirectory(&self, path: &Path) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = openat2(&self.fd, path, flags, Mode::empty(), BENEATH).ok()?;
+        Some(Self { fd, path: self.path.join(path) })
+    }
+
+    /// Reads the whole file at a path below; `None` when there is none, or it is longer than `limit` bytes.
+    pub fn read(&self, path: &Path, limit: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.find(path)?.open()?.take(limit.saturating_add(1)).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= limit).then_some(bytes)
+    }
+
+    /// Reads where the symbolic link at a path below leads to.
+    pub fn link(&self, path: &Path) -> Option<PathBuf> {
+        let handle = openat2(&self.fd, path, HANDLE, Mode::empty(), WITHIN).ok()?;
+        let target = readlinkat(&handle, "", Vec::new()).ok()?;
+        Some(OsString::from_vec(target.into_bytes()).into())
     }
 
     /// Lists the regular files that are not empty, with their paths below. Directories that `leave_out` is true for are not
