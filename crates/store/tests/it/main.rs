@@ -16,5 +16,6 @@ mod properties;
 mod pull;
 mod pull_laws;
 mod sample;
+mod seeds;
 mod source;
 mod together;
