@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod fsck;
+mod fuzz;
 mod gc;
 mod images;
 mod index;
