@@ -12,7 +12,9 @@ mod host;
 mod kind;
 mod name;
 mod root;
+mod set;
 mod stamp;
+pub(crate) mod take;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -26,6 +28,7 @@ pub use host::HostRoot;
 pub use kind::open;
 pub use name::SeedName;
 pub use root::{Regular, Root};
+pub use set::Seeds;
 pub use stamp::Stamp;
 
 use crate::error::Error;
