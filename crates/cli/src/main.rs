@@ -13,6 +13,7 @@ mod link;
 mod machine;
 mod output;
 mod request;
+mod seeds;
 mod store_place;
 mod ui;
 

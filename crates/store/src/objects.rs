@@ -35,6 +35,11 @@ impl Objects {
         Self { directory, fans, temporary, durability }
     }
 
+    /// Returns the path of the directory, for messages.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Returns the length of an object in bytes; `None` when it is not here.
     ///
     /// # Errors

@@ -47,12 +47,30 @@ pub(super) struct Frame {
     /// Whether its content is said to be elsewhere in the store.
     pub(super) is_known: bool,
     came: AtomicBool,
+    /// Whether not only the chunk came, but all of its file.
+    is_whole: AtomicBool,
 }
 
 impl Frame {
     /// Says that the content is in the store.
     pub(super) fn came(&self) {
         self.came.store(true, Ordering::Release);
+    }
+
+    /// Says that the whole file is an object by now; `false` when somebody said so before.
+    pub(super) fn came_whole(&self) -> bool {
+        self.came();
+        !self.is_whole.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells whether the content is in the store.
+    pub(super) fn has_come(&self) -> bool {
+        self.came.load(Ordering::Acquire)
+    }
+
+    /// Tells whether the whole file came at once.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Acquire)
     }
 }
 
@@ -143,6 +161,7 @@ impl<'a> Needs<'a> {
                 range: chunk.blob,
                 is_known: place_of(store, chunk, &content.digest, content.chunks.len()).is_some(),
                 came: AtomicBool::new(false),
+                is_whole: AtomicBool::new(false),
             });
         }
         Ok(())
@@ -166,13 +185,13 @@ impl<'a> Needs<'a> {
 
     /// Lists the ranges of the frames that did not come yet.
     pub(super) fn missing(&self) -> Vec<BlobRange> {
-        let missing = self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire));
+        let missing = self.frames.iter().filter(|frame| !frame.has_come());
         missing.map(|frame| frame.range).collect()
     }
 
     /// Counts the frames that did not come yet.
     pub(super) fn missing_count(&self) -> usize {
-        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).count()
+        self.frames.iter().filter(|frame| !frame.has_come()).count()
     }
 
     /// Lists the frames that did not come yet and lie within a range.
@@ -181,12 +200,18 @@ impl<'a> Needs<'a> {
         let rest = self.frames.get(start..).unwrap_or_default();
         rest.iter()
             .take_while(move |frame| frame.range.end() <= range.end())
-            .filter(|frame| !frame.came.load(Ordering::Acquire))
+            .filter(|frame| !frame.has_come())
     }
 
     /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.
     pub(super) fn is_awaited(&self, id: FrameId) -> bool {
         self.frames.binary_search_by_key(&id, |frame| frame.id).is_ok()
+    }
+
+    /// Returns the first frame of an entry that was not here when the needs were decided.
+    pub(super) fn first_awaited(&self, entry: usize) -> Option<&Frame> {
+        let first = self.frames.partition_point(|frame| frame.id.entry() < entry);
+        self.frames.get(first).filter(|frame| frame.id.entry() == entry)
     }
 
     pub(super) fn want(&self, entry: usize) -> Want {

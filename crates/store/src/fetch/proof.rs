@@ -11,7 +11,7 @@ use chunked::digest::{DiffId, Hasher, update_both};
 use chunked::{Chunk, ChunkKind, FileRange};
 use crossbeam_channel::bounded;
 
-use super::board::Board;
+use super::board::{Board, Stretch};
 use super::contents::Wanted;
 use super::failure::Failure;
 use super::needs::{FrameId, Want};
@@ -118,14 +118,19 @@ impl Proof<'_, '_> {
         }
     }
 
-    fn small(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
-        match self.board.take(FrameId::new(wanted.entry, 0))? {
+    /// Takes a content that is an object by now, and perhaps on the board as well.
+    fn whole(&self, wanted: &Wanted<'_>, board: Option<Stretch>, tar: &mut Tar) -> Result<(), Failure> {
+        match board {
             Some(stretch) => {
                 tar.bytes(stretch.bytes());
                 Ok(())
             }
             None => self.stored(wanted, tar),
         }
+    }
+
+    fn small(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        self.whole(wanted, self.board.take(FrameId::new(wanted.entry, 0))?, tar)
     }
 
     fn stored(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
@@ -142,16 +147,28 @@ impl Proof<'_, '_> {
 
     /// Gathers a file of several chunks, checks it as a whole, and makes it an object.
     fn chunked(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        let mut first = None;
+        if let Some(frame) = self.fetch.needs.first_awaited(wanted.entry) {
+            let stretch = self.board.take(frame.id)?;
+            if frame.is_whole() {
+                return self.whole(wanted, stretch, tar);
+            }
+            first = Some((frame.id, stretch));
+        }
         let mut file = Hasher::new();
         for (chunk, part) in wanted.chunks.iter().enumerate() {
             let id = FrameId::new(wanted.entry, chunk);
+            let taken = first.take_if(|(first, _)| *first == id);
             let stretch = match part.kind {
                 ChunkKind::Zeros => {
                     tar.zeros(&mut file, part.file.len());
                     continue;
                 }
-                ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
-                ChunkKind::Data => None,
+                ChunkKind::Data => match taken {
+                    Some((_, stretch)) => stretch,
+                    None if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
+                    None => None,
+                },
             };
             match stretch {
                 Some(stretch) => tar.bytes_of(&mut file, stretch.bytes()),

@@ -15,8 +15,10 @@ mod name;
 mod oci_layout;
 pub mod ostree;
 mod root;
+mod set;
 mod stamp;
 mod table;
+pub(crate) mod take;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -33,6 +35,7 @@ pub use name::SeedName;
 pub use oci_layout::OciLayout;
 pub use ostree::OstreeRepo;
 pub use root::{Regular, Root};
+pub use set::Seeds;
 pub use stamp::Stamp;
 
 use crate::error::Error;
