@@ -1,6 +1,7 @@
 //! An image that something else than `morsel` has already: a pull of its successor fetches what is new, and no more.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -50,10 +51,16 @@ impl Succession {
 
     /// Pulls the successor with a seed. It must end up in the store as without one.
     fn pull(&self, dir: &Path, seed: &str) -> Value {
+        self.pull_with(dir, seed, "/dev/null/storage.conf")
+    }
+
+    /// The same where a file says what podman's storage is.
+    fn pull_with(&self, dir: &Path, seed: &str, conf: impl AsRef<OsStr>) -> Value {
         let [plain, seeded] = ["plain-store", "store"].map(|name| dir.join(name));
         let pull = |store: &Path, options: &[&str]| {
             let mut command = morsel();
             command.args(["pull", "--json"]).args(options).arg("--root").arg(store);
+            command.env("CONTAINERS_STORAGE_CONF", conf.as_ref());
             serde_json::from_slice(&run(command.arg(self.after.target.reference("latest"))).stdout).unwrap()
         };
         pull(&plain, &[]);
@@ -116,6 +123,30 @@ fn engine_podman_pulled_it_in_parts() {
 
     let seed = format!("containers-storage:{}", podman.graph_root().display());
     let receipt = images.pull(dir.path(), &seed);
+
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+}
+
+#[test]
+fn engine_the_kind_alone_stands_for_the_stores_that_the_configuration_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(podman) = Podman::start("sid", dir.path()) else { return };
+    let images = Succession::new(dir.path());
+    if !podman_pulls(dir.path(), &podman, &images.before.target) {
+        return;
+    }
+    // An empty graph root, and podman's as an additional image store.
+    let (conf, empty) = (dir.path().join("storage.conf"), dir.path().join("empty"));
+    fs::create_dir_all(empty.join("overlay-layers")).unwrap();
+    fs::write(empty.join("overlay-layers/layers.json"), "[]").unwrap();
+    let text = format!(
+        "[storage]\ngraphroot = '{}'\n[storage.options]\nadditionalimagestores = ['{}', '/none']\n",
+        empty.display(),
+        podman.graph_root().display()
+    );
+    fs::write(&conf, text).unwrap();
+
+    let receipt = images.pull_with(dir.path(), "containers-storage", &conf);
 
     assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
 }
