@@ -54,12 +54,11 @@ pub(crate) fn run(args: &Index) -> anyhow::Result<ExitCode> {
 fn update(store: &Store, names: &[String], hashing: &Hashing) -> anyhow::Result<ExitCode> {
     let jobs = hashing.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let mut updated = Vec::new();
-    for name in names {
-        let seed = seeds::open_one(name, store)?;
-        let progress = Progress::start(name, None, hashing.form);
+    for seed in seeds::named(names, store)? {
+        let progress = Progress::start(seed.name(), None, hashing.form);
         let done = seed::update(store, &*seed, jobs, &|bytes| progress.read(bytes));
         progress.finish();
-        updated.push(done.with_context(|| format!("cannot index `{name}`"))?);
+        updated.push(done.with_context(|| format!("cannot index `{}`", seed.name()))?);
     }
     store.sync()?;
     let report = Report { seeds: updated, index: store.index().shape() };

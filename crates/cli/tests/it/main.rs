@@ -8,6 +8,7 @@ mod convert_layer;
 mod docs;
 mod engines;
 mod estimate;
+mod foreign_seeds;
 mod harness;
 mod help;
 mod inspect;

@@ -144,7 +144,9 @@ fn check_mode(root: &Root) -> Result<(), Error> {
     let mode = config.lines().find_map(|line| line.trim().strip_prefix("mode")?.trim().strip_prefix('='));
     match mode.map(str::trim) {
         Some(mode) if mode.starts_with("bare") => Ok(()),
-        _ => Err(not("a repository of ostree in one of the modes `bare` ..., which do not compress files")),
+        _ => Err(not(
+            "a repository of ostree that does not compress its files, of mode `bare`, `bare-user` or the like",
+        )),
     }
 }
 
