@@ -2,6 +2,7 @@
 
 mod hostile;
 mod indexed;
+mod reflink;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
