@@ -108,6 +108,21 @@ fn chunks_are_found_in_all_that_is_not_listed() {
 }
 
 #[test]
+fn other_versions_of_a_file_are_found_where_the_seed_goes_by_paths() {
+    for_each_kind(|kind, held| {
+        let (path, content) = &files()[2];
+        let found = held.seed.similar(path);
+        let (digest, len) = (&ContentDigest::of(content), content.len() as u64);
+        let has_path = held.seed.file(&Wanted { digest, len, path: Some(path) }).is_some();
+        assert_eq!(found.len(), usize::from(has_path), "{kind}");
+        assert!(found.iter().all(|file| file.stamp().len == content.len() as u64), "{kind}");
+        for path in ["usr/lib/other", "usr/lib", "", "/", "../usr/lib/long", "usr/../usr/lib/long"] {
+            assert!(held.seed.similar(path).is_empty(), "{kind} {path:?}");
+        }
+    });
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     for_each_kind(|kind, held| {
         let (path, content) = &files()[1];
