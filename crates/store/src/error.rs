@@ -116,6 +116,12 @@ pub enum Error {
         /// Why.
         source: Box<Failure>,
     },
+    /// A seed cannot be remembered.
+    #[error("the path {} is not UTF-8, so the seed cannot be indexed", show(path))]
+    Unnamable {
+        /// Where the seed is.
+        path: PathBuf,
+    },
     /// There is no image of that name or digest.
     #[error("there is no image `{}` in the store", shorten(name))]
     NoSuchImage {
@@ -199,6 +205,7 @@ impl Error {
             | Self::NotAStore { .. }
             | Self::NotASeed { .. }
             | Self::OutsideChunk { .. } => Class::Local,
+            Self::Unnamable { .. } => Class::Unsupported,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
             Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,

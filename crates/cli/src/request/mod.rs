@@ -46,6 +46,8 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    /// Look after the dedup index.
+    Index(args::Index),
 }
 
 /// A layer to convert.
@@ -221,6 +223,7 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
         }
     }

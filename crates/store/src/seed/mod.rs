@@ -9,8 +9,11 @@
 //! the chunks within them: it is built of what [`Seed::walk`] lists.
 
 pub mod containers_storage;
+mod hash;
 mod host;
+mod indexed;
 mod kind;
+mod known;
 mod name;
 mod oci_layout;
 pub mod ostree;
@@ -19,6 +22,7 @@ mod set;
 mod stamp;
 mod table;
 pub(crate) mod take;
+mod update;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -30,13 +34,16 @@ use chunked::{BlobRange, ContentDigest};
 
 pub use containers_storage::ContainersStorage;
 pub use host::HostRoot;
+pub use indexed::with_index;
 pub use kind::open;
+pub use known::{KnownSeed, forget, known};
 pub use name::SeedName;
 pub use oci_layout::OciLayout;
 pub use ostree::OstreeRepo;
 pub use root::{Regular, Root};
 pub use set::Seeds;
 pub use stamp::Stamp;
+pub use update::{Updated, update};
 
 use crate::error::Error;
 

@@ -24,6 +24,11 @@ impl SeedName {
         self.kind
     }
 
+    /// Returns what [`open`](super::open) takes; `None` when the path is not UTF-8.
+    pub fn text(&self) -> Option<String> {
+        Some(format!("{}:{}", self.kind, self.path.to_str()?))
+    }
+
     /// Returns where the seed is.
     pub fn path(&self) -> &Path {
         &self.path
