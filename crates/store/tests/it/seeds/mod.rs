@@ -1,6 +1,7 @@
 //! What every seed has to do, whatever its kind.
 
 mod kinds;
+mod pulls;
 mod repo;
 
 use std::fs::{self, File};
