@@ -19,6 +19,9 @@ use testkit::tools::{self, Tier};
 use crate::harness::{Converted, digest, morsel};
 use crate::update::objects;
 
+/// `chunked-manifest-cache`, as it is called on disk.
+const CACHE: &str = "=Y2h1bmtlZC1tYW5pZmVzdC1jYWNoZQ==";
+
 /// An image and its successor: small files stay, change, come and go, and of a large one a piece in the middle changes.
 struct Succession {
     before: Converted,
@@ -90,7 +93,7 @@ fn chunks(image: &Layout) -> Vec<(ContentDigest, BlobRange)> {
     chunks.collect()
 }
 
-/// Pulls the image before the successor with podman.
+/// Pulls an image with podman.
 fn podman_pulls(dir: &Path, podman: &Podman, layout: &Layout) -> bool {
     let Some(registry) = Registry::start(Tier::Engine, dir) else { return false };
     let repository = format!("{}/image", registry.host());
@@ -115,6 +118,27 @@ fn engine_podman_pulled_it_in_parts() {
     let receipt = images.pull(dir.path(), &seed);
 
     assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+}
+
+/// podman makes an index of what a layer has when it pulls the next image in parts.
+#[test]
+fn engine_podman_made_an_index_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(podman) = Podman::start("sid", dir.path()) else { return };
+    let images = Succession::new(dir.path());
+    let other = Converted::sample(dir.path());
+    if ![&images.before, &other].iter().all(|image| podman_pulls(dir.path(), &podman, &image.target)) {
+        return;
+    }
+    let layer = run(Command::new("find").arg(podman.graph_root()).args(["-name", CACHE])).text().to_owned();
+    let toc = Path::new(layer.trim()).with_file_name("=enN0ZC1jaHVua2VkLW1hbmlmZXN0");
+    fs::remove_file(toc).unwrap();
+
+    let seed = format!("containers-storage:{}", podman.graph_root().display());
+    let receipt = images.pull(dir.path(), &seed);
+
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+    assert!(receipt["total"]["seeds"][0]["chunks"]["count"].as_u64() > Some(1), "{receipt:#}");
 }
 
 #[test]
