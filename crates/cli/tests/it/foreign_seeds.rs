@@ -19,6 +19,9 @@ use testkit::tools::{self, Tier};
 use crate::harness::{Converted, digest, morsel};
 use crate::update::objects;
 
+/// `chunked-manifest-cache`, as it is called on disk.
+const CACHE: &str = "=Y2h1bmtlZC1tYW5pZmVzdC1jYWNoZQ==";
+
 /// An image and its successor: small files stay, change, come and go, and of a large one a piece in the middle changes.
 struct Succession {
     before: Converted,
@@ -37,16 +40,6 @@ impl Succession {
         let new = chunks(&self.after.target).into_iter().filter(|(digest, _)| !known.contains(digest));
         let ranges: HashSet<_> = new.map(|(_, range)| range).collect();
         ranges.into_iter().map(|range| range.len()).sum()
-    }
-
-    /// Counts the compressed bytes of the files of the successor that the image does not have.
-    fn new_files(&self) -> u64 {
-        let known: HashSet<_> =
-            contents(&self.before.target).into_iter().filter_map(|content| content.digest).collect();
-        let new = contents(&self.after.target)
-            .into_iter()
-            .filter(|content| !known.contains(&content.digest.unwrap()));
-        new.map(|content| content.range.len()).sum()
     }
 
     /// Pulls the successor with a seed. It must end up in the store as without one.
@@ -100,7 +93,7 @@ fn chunks(image: &Layout) -> Vec<(ContentDigest, BlobRange)> {
     chunks.collect()
 }
 
-/// Pulls the image before the successor with podman.
+/// Pulls an image with podman.
 fn podman_pulls(dir: &Path, podman: &Podman, layout: &Layout) -> bool {
     let Some(registry) = Registry::start(Tier::Engine, dir) else { return false };
     let repository = format!("{}/image", registry.host());
@@ -125,6 +118,27 @@ fn engine_podman_pulled_it_in_parts() {
     let receipt = images.pull(dir.path(), &seed);
 
     assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+}
+
+/// podman makes an index of what a layer has when it pulls the next image in parts.
+#[test]
+fn engine_podman_made_an_index_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(podman) = Podman::start("sid", dir.path()) else { return };
+    let images = Succession::new(dir.path());
+    let other = Converted::sample(dir.path());
+    if ![&images.before, &other].iter().all(|image| podman_pulls(dir.path(), &podman, &image.target)) {
+        return;
+    }
+    let layer = run(Command::new("find").arg(podman.graph_root()).args(["-name", CACHE])).text().to_owned();
+    let toc = Path::new(layer.trim()).with_file_name("=enN0ZC1jaHVua2VkLW1hbmlmZXN0");
+    fs::remove_file(toc).unwrap();
+
+    let seed = format!("containers-storage:{}", podman.graph_root().display());
+    let receipt = images.pull(dir.path(), &seed);
+
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+    assert!(receipt["total"]["seeds"][0]["chunks"]["count"].as_u64() > Some(1), "{receipt:#}");
 }
 
 #[test]
@@ -163,7 +177,7 @@ fn engine_podman_pulled_it_whole() {
     let seed = format!("containers-storage:{}", podman.graph_root().display());
     let receipt = images.pull(dir.path(), &seed);
 
-    assert_eq!(receipt["total"]["needed"], images.new_files(), "{receipt:#}");
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
 }
 
 /// Commits the image before the successor to a new repository, and pulls the successor with it.
@@ -180,7 +194,7 @@ fn ostree_has_it(mode: &str) {
 
     let receipt = images.pull(dir.path(), &format!("ostree:{}", repo.display()));
 
-    assert_eq!(receipt["total"]["needed"], images.new_files(), "{receipt:#}");
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
 }
 
 fn ostree(repo: &Path, arguments: &[&str]) -> Option<Command> {

@@ -33,6 +33,7 @@ mod proof;
 mod report;
 mod rows;
 mod seeded;
+mod similar;
 mod transfer;
 
 use std::io;
@@ -189,7 +190,10 @@ impl<'a> Fetch<'a> {
             // Neither side must wait for the other in vain, even when a thread panics.
             let _failed = OnDrop(|| board.close(false));
             let brought = seeded::copy(self, &board, &pool)
-                .and_then(|()| local::copy(self, &board, &pool, &mut fetched))
+                .and_then(|missing| {
+                    local::copy(self, &board, &pool, &mut fetched)?;
+                    similar::copy(self, &board, &pool, missing)
+                })
                 .and_then(|()| self.bring(&board, &pool, &mut fetched));
             board.close(brought.is_ok());
             let proven = proof.join().unwrap_or(Err(Failure::WorkerLost));

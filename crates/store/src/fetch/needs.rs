@@ -203,6 +203,13 @@ impl<'a> Needs<'a> {
             .filter(|frame| !frame.has_come())
     }
 
+    /// Lists the frames of the entry at a place of the TOC that were not here when the needs were decided.
+    pub(super) fn frames_of(&self, entry: usize) -> &[Frame] {
+        let start = self.frames.partition_point(|frame| frame.id.entry() < entry);
+        let end = self.frames.partition_point(|frame| frame.id.entry() <= entry);
+        self.frames.get(start..end).unwrap_or_default()
+    }
+
     /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.
     pub(super) fn is_awaited(&self, id: FrameId) -> bool {
         self.frames.binary_search_by_key(&id, |frame| frame.id).is_ok()

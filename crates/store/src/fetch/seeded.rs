@@ -1,8 +1,8 @@
 //! Takes whole files from seeds.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chunked::ContentDigest;
@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
 use super::rows::{self, Rows};
+use super::similar::Missing;
 use crate::seed::{self, Candidate, Seed, take};
 
 /// Files that are handed to a worker at once.
@@ -23,18 +24,19 @@ const BATCH: usize = 64;
 /// A file that is missing, by its place among those, and a path to look for it at.
 type Item = (usize, Option<String>);
 
-/// Puts every missing file into the store that a seed has. What no seed has, or has wrong, stays missing.
-pub(super) fn copy(fetch: &Fetch<'_>, board: &Board, pool: &Arc<Pool>) -> Result<(), Failure> {
+/// Puts every missing file into the store that a seed has. What no seed has, or has wrong, stays missing; returns the files
+/// of several chunks among it.
+pub(super) fn copy(fetch: &Fetch<'_>, board: &Board, pool: &Arc<Pool>) -> Result<Vec<Missing>, Failure> {
     let abilities = fetch.seeds.asked().map(|(_, seed)| seed.abilities());
     let (digests, paths) = abilities.fold((false, false), |(digests, paths), abilities| {
         (digests || abilities.digests, paths || abilities.paths)
     });
     if fetch.needs.frames.is_empty() || !(digests || paths) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let missing: Vec<_> =
         fetch.needs.frames.chunk_by(|one, next| one.id.entry() == next.id.entry()).collect();
-    let search = Search { fetch, board, pool, missing };
+    let search = Search { fetch, board, pool, missing, changed: Mutex::default() };
     let (items, taken) = bounded(fetch.options.jobs.get().saturating_mul(2));
     thread::scope(|scope| {
         let work = || search.work(&taken);
@@ -46,7 +48,8 @@ pub(super) fn copy(fetch: &Fetch<'_>, board: &Board, pool: &Arc<Pool>) -> Result
         }
         batches.finish();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(Failure::WorkerLost)))
-    })
+    })?;
+    Ok(search.changed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 struct Search<'p, 'a> {
@@ -55,6 +58,8 @@ struct Search<'p, 'a> {
     pool: &'p Arc<Pool>,
     /// The frames of each file.
     missing: Vec<&'p [Frame]>,
+    /// Files of several chunks that no seed has as they should be.
+    changed: Mutex<Vec<Missing>>,
 }
 
 impl<'p> Search<'p, '_> {
@@ -118,6 +123,10 @@ impl<'p> Search<'p, '_> {
                     return Ok(());
                 }
             }
+        }
+        if let Some(path) = path.filter(|_| wanted.chunks.len() > 1) {
+            let changed = (wanted.entry, path.to_owned());
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(changed);
         }
         Ok(())
     }

@@ -38,6 +38,14 @@ impl HostRoot {
     }
 }
 
+impl HostRoot {
+    /// Finds what is at the path of an image.
+    fn at(&self, path: &Path) -> impl Iterator<Item = Regular> {
+        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
+        here.into_iter().chain([path]).filter_map(|path| self.root.find(path))
+    }
+}
+
 impl Seed for HostRoot {
     fn name(&self) -> &SeedName {
         &self.name
@@ -49,11 +57,11 @@ impl Seed for HostRoot {
 
     fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
         let path = relative(wanted.path?)?;
-        let has_len = |regular: &Regular| regular.stamp().len == wanted.len;
-        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
-        let found =
-            here.into_iter().chain([path.as_path()]).filter_map(|path| self.root.find(path)).find(has_len)?;
-        found.open().map(Candidate::File)
+        self.at(&path).find(|file| file.stamp().len == wanted.len)?.open().map(Candidate::File)
+    }
+
+    fn similar(&self, path: &str) -> Vec<Regular> {
+        relative(path).iter().flat_map(|path| self.at(path)).collect()
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {

@@ -74,6 +74,13 @@ impl Seed for Indexed {
         }
     }
 
+    /// What did not change since the files were listed is in the index with all its chunks.
+    fn similar(&self, path: &str) -> Vec<Regular> {
+        let mut found = self.seed.similar(path);
+        found.retain(|file| file.stamp().ctime >= self.catalog.listed());
+        found
+    }
+
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
         let abilities = self.seed.abilities();
         let own = || abilities.chunks.then(|| self.seed.chunk(digest, len)).flatten();

@@ -47,6 +47,9 @@ pub use update::{Updated, update};
 
 use crate::error::Error;
 
+/// Most versions of a file that are compared.
+const SIMILAR_MAX: usize = 3;
+
 /// A place that may hold content.
 ///
 /// Nothing it returns is relied on. What cannot be had is `None`, whatever the reason: a pull does not fail because of a
@@ -62,6 +65,9 @@ pub trait Seed: Debug + Send + Sync {
     /// Opens what may be the whole of a content. Whoever wants it asks again for each path that the content has in the
     /// image, if the seed goes by paths.
     fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate>;
+
+    /// Finds other versions of a content: files at a path that it has in the image, of any length, a few at most.
+    fn similar(&self, path: &str) -> Vec<Regular>;
 
     /// Opens what may be a chunk of that digest and length.
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate>;

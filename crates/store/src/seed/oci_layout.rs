@@ -78,6 +78,10 @@ impl Seed for OciLayout {
         wanted.path.is_none().then(|| self.find(wanted.digest, wanted.len))?
     }
 
+    fn similar(&self, _path: &str) -> Vec<Regular> {
+        Vec::new()
+    }
+
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
         self.find(digest, len)
     }

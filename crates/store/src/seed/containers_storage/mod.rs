@@ -13,7 +13,6 @@ mod layer;
 mod paths;
 pub mod records;
 
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +22,7 @@ use chunked::ContentDigest;
 use self::contents::Contents;
 use self::layer::Layer;
 use self::paths::Paths;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, Wanted, host};
+use super::{Abilities, Candidate, Regular, Root, SIMILAR_MAX, Seed, SeedName, Stamp, Wanted, host};
 use crate::error::{Error, bad_json};
 
 /// How the names of such seeds begin.
@@ -71,10 +70,12 @@ impl ContainersStorage {
         self.root.subdirectory(&self.layers.get(layer)?.files())
     }
 
-    fn by_path(&self, path: &str, len: u64) -> Option<File> {
-        let path = host::relative(path)?;
-        let layers = self.paths().find(&path, len);
-        layers.filter_map(|layer| self.files(layer)?.find(&path)).find(|file| file.stamp().len == len)?.open()
+    /// Finds the files that have that path in a layer without TOC, those of newer layers first.
+    fn by_path(&self, path: &str) -> impl Iterator<Item = Regular> {
+        host::relative(path).into_iter().flat_map(move |path| {
+            let layers: Vec<_> = self.paths().find(&path).collect();
+            layers.into_iter().filter_map(move |layer| self.files(layer)?.find(&path))
+        })
     }
 }
 
@@ -89,11 +90,16 @@ impl Seed for ContainersStorage {
 
     fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
         if let Some(path) = wanted.path {
-            return self.by_path(path, wanted.len).map(Candidate::File);
+            let file = self.by_path(path).find(|file| file.stamp().len == wanted.len)?;
+            return file.open().map(Candidate::File);
         }
         let (place, name) = self.contents().find(wanted.digest)?;
         let file = self.files(place.layer)?.find(name)?;
         (file.stamp().len == wanted.len).then(|| file.open().map(Candidate::File))?
+    }
+
+    fn similar(&self, path: &str) -> Vec<Regular> {
+        self.by_path(path).take(SIMILAR_MAX).collect()
     }
 
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {

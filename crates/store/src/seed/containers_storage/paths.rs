@@ -1,4 +1,4 @@
-//! Which layers of a store have a file of some path and length.
+//! Which layers of a store have a file of some path.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ const FILES_MAX: usize = 8_000_000;
 /// The files of layers that have no TOC. They are listed once, as asking each layer for each path would take longer.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    /// Hash of path and length, and the place of the layer; sorted.
+    /// Hash of the path, and the place of the layer; sorted.
     rows: Vec<(u64, u32)>,
 }
 
@@ -25,8 +25,8 @@ impl Paths {
             let directory = layers.get(*number).and_then(|layer| root.subdirectory(&layer.files()));
             let (Some(directory), Ok(number)) = (directory, u32::try_from(*number)) else { continue };
             // What cannot be listed is not found.
-            let _ = directory.walk(&|_, _| false, &mut |path, stamp| {
-                rows.push((key(path, stamp.len), number));
+            let _ = directory.walk(&|_, _| false, &mut |path, _| {
+                rows.push((key(path), number));
                 if rows.len() < FILES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
         }
@@ -34,17 +34,17 @@ impl Paths {
         Self { rows }
     }
 
-    /// Lists the layers that have a file of that path and length, by their places. It may be another file after all.
-    pub(super) fn find(&self, path: &Path, len: u64) -> impl Iterator<Item = usize> {
-        let key = key(path, len);
+    /// Lists the layers that have a file of that path, by their places. It may be another file after all.
+    pub(super) fn find(&self, path: &Path) -> impl Iterator<Item = usize> {
+        let key = key(path);
         let start = self.rows.partition_point(|row| row.0 < key);
         let rows = self.rows.get(start..).unwrap_or_default().iter();
         rows.take_while(move |row| row.0 == key).map(|row| row.1 as usize)
     }
 }
 
-fn key(path: &Path, len: u64) -> u64 {
+fn key(path: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (path, len).hash(&mut hasher);
+    path.hash(&mut hasher);
     hasher.finish()
 }

@@ -19,7 +19,7 @@ use chunked::{ContentDigest, Digest};
 use self::object::object_path;
 pub use self::object::{Checksum, DirTree, root_of_commit};
 use self::trees::Trees;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, Wanted, host};
+use super::{Abilities, Candidate, Regular, Root, SIMILAR_MAX, Seed, SeedName, Stamp, Wanted, host};
 use crate::error::Error;
 
 /// How the names of such seeds begin.
@@ -104,6 +104,10 @@ impl Seed for OstreeRepo {
             Some(path) => self.by_path(path).find_map(find),
         };
         file?.open().map(Candidate::File)
+    }
+
+    fn similar(&self, path: &str) -> Vec<Regular> {
+        self.by_path(path).filter_map(|path| self.root.find(&path)).take(SIMILAR_MAX).collect()
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {

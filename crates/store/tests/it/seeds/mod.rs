@@ -1,6 +1,7 @@
 //! What every seed has to do, whatever its kind.
 
 mod kinds;
+mod pulls;
 mod repo;
 
 use std::fs::{self, File};
@@ -103,6 +104,21 @@ fn chunks_are_found_in_all_that_is_not_listed() {
             assert_ne!(found.is_some(), listed(kind, held).contains(&content), "{kind}");
             assert!(found.is_none_or(|found| found == bytes), "{kind}");
             assert!(held.seed.chunk(&chunk.digest.unwrap(), chunk.file.len() + 1).is_none(), "{kind}");
+        }
+    });
+}
+
+#[test]
+fn other_versions_of_a_file_are_found_where_the_seed_goes_by_paths() {
+    for_each_kind(|kind, held| {
+        let (path, content) = &files()[2];
+        let found = held.seed.similar(path);
+        let (digest, len) = (&ContentDigest::of(content), content.len() as u64);
+        let has_path = held.seed.file(&Wanted { digest, len, path: Some(path) }).is_some();
+        assert_eq!(found.len(), usize::from(has_path), "{kind}");
+        assert!(found.iter().all(|file| file.stamp().len == content.len() as u64), "{kind}");
+        for path in ["usr/lib/other", "usr/lib", "", "/", "../usr/lib/long", "usr/../usr/lib/long"] {
+            assert!(held.seed.similar(path).is_empty(), "{kind} {path:?}");
         }
     });
 }
