@@ -194,6 +194,10 @@ impl Seed for NoPaths {
         None
     }
 
+    fn similar(&self, _: &str) -> Vec<Regular> {
+        Vec::new()
+    }
+
     fn chunk(&self, _: &ContentDigest, _: u64) -> Option<Candidate> {
         None
     }
