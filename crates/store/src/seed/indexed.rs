@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chunked::ContentDigest;
 
-use super::{Abilities, Candidate, Regular, Seed, SeedName, Visit, Wanted};
+use super::{Abilities, Candidate, Regular, Seed, SeedName, Stamp, Visit, Wanted};
 use crate::error::Error;
 use crate::index::catalog::Catalog;
 use crate::index::{DedupIndex, SeedNumber, SeedPlace};
@@ -40,6 +40,16 @@ impl Indexed {
         self.seed.open(listed.path).filter(|found| found.stamp() == listed.stamp)
     }
 
+    /// Tells whether a file was changed after all were listed. If not, the index knows its digest, which is another one.
+    fn is_news(&self, found: &Candidate) -> bool {
+        match found {
+            Candidate::File(file) => {
+                rustix::fs::fstat(file).is_ok_and(|stat| Stamp::of(&stat).ctime >= self.catalog.listed())
+            }
+            Candidate::Part(..) | Candidate::Frames(..) => true,
+        }
+    }
+
     fn lookup(&self, digest: &ContentDigest, len: u64) -> Option<SeedPlace> {
         self.index.lookup_in(self.number, digest).filter(|place| place.range.len() == len)
     }
@@ -67,7 +77,7 @@ impl Seed for Indexed {
     fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
         let abilities = self.seed.abilities();
         match wanted.path {
-            Some(_) => self.seed.file(wanted),
+            Some(_) => self.seed.file(wanted).filter(|found| self.is_news(found)),
             None => self
                 .by_digest(wanted.digest, wanted.len)
                 .or_else(|| abilities.digests.then(|| self.seed.file(wanted)).flatten()),
