@@ -32,6 +32,7 @@ mod pool;
 mod proof;
 mod report;
 mod rows;
+mod run;
 mod seeded;
 mod similar;
 mod transfer;
@@ -62,7 +63,6 @@ pub use report::{Count, Fetched, FromSeed, Reused};
 
 use contents::Wanted;
 use needs::{Frame, FrameId};
-
 use report::FromSeeds;
 
 use crate::seed::Seeds;

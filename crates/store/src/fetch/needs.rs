@@ -47,8 +47,6 @@ pub(super) struct Frame {
     /// Whether its content is said to be elsewhere in the store.
     pub(super) is_known: bool,
     came: AtomicBool,
-    /// Whether not only the chunk came, but all of its file.
-    is_whole: AtomicBool,
 }
 
 impl Frame {
@@ -57,20 +55,14 @@ impl Frame {
         self.came.store(true, Ordering::Release);
     }
 
-    /// Says that the whole file is an object by now; `false` when somebody said so before.
-    pub(super) fn came_whole(&self) -> bool {
-        self.came();
-        !self.is_whole.swap(true, Ordering::AcqRel)
+    /// Says that the content is in the store; `false` when somebody said so before.
+    pub(super) fn came_first(&self) -> bool {
+        !self.came.swap(true, Ordering::AcqRel)
     }
 
     /// Tells whether the content is in the store.
     pub(super) fn has_come(&self) -> bool {
         self.came.load(Ordering::Acquire)
-    }
-
-    /// Tells whether the whole file came at once.
-    pub(super) fn is_whole(&self) -> bool {
-        self.is_whole.load(Ordering::Acquire)
     }
 }
 
@@ -97,6 +89,9 @@ pub(crate) struct Needs<'a> {
     payload: BlobRange,
     /// What is here already.
     pub(super) reused: Reused,
+    /// Whether earlier pulls left something unfinished. Most often they did not, and asking for each content takes longer
+    /// than looking once.
+    pub(super) has_partials: bool,
 }
 
 impl<'a> Needs<'a> {
@@ -113,10 +108,9 @@ impl<'a> Needs<'a> {
     ) -> Result<Self, Error> {
         let payload = BlobRange::saturating(0, payload_len);
         let (wants, frames) = (Vec::new(), Vec::new());
-        let mut needs = Self { contents, wants, frames, payload, reused: Reused::default() };
+        let (reused, has_partials) = (Reused::default(), !store.partials().is_empty()?);
+        let mut needs = Self { contents, wants, frames, payload, reused, has_partials };
         let mut gathered = HashSet::new();
-        // Most often there are none, and asking for each content takes longer than looking once.
-        let has_partials = !store.partials().is_empty()?;
         for content in contents.iter() {
             let want = match content {
                 None => Want::Nothing,
@@ -127,7 +121,7 @@ impl<'a> Needs<'a> {
                 Some(Wanted { digest, size, .. }) if elsewhere(&digest) => needs.reused.elsewhere(size),
                 Some(content) => {
                     gathered.insert(content.digest);
-                    needs.gather(store, has_partials, &content)?;
+                    needs.gather(store, &content)?;
                     Want::Gather
                 }
             };
@@ -136,8 +130,8 @@ impl<'a> Needs<'a> {
         Ok(needs)
     }
 
-    fn gather(&mut self, store: &Store, has_partials: bool, content: &Wanted<'_>) -> Result<(), Error> {
-        let partial = match has_partials {
+    fn gather(&mut self, store: &Store, content: &Wanted<'_>) -> Result<(), Error> {
+        let partial = match self.has_partials {
             true => store.partials().find(&content.digest, content.chunks)?,
             false => None,
         };
@@ -161,7 +155,6 @@ impl<'a> Needs<'a> {
                 range: chunk.blob,
                 is_known: place_of(store, chunk, &content.digest, content.chunks.len()).is_some(),
                 came: AtomicBool::new(false),
-                is_whole: AtomicBool::new(false),
             });
         }
         Ok(())
@@ -213,12 +206,6 @@ impl<'a> Needs<'a> {
     /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.
     pub(super) fn is_awaited(&self, id: FrameId) -> bool {
         self.frames.binary_search_by_key(&id, |frame| frame.id).is_ok()
-    }
-
-    /// Returns the first frame of an entry that was not here when the needs were decided.
-    pub(super) fn first_awaited(&self, entry: usize) -> Option<&Frame> {
-        let first = self.frames.partition_point(|frame| frame.id.entry() < entry);
-        self.frames.get(first).filter(|frame| frame.id.entry() == entry)
     }
 
     pub(super) fn want(&self, entry: usize) -> Want {

@@ -9,10 +9,10 @@ use chunked::ContentDigest;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Fetch;
-use super::board::Board;
+use super::board::{Board, Piece};
 use super::contents::Wanted;
 use super::failure::Failure;
-use super::needs::{Frame, SMALL_LEN_MAX};
+use super::needs::{Frame, FrameId, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
 use super::rows::{self, Rows};
 use super::similar::Missing;
@@ -140,26 +140,35 @@ impl<'p> Search<'p, '_> {
         frames: &[Frame],
     ) -> Result<bool, Failure> {
         let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
-        let content = (&wanted.digest, wanted.size);
+        let holes = wanted.holes();
+        let content = take::Content { digest: &wanted.digest, len: wanted.size, holes: &holes };
         let objects = self.fetch.store.objects();
-        let taken = take::file(objects, candidate, content, SMALL_LEN_MAX, &mut decoded.bytes)?;
+        let taken = take::file(objects, &candidate, &content, SMALL_LEN_MAX, &mut decoded.bytes)?;
         self.fetch.seeds.judge(place, taken.is_some(), wanted.size);
         let Some(taken) = taken else {
             self.fetch.from_seeds.wrong(place, wanted.size);
             return Ok(false);
         };
         // Another name of the content may have led another worker to it.
-        if let Some(first) = frames.first()
-            && first.came_whole()
-        {
+        if frames.first().is_some_and(Frame::came_first) {
             frames.iter().for_each(Frame::came);
             self.fetch.from_seeds.file(place, wanted.size, taken);
-            match decoded.bytes.len() {
-                0 => self.board.stored(first.id)?,
-                len => self.board.offer(vec![(first.id, 0..len)], decoded)?,
-            }
+            self.offer(wanted, frames, decoded)?;
         }
         Ok(true)
+    }
+
+    /// Leaves a content for the proof, which asks for it by its first chunk; or, if that was here before, for every other.
+    fn offer(&self, wanted: &Wanted<'_>, frames: &[Frame], decoded: Decoded) -> Result<(), Failure> {
+        let first = FrameId::new(wanted.entry, wanted.first_data());
+        if self.fetch.needs.is_awaited(first) {
+            let span = 0..decoded.bytes.len();
+            return match span.is_empty() {
+                true => self.board.stored(first, true),
+                false => self.board.offer(vec![Piece { id: first, span, is_object: true }], decoded),
+            };
+        }
+        frames.iter().try_for_each(|frame| self.board.stored(frame.id, false))
     }
 }
 

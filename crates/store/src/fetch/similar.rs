@@ -14,7 +14,7 @@ use chunked::chunker::{Chunker, Cut};
 use chunked::{ChunkKind, ContentDigest, FileRange};
 
 use super::Fetch;
-use super::board::Board;
+use super::board::{Board, Piece};
 use super::contents::Wanted;
 use super::decode::store;
 use super::failure::Failure;
@@ -148,12 +148,14 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         let Some(frames) = self.missing.remove(&ContentDigest::of(&decoded.bytes)) else { return Ok(0) };
         for frame in &frames {
-            store(self.fetch, frame.id, 1, &decoded.bytes)?;
+            let chunk = frame.id.chunk();
+            store(self.fetch, &self.wanted, chunk..chunk.saturating_add(1), false, &decoded.bytes)?;
             frame.came();
             self.fetch.from_seeds.chunk(place, range.len());
         }
         let len = decoded.bytes.len();
-        self.board.offer(frames.iter().map(|frame| (frame.id, 0..len)).collect(), decoded)?;
+        let piece = |frame: &&Frame| Piece { id: frame.id, span: 0..len, is_object: false };
+        self.board.offer(frames.iter().map(piece).collect(), decoded)?;
         Ok(range.len())
     }
 }

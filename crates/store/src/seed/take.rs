@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use chunked::digest::Hasher;
-use chunked::{ContentDigest, frame};
+use chunked::{ContentDigest, FileRange, frame};
 use rustix::fs::ioctl_ficlone;
 
 use super::Candidate;
@@ -28,8 +28,17 @@ pub(crate) enum Taken {
     Copied,
 }
 
-/// Makes an object of the `len` bytes that a seed says hash to `digest`; `None` when they do not, or cannot be read. Up to
-/// `held_max` of them are left in `held`, which is empty for longer ones.
+/// A content that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content<'a> {
+    pub(crate) digest: &'a ContentDigest,
+    pub(crate) len: u64,
+    /// Stretches of zeros that need not be written.
+    pub(crate) holes: &'a [FileRange],
+}
+
+/// Makes an object of what a seed offers; `None` when it is not the content, or cannot be read. If that is at most
+/// `held_max` bytes long, they are left in `held`, which is empty otherwise.
 ///
 /// Long files share their bytes where the file system can. What is hashed then is the object, which nobody else can
 /// change any more.
@@ -38,37 +47,32 @@ pub(crate) enum Taken {
 /// Those of the store's file system.
 pub(crate) fn file(
     objects: &Objects,
-    candidate: Candidate,
-    (digest, len): (&ContentDigest, u64),
+    candidate: &Candidate,
+    content: &Content<'_>,
     held_max: u64,
     held: &mut Vec<u8>,
 ) -> Result<Option<Taken>, Error> {
     held.clear();
-    if len < CLONE_LEN {
-        return match chunk(&candidate, (digest, len), held) {
-            Some(()) => objects.put(digest, held).map(|_| Some(Taken::Copied)),
+    let Content { digest, len, holes } = *content;
+    if let Some(staged) = cloned(objects, candidate, len)? {
+        let is_right = match len <= held_max {
+            true => read(&mut At::start_of(staged.file()), (digest, len), held),
+            false => hash(staged.file(), (digest, len)),
+        };
+        return match is_right {
+            Some(()) => staged.commit(digest).map(|_| Some(Taken::Cloned)),
+            None => Ok(None),
+        };
+    }
+    if len <= held_max {
+        return match chunk(candidate, (digest, len), held) {
+            Some(()) => objects.put_sparse(digest, held, holes).map(|_| Some(Taken::Copied)),
             None => Ok(None),
         };
     }
     let staged = objects.stage()?;
-    let taken = match &candidate {
-        Candidate::File(file) if is_cloned(file, &staged, len) => Taken::Cloned,
-        _ => Taken::Copied,
-    };
-    let is_right = match taken {
-        Taken::Cloned if len <= held_max => read(&mut At::start_of(staged.file()), (digest, len), held),
-        Taken::Cloned => hash(staged.file(), (digest, len)),
-        Taken::Copied if len <= held_max => {
-            let is_right = chunk(&candidate, (digest, len), held);
-            if is_right.is_some() {
-                staged.write_all_at(held, 0).map_err(failed(objects))?;
-            }
-            is_right
-        }
-        Taken::Copied => copy(&candidate, &staged, (digest, len)).map_err(failed(objects))?,
-    };
-    match is_right {
-        Some(()) => staged.commit(digest).map(|_| Some(taken)),
+    match copy(candidate, &staged, (digest, len)).map_err(at_path("write a file in", objects.path()))? {
+        Some(()) => staged.commit(digest).map(|_| Some(Taken::Copied)),
         None => Ok(None),
     }
 }
@@ -85,21 +89,30 @@ fn read(from: &mut dyn Read, (digest, len): (&ContentDigest, u64), held: &mut Ve
     (ContentDigest::of(held) == *digest).then_some(())
 }
 
-/// Shares the bytes; `false` where that is not possible, or the file has another length by now.
-fn is_cloned(file: &File, staged: &StagedObject<'_>, len: u64) -> bool {
-    ioctl_ficlone(staged.file(), file).is_ok()
-        && staged.file().metadata().is_ok_and(|metadata| metadata.len() == len)
+/// Shares the bytes of a long file; `None` where that is not possible, or the file has another length by now.
+fn cloned<'a>(
+    objects: &'a Objects,
+    candidate: &Candidate,
+    len: u64,
+) -> Result<Option<StagedObject<'a>>, Error> {
+    let Candidate::File(file) = candidate else { return Ok(None) };
+    if len < CLONE_LEN {
+        return Ok(None);
+    }
+    let staged = objects.stage()?;
+    let is_cloned = ioctl_ficlone(staged.file(), file).is_ok();
+    let has_len = || staged.file().metadata().is_ok_and(|metadata| metadata.len() == len);
+    Ok((is_cloned && has_len()).then_some(staged))
 }
 
 fn hash(file: &File, (digest, len): (&ContentDigest, u64)) -> Option<()> {
     let mut hasher = Hasher::new();
-    pieces(&mut At::start_of(file), len, |_, piece| {
+    let hashed = pieces(&mut At::start_of(file), len, |_, piece| {
         hasher.update(piece);
         Ok(())
-    })
-    .ok()
-    .filter(|is_whole| *is_whole)?;
-    (hasher.finish_content() == *digest).then_some(())
+    });
+    let is_whole = hashed.is_ok_and(|is_whole| is_whole);
+    (is_whole && hasher.finish_content() == *digest).then_some(())
 }
 
 /// Copies and hashes; fails only when writing does.
@@ -109,13 +122,10 @@ fn copy(
     (digest, len): (&ContentDigest, u64),
 ) -> io::Result<Option<()>> {
     let Ok(mut from) = reader(candidate) else { return Ok(None) };
-    // The clone may have been of another length.
-    staged.set_len(0)?;
     staged.set_len(len)?;
     let mut hasher = Hasher::new();
-    let is_whole = pieces(&mut *from, len, |at, piece| {
+    let is_whole = pieces(&mut *from, len, |mut at, piece| {
         hasher.update(piece);
-        let mut at = at;
         for block in piece.chunks(HOLE_LEN) {
             if block.iter().any(|byte| *byte != 0) {
                 staged.write_all_at(block, at)?;
@@ -145,10 +155,6 @@ fn pieces(
         at = at.saturating_add(count as u64);
     }
     Ok(true)
-}
-
-fn failed(objects: &Objects) -> impl FnOnce(io::Error) -> Error {
-    at_path("write a file in", objects.path())
 }
 
 fn reader(candidate: &Candidate) -> io::Result<Box<dyn Read + '_>> {
