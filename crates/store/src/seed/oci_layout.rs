@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use chunked::{BlobRange, ChunkKind, ContentDigest, Entry, Layer, Limits, RangeSource};
 
 use super::table::Table;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, Wanted};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp};
 use crate::error::Error;
 
 /// How the names of such seeds begin.
@@ -74,11 +74,11 @@ impl Seed for OciLayout {
         Abilities { digests: true, paths: false, chunks: true }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        wanted.path.is_none().then(|| self.find(wanted.digest, wanted.len))?
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        self.find(digest, len)
     }
 
-    fn similar(&self, _path: &str) -> Vec<Regular> {
+    fn at(&self, _path: &str) -> Vec<Regular> {
         Vec::new()
     }
 

@@ -19,7 +19,7 @@ use chunked::{ContentDigest, Digest};
 use self::object::object_path;
 pub use self::object::{Checksum, DirTree, root_of_commit};
 use self::trees::Trees;
-use super::{Abilities, Candidate, Regular, Root, SIMILAR_MAX, Seed, SeedName, Stamp, Wanted, host};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
 use crate::error::Error;
 
 /// How the names of such seeds begin.
@@ -96,18 +96,13 @@ impl Seed for OstreeRepo {
         Abilities { digests: true, paths: true, chunks: false }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        let has_len = |file: &Regular| file.stamp().len == wanted.len;
-        let find = |path: PathBuf| self.root.find(&path).filter(has_len);
-        let file = match wanted.path {
-            None => find(self.by_digest(wanted.digest)?),
-            Some(path) => self.by_path(path).find_map(find),
-        };
-        file?.open().map(Candidate::File)
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        let file = self.root.find(&self.by_digest(digest)?).filter(|file| file.stamp().len == len)?;
+        file.open().map(Candidate::File)
     }
 
-    fn similar(&self, path: &str) -> Vec<Regular> {
-        self.by_path(path).filter_map(|path| self.root.find(&path)).take(SIMILAR_MAX).collect()
+    fn at(&self, path: &str) -> Vec<Regular> {
+        self.by_path(path).filter_map(|path| self.root.find(&path)).take(VERSIONS_MAX).collect()
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {
