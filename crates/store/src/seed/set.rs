@@ -62,3 +62,23 @@ impl Member {
         self.wrong.load(Ordering::Relaxed) <= allowed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::HostRoot;
+
+    #[test]
+    fn a_seed_is_asked_until_it_was_wrong_too_often() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed: Arc<dyn Seed> = Arc::new(HostRoot::open(dir.path(), &[]).unwrap());
+        let seeds = Seeds::new([Arc::clone(&seed), seed]);
+        let asked = || seeds.asked().map(|(place, _)| place).collect::<Vec<_>>();
+        seeds.judge(0, false, PATIENCE);
+        assert_eq!(asked(), [0, 1]);
+        seeds.judge(0, false, 1);
+        assert_eq!(asked(), [1]);
+        seeds.judge(0, true, 1);
+        assert_eq!(asked(), [0, 1]);
+    }
+}

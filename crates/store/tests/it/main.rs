@@ -17,6 +17,7 @@ mod properties;
 mod pull;
 mod pull_laws;
 mod sample;
+mod seeded;
 mod seeds;
 mod source;
 mod together;
