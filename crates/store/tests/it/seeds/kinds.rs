@@ -47,6 +47,12 @@ impl Held {
         Self { seed: open(&format!("{kind}:{}", root.display()), &[]).unwrap(), root, places }
     }
 
+    /// Opens the seed again, after its directory was changed.
+    pub(super) fn reopened(&self) -> Self {
+        let seed = open(&self.seed.name().text().unwrap(), &[]).unwrap();
+        Self { seed, root: self.root.clone(), places: self.places.clone() }
+    }
+
     /// Returns the file that has the content of a path.
     pub(super) fn place_of(&self, path: &str) -> PathBuf {
         let place = self.places.iter().find(|(held, _)| held == path);
