@@ -58,7 +58,7 @@ fn render(error: &anyhow::Error) -> String {
 }
 
 /// Writes a cause as all messages are written; those of the operating system end in a number and start in upper case.
-fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn words(cause: &(dyn std::error::Error + 'static)) -> String {
     let text = cause.to_string();
     let Some((message, _)) = text.split_once(" (os error ") else { return text };
     let mut chars = message.chars();

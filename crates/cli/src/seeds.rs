@@ -7,6 +7,7 @@ use anyhow::Context;
 use store::Store;
 use store::seed::{self, Seed, Seeds};
 
+use crate::exit;
 use crate::image_stores::image_stores;
 use crate::ui;
 
@@ -24,7 +25,11 @@ pub(crate) fn open(names: &[String], store: &Store) -> anyhow::Result<Seeds> {
         match open_one(&known.name, store) {
             Ok(seed) => seeds.push(seed),
             Err(error) => {
-                ui::say(&format!("the seed `{}` is not used: {}\n", known.name, error.root_cause()));
+                ui::say(&format!(
+                    "the seed `{}` is not used: {}\n",
+                    known.name,
+                    exit::words(error.root_cause())
+                ));
             }
         }
     }

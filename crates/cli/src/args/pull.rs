@@ -38,8 +38,8 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
     pub(crate) layers: NonZeroUsize,
 
-    /// Take what DIR has, and do not fetch it: `/`, `/usr`, or the root of another system. Nothing there is trusted; can be
-    /// repeated
+    /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
+    /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
     #[arg(long, value_name = "[KIND:]DIR")]
     pub(crate) seed: Vec<String>,
 

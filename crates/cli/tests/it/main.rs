@@ -11,6 +11,7 @@ mod estimate;
 mod foreign_seeds;
 mod harness;
 mod help;
+mod host_seed;
 mod inspect;
 mod memory;
 mod output;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{FileExt, symlink};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::inotify;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -62,14 +63,17 @@ fn a_directory_that_becomes_a_link_leads_nowhere() {
     let outside = Host::new(names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)));
     let watch = Watch::new(&[&outside.path("lib"), &outside.path("lib/sub")]);
     let (here, away) = (host.path("lib"), host.path("away"));
-    let swap = |_| {
+    let outside_name = outside.dir.path().file_name().unwrap();
+    let targets = [outside.path("lib"), Path::new("..").join(outside_name).join("lib")];
+    let swap = |round: usize| {
         fs::rename(&here, &away).unwrap();
-        symlink(outside.path("lib"), &here).unwrap();
+        symlink(&targets[round % 2], &here).unwrap();
         thread::yield_now();
         fs::remove_file(&here).unwrap();
         symlink(outside.path("lib/sub"), away.join("link")).unwrap();
         fs::remove_file(away.join("link")).unwrap();
         fs::rename(&away, &here).unwrap();
+        thread::sleep(Duration::from_millis(1));
     };
     let contents: Vec<_> = contents.iter().map(Vec::as_slice).collect();
     let reused = pull_under(&made, &host, &contents, &[&swap]);
