@@ -23,7 +23,7 @@ use self::contents::Contents;
 use self::layer::Layer;
 use self::paths::Paths;
 use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
-use crate::error::{Error, bad_json};
+use crate::error::{Error, at_path, bad_json};
 
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "containers-storage";
@@ -51,7 +51,8 @@ impl ContainersStorage {
     /// [`Error::NotASeed`] for a directory that is none, [`Error::Damaged`] for a list that cannot be read, and those of
     /// the file system.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let root = Root::open(path)?;
+        let path = path.canonicalize().map_err(at_path("open", path))?;
+        let root = Root::open(&path)?;
         let layers = layers(&root)?;
         let name = SeedName::new(KIND, path);
         Ok(Self { name, root, layers, contents: OnceLock::new(), paths: OnceLock::new() })

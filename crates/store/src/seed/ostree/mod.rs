@@ -20,7 +20,7 @@ use self::object::object_path;
 pub use self::object::{Checksum, DirTree, root_of_commit};
 use self::trees::Trees;
 use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
-use crate::error::Error;
+use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "ostree";
@@ -54,7 +54,8 @@ impl OstreeRepo {
     /// system.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let in_system = path.join(IN_SYSTEM);
-        let path = if in_system.join("config").is_file() { in_system } else { path.to_owned() };
+        let path = if in_system.join("config").is_file() { &in_system } else { path };
+        let path = path.canonicalize().map_err(at_path("open", path))?;
         let root = Root::open(&path)?;
         check_mode(&root)?;
         let commits = commits(&root);
