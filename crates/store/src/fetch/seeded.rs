@@ -16,7 +16,7 @@ use super::needs::{Frame, FrameId, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
 use super::rows::{self, Rows};
 use super::similar::Missing;
-use crate::seed::{self, Candidate, Seed, take};
+use crate::seed::{Candidate, Seed, take};
 
 /// Files that are handed to a worker at once.
 const BATCH: usize = 64;
@@ -179,9 +179,10 @@ fn candidates<'s>(
     path: Option<&'s str>,
 ) -> impl Iterator<Item = Candidate> {
     let abilities = seed.abilities();
-    let by_path = path.filter(|_| abilities.paths).map(Some);
-    let ways = abilities.digests.then_some(None).into_iter().chain(by_path);
-    ways.filter_map(|path| seed.file(&seed::Wanted { digest: &wanted.digest, len: wanted.size, path }))
+    let by_digest = abilities.digests.then(|| seed.file(&wanted.digest, wanted.size)).flatten();
+    let at_path = path.filter(|_| abilities.paths).into_iter().flat_map(|path| seed.at(path));
+    let at_path = at_path.filter(|file| file.stamp().len == wanted.size).filter_map(|file| file.open());
+    by_digest.into_iter().chain(at_path.map(Candidate::File))
 }
 
 /// Gathers what workers are to do.

@@ -84,7 +84,7 @@ impl<'p, 'a> Search<'p, 'a> {
     fn run(mut self, paths: &[String]) -> Result<(), Failure> {
         for path in paths {
             for (place, seed) in self.fetch.seeds.asked().filter(|(_, seed)| seed.abilities().paths) {
-                for file in seed.similar(path) {
+                for file in seed.at(path) {
                     if self.missing.is_empty() {
                         return Ok(());
                     }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use chunked::ContentDigest;
 use rustix::fs::Stat;
 
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Visit, Wanted};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Visit};
 use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
@@ -38,14 +38,6 @@ impl HostRoot {
     }
 }
 
-impl HostRoot {
-    /// Finds what is at the path of an image.
-    fn at(&self, path: &Path) -> impl Iterator<Item = Regular> {
-        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
-        here.into_iter().chain([path]).filter_map(|path| self.root.find(path))
-    }
-}
-
 impl Seed for HostRoot {
     fn name(&self) -> &SeedName {
         &self.name
@@ -55,13 +47,14 @@ impl Seed for HostRoot {
         Abilities { paths: true, ..Abilities::default() }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        let path = relative(wanted.path?)?;
-        self.at(&path).find(|file| file.stamp().len == wanted.len)?.open().map(Candidate::File)
+    fn file(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {
+        None
     }
 
-    fn similar(&self, path: &str) -> Vec<Regular> {
-        relative(path).iter().flat_map(|path| self.at(path)).collect()
+    fn at(&self, path: &str) -> Vec<Regular> {
+        let Some(path) = relative(path) else { return Vec::new() };
+        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
+        here.into_iter().chain([path.as_path()]).filter_map(|path| self.root.find(path)).collect()
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chunked::ContentDigest;
 
-use super::{Abilities, Candidate, Regular, Seed, SeedName, Stamp, Visit, Wanted};
+use super::{Abilities, Candidate, Regular, Seed, SeedName, Visit};
 use crate::error::Error;
 use crate::index::catalog::Catalog;
 use crate::index::{DedupIndex, SeedNumber, SeedPlace};
@@ -40,16 +40,6 @@ impl Indexed {
         self.seed.open(listed.path).filter(|found| found.stamp() == listed.stamp)
     }
 
-    /// Tells whether a file was changed after all were listed. If not, the index knows its digest, which is another one.
-    fn is_news(&self, found: &Candidate) -> bool {
-        match found {
-            Candidate::File(file) => {
-                rustix::fs::fstat(file).is_ok_and(|stat| Stamp::of(&stat).ctime >= self.catalog.listed())
-            }
-            Candidate::Part(..) | Candidate::Frames(..) => true,
-        }
-    }
-
     fn lookup(&self, digest: &ContentDigest, len: u64) -> Option<SeedPlace> {
         self.index.lookup_in(self.number, digest).filter(|place| place.range.len() == len)
     }
@@ -74,26 +64,20 @@ impl Seed for Indexed {
         Abilities { digests: true, chunks: true, ..self.seed.abilities() }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        let abilities = self.seed.abilities();
-        match wanted.path {
-            Some(_) => self.seed.file(wanted).filter(|found| self.is_news(found)),
-            None => self
-                .by_digest(wanted.digest, wanted.len)
-                .or_else(|| abilities.digests.then(|| self.seed.file(wanted)).flatten()),
-        }
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        let own = || self.seed.abilities().digests.then(|| self.seed.file(digest, len)).flatten();
+        self.by_digest(digest, len).or_else(own)
     }
 
-    /// What did not change since the files were listed is in the index with all its chunks.
-    fn similar(&self, path: &str) -> Vec<Regular> {
-        let mut found = self.seed.similar(path);
+    /// What did not change since the files were listed is found by digest, if it is what is wanted.
+    fn at(&self, path: &str) -> Vec<Regular> {
+        let mut found = self.seed.at(path);
         found.retain(|file| file.stamp().ctime >= self.catalog.listed());
         found
     }
 
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
-        let abilities = self.seed.abilities();
-        let own = || abilities.chunks.then(|| self.seed.chunk(digest, len)).flatten();
+        let own = || self.seed.abilities().chunks.then(|| self.seed.chunk(digest, len)).flatten();
         self.by_digest(digest, len).or_else(own)
     }
 

@@ -47,8 +47,8 @@ pub use update::{Updated, update};
 
 use crate::error::Error;
 
-/// Most versions of a file that are compared.
-const SIMILAR_MAX: usize = 3;
+/// Most files that a seed finds at a path.
+const VERSIONS_MAX: usize = 3;
 
 /// A place that may hold content.
 ///
@@ -62,12 +62,12 @@ pub trait Seed: Debug + Send + Sync {
     /// Says by what it finds content without the dedup index.
     fn abilities(&self) -> Abilities;
 
-    /// Opens what may be the whole of a content. Whoever wants it asks again for each path that the content has in the
-    /// image, if the seed goes by paths.
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate>;
+    /// Opens what may be the whole of the content with that digest and length.
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate>;
 
-    /// Finds other versions of a content: files at a path that it has in the image, of any length, a few at most.
-    fn similar(&self, path: &str) -> Vec<Regular>;
+    /// Finds the files at a path that a content has in the image, as the layer writes it: perhaps with `./` or `/` at its
+    /// start, and hostile. One may be that content, or another version of it; there are a few at most.
+    fn at(&self, path: &str) -> Vec<Regular>;
 
     /// Opens what may be a chunk of that digest and length.
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate>;
@@ -89,24 +89,12 @@ pub type Visit<'a> = &'a mut dyn FnMut(&Path, Stamp) -> ControlFlow<()>;
 /// By what a seed finds content without the dedup index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Abilities {
-    /// It finds files by digest: [`Seed::file`] is worth a call without a path.
+    /// It finds files by digest: [`Seed::file`] is worth a call.
     pub digests: bool,
-    /// It finds files by path: [`Seed::file`] is worth a call for each path.
+    /// It finds files by path: [`Seed::at`] is worth a call for each path of a content.
     pub paths: bool,
     /// It finds chunks: [`Seed::chunk`] is worth a call.
     pub chunks: bool,
-}
-
-/// A content that a seed is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// Its digest.
-    pub digest: &'a ContentDigest,
-    /// Its length in bytes, never 0.
-    pub len: u64,
-    /// A path that it has in the image, as the layer writes it: perhaps with `./` or `/` at its start. Hostile. `None`
-    /// when the seed is asked for the digest.
-    pub path: Option<&'a str>,
 }
 
 /// Where a content may be. It has the length that was asked for; that is checked again when it is read.

@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use chunked::{BlobRange, ChunkKind, ContentDigest, Entry, Layer, Limits, RangeSource};
 
 use super::table::Table;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, Wanted};
-use crate::error::Error;
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp};
+use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "oci";
@@ -49,10 +49,11 @@ impl OciLayout {
     /// # Errors
     /// [`Error::NotASeed`] for a directory that is none, and those of the file system.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let root = Root::open(path)?;
+        let path = path.canonicalize().map_err(at_path("open", path))?;
+        let root = Root::open(&path)?;
         if root.find(Path::new("oci-layout")).is_none() {
             let expected = "an OCI image layout, with a file `oci-layout`";
-            return Err(Error::NotASeed { path: path.to_owned(), expected });
+            return Err(Error::NotASeed { path, expected });
         }
         Ok(Self { name: SeedName::new(KIND, path), root, blobs: OnceLock::new() })
     }
@@ -74,11 +75,11 @@ impl Seed for OciLayout {
         Abilities { digests: true, paths: false, chunks: true }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        wanted.path.is_none().then(|| self.find(wanted.digest, wanted.len))?
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        self.find(digest, len)
     }
 
-    fn similar(&self, _path: &str) -> Vec<Regular> {
+    fn at(&self, _path: &str) -> Vec<Regular> {
         Vec::new()
     }
 

@@ -22,8 +22,8 @@ use chunked::ContentDigest;
 use self::contents::Contents;
 use self::layer::Layer;
 use self::paths::Paths;
-use super::{Abilities, Candidate, Regular, Root, SIMILAR_MAX, Seed, SeedName, Stamp, Wanted, host};
-use crate::error::{Error, bad_json};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
+use crate::error::{Error, at_path, bad_json};
 
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "containers-storage";
@@ -51,7 +51,8 @@ impl ContainersStorage {
     /// [`Error::NotASeed`] for a directory that is none, [`Error::Damaged`] for a list that cannot be read, and those of
     /// the file system.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let root = Root::open(path)?;
+        let path = path.canonicalize().map_err(at_path("open", path))?;
+        let root = Root::open(&path)?;
         let layers = layers(&root)?;
         let name = SeedName::new(KIND, path);
         Ok(Self { name, root, layers, contents: OnceLock::new(), paths: OnceLock::new() })
@@ -69,14 +70,6 @@ impl ContainersStorage {
     fn files(&self, layer: usize) -> Option<Root> {
         self.root.subdirectory(&self.layers.get(layer)?.files())
     }
-
-    /// Finds the files that have that path in a layer without TOC, those of newer layers first.
-    fn by_path(&self, path: &str) -> impl Iterator<Item = Regular> {
-        host::relative(path).into_iter().flat_map(move |path| {
-            let layers: Vec<_> = self.paths().find(&path).collect();
-            layers.into_iter().filter_map(move |layer| self.files(layer)?.find(&path))
-        })
-    }
 }
 
 impl Seed for ContainersStorage {
@@ -88,18 +81,16 @@ impl Seed for ContainersStorage {
         Abilities { digests: true, paths: true, chunks: true }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        if let Some(path) = wanted.path {
-            let file = self.by_path(path).find(|file| file.stamp().len == wanted.len)?;
-            return file.open().map(Candidate::File);
-        }
-        let (place, name) = self.contents().find(wanted.digest)?;
-        let file = self.files(place.layer)?.find(name)?;
-        (file.stamp().len == wanted.len).then(|| file.open().map(Candidate::File))?
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        let (place, name) = self.contents().find(digest)?;
+        let file = self.files(place.layer)?.find(name).filter(|file| file.stamp().len == len)?;
+        file.open().map(Candidate::File)
     }
 
-    fn similar(&self, path: &str) -> Vec<Regular> {
-        self.by_path(path).take(SIMILAR_MAX).collect()
+    fn at(&self, path: &str) -> Vec<Regular> {
+        let Some(path) = host::relative(path) else { return Vec::new() };
+        let layers = self.paths().find(&path);
+        layers.filter_map(|layer| self.files(layer)?.find(&path)).take(VERSIONS_MAX).collect()
     }
 
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {

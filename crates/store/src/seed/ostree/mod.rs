@@ -19,8 +19,8 @@ use chunked::{ContentDigest, Digest};
 use self::object::object_path;
 pub use self::object::{Checksum, DirTree, root_of_commit};
 use self::trees::Trees;
-use super::{Abilities, Candidate, Regular, Root, SIMILAR_MAX, Seed, SeedName, Stamp, Wanted, host};
-use crate::error::Error;
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
+use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "ostree";
@@ -54,7 +54,8 @@ impl OstreeRepo {
     /// system.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let in_system = path.join(IN_SYSTEM);
-        let path = if in_system.join("config").is_file() { in_system } else { path.to_owned() };
+        let path = if in_system.join("config").is_file() { &in_system } else { path };
+        let path = path.canonicalize().map_err(at_path("open", path))?;
         let root = Root::open(&path)?;
         check_mode(&root)?;
         let commits = commits(&root);
@@ -96,18 +97,13 @@ impl Seed for OstreeRepo {
         Abilities { digests: true, paths: true, chunks: false }
     }
 
-    fn file(&self, wanted: &Wanted<'_>) -> Option<Candidate> {
-        let has_len = |file: &Regular| file.stamp().len == wanted.len;
-        let find = |path: PathBuf| self.root.find(&path).filter(has_len);
-        let file = match wanted.path {
-            None => find(self.by_digest(wanted.digest)?),
-            Some(path) => self.by_path(path).find_map(find),
-        };
-        file?.open().map(Candidate::File)
+    fn file(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
+        let file = self.root.find(&self.by_digest(digest)?).filter(|file| file.stamp().len == len)?;
+        file.open().map(Candidate::File)
     }
 
-    fn similar(&self, path: &str) -> Vec<Regular> {
-        self.by_path(path).filter_map(|path| self.root.find(&path)).take(SIMILAR_MAX).collect()
+    fn at(&self, path: &str) -> Vec<Regular> {
+        self.by_path(path).filter_map(|path| self.root.find(&path)).take(VERSIONS_MAX).collect()
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {

@@ -5,9 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use morsel_store::seed::{
-    Abilities, Candidate, Regular, Root, Stamp, Updated, Visit, Wanted, forget, known, update,
-};
+use morsel_store::seed::{Abilities, Candidate, Regular, Root, Stamp, Updated, Visit, forget, known, update};
 use morsel_store::{Error, Seed, SeedName};
 use proptest::prelude::*;
 
@@ -190,11 +188,11 @@ impl Seed for NoPaths {
         Abilities::default()
     }
 
-    fn file(&self, _: &Wanted<'_>) -> Option<Candidate> {
+    fn file(&self, _: &ContentDigest, _: u64) -> Option<Candidate> {
         None
     }
 
-    fn similar(&self, _: &str) -> Vec<Regular> {
+    fn at(&self, _: &str) -> Vec<Regular> {
         Vec::new()
     }
 

@@ -28,9 +28,9 @@ type Make = fn(&Path, &Files) -> Held;
 
 pub(super) const KINDS: [(&str, Make); 8] = [
     ("host root", host_root),
-    ("containers-storage, pulled whole", |dir, files| containers_storage(dir, files, Pulled::Whole)),
-    ("containers-storage, pulled in parts", |dir, files| containers_storage(dir, files, Pulled::InParts)),
-    ("containers-storage, composefs", |dir, files| containers_storage(dir, files, Pulled::Flat)),
+    ("containers-storage, pulled whole", |dir, files| containers_storage(dir, &[files], Pulled::Whole)),
+    ("containers-storage, pulled in parts", |dir, files| containers_storage(dir, &[files], Pulled::InParts)),
+    ("containers-storage, composefs", |dir, files| containers_storage(dir, &[files], Pulled::Flat)),
     ("ostree bare", |dir, files| ostree(dir, files, "bare", false)),
     ("ostree bare-user", |dir, files| ostree(dir, files, "bare-user", false)),
     ("ostree with payload links", |dir, files| ostree(dir, files, "bare", true)),
@@ -45,6 +45,12 @@ impl Held {
     ) -> Self {
         let places = places.into_iter().map(|(path, place)| (path.into(), place.into())).collect();
         Self { seed: open(&format!("{kind}:{}", root.display()), &[]).unwrap(), root, places }
+    }
+
+    /// Opens the seed again, after its directory was changed.
+    pub(super) fn reopened(&self) -> Self {
+        let seed = open(&self.seed.name().text().unwrap(), &[]).unwrap();
+        Self { seed, root: self.root.clone(), places: self.places.clone() }
     }
 
     /// Returns the file that has the content of a path.
@@ -82,38 +88,44 @@ fn host_root(dir: &Path, files: &Files) -> Held {
 
 /// How a layer got into a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pulled {
+pub(super) enum Pulled {
     Whole,
     InParts,
     /// In parts, and kept as composefs has it.
     Flat,
 }
 
-/// Makes a graph root with two layers; the lower one has the files.
-fn containers_storage(dir: &Path, files: &Files, pulled: Pulled) -> Held {
-    let (lower, upper) = ("1".repeat(64), "2".repeat(64));
-    let layers = json!([{"id": lower}, {"id": upper, "parent": lower}]);
-    write(&dir.join("overlay-layers/layers.json"), layers.to_string());
-    write(&dir.join("overlay").join(&upper).join("diff/usr/bin/another"), b"content");
-    let diff = Path::new("overlay").join(&lower).join("diff");
-    let place = |path: &str, content: &[u8]| match pulled {
-        Pulled::Flat => diff.join(&hex(content)[..2]).join(&hex(content)[2..]),
-        Pulled::Whole | Pulled::InParts => diff.join(path),
-    };
-    for (path, content) in files {
-        write(&dir.join(place(path, content)), content);
+/// Makes a graph root with a layer for each list of files, the lowest first.
+pub(super) fn containers_storage(dir: &Path, layers: &[&Files], pulled: Pulled) -> Held {
+    let ids: Vec<_> = (1..=layers.len()).map(|number| format!("{number:064x}")).collect();
+    let records: Vec<_> = ids.iter().map(|id| json!({"id": id})).collect();
+    write(&dir.join("overlay-layers/layers.json"), json!(records).to_string());
+    let mut places = Vec::new();
+    for (id, files) in ids.iter().zip(layers) {
+        let diff = Path::new("overlay").join(id).join("diff");
+        for (path, content) in *files {
+            let place = match pulled {
+                Pulled::Flat => diff.join(&hex(content)[..2]).join(&hex(content)[2..]),
+                Pulled::Whole | Pulled::InParts => diff.join(path),
+            };
+            write(&dir.join(&place), content);
+            places.push((*path, place));
+        }
+        if pulled != Pulled::Whole {
+            write_toc(&dir.join("overlay-layers").join(id), files, pulled);
+        }
     }
-    if pulled != Pulled::Whole {
-        let big_data = dir.join("overlay-layers").join(&lower);
-        let mut toc = Vec::new();
-        let made = Made::files(files.iter().map(|(path, content)| (path, content)));
-        frame::content(made.open().toc_blob.as_slice()).unwrap().read_to_end(&mut toc).unwrap();
-        write(&big_data.join("=enN0ZC1jaHVua2VkLW1hbmlmZXN0"), toc);
-        let format = json!({"format": u8::from(pulled == Pulled::Flat)});
-        write(&big_data.join("=enN0ZC1jaHVua2VkLWxheWVyLWRhdGE="), format.to_string());
-    }
-    let places = files.iter().map(|(path, content)| (*path, place(path, content)));
     Held::new("containers-storage", dir.to_owned(), places)
+}
+
+/// Writes what podman keeps beside a layer that it pulled in parts.
+fn write_toc(big_data: &Path, files: &Files, pulled: Pulled) {
+    let mut toc = Vec::new();
+    let made = Made::files(files.iter().map(|(path, content)| (path, content)));
+    frame::content(made.open().toc_blob.as_slice()).unwrap().read_to_end(&mut toc).unwrap();
+    write(&big_data.join("=enN0ZC1jaHVua2VkLW1hbmlmZXN0"), toc);
+    let format = json!({"format": u8::from(pulled == Pulled::Flat)});
+    write(&big_data.join("=enN0ZC1jaHVua2VkLWxheWVyLWRhdGE="), format.to_string());
 }
 
 fn ostree(dir: &Path, files: &Files, mode: &str, has_links: bool) -> Held {

@@ -11,7 +11,7 @@ use morsel_store::pull::{How, Options, pull};
 use morsel_store::seed::Seeds;
 use testkit::data;
 
-use super::kinds::Held;
+use super::kinds::{Held, Pulled, containers_storage};
 use super::{files, for_each_kind};
 use crate::made::Made;
 use crate::sample::{Place, has};
@@ -56,6 +56,17 @@ fn of_a_file_that_changed_only_the_changed_chunk_is_fetched() {
 }
 
 #[test]
+fn of_several_layers_with_a_file_of_that_path_and_length_each_is_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let versions = [1, 2].map(|version| [("etc/motd", data::text(version, 900))]);
+    let held =
+        containers_storage(dir.path(), &versions.each_ref().map(|files| files.as_slice()), Pulled::Whole);
+    for files in versions {
+        assert_eq!(fetched(&[&held], &files), 0);
+    }
+}
+
+#[test]
 fn what_rotted_in_a_seed_is_fetched() {
     for_each_kind(|kind, held| {
         let (path, content) = &files()[1];
@@ -79,7 +90,7 @@ fn a_pull_is_right_while_its_seed_changes() {
                     disturb(held);
                 }
             });
-            for _ in 0..10 {
+            for _ in 0..3 {
                 fetched(&[held], &files());
             }
             is_over.store(true, Ordering::Relaxed);
