@@ -88,9 +88,11 @@ pub fn pull(
     let pull = Pull { store, options, progress, elsewhere, stop, start, at_once };
     let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = pull.each(&planned, |index, (task, planned)| {
-        let _ending = pull.elsewhere.ending(index);
-        pull.bring(index, task, planned)
+    let done = store.durability().flushing(|| {
+        pull.each(&planned, |index, (task, planned)| {
+            let _ending = pull.elsewhere.ending(index);
+            pull.bring(index, task, planned)
+        })
     });
     drop(locks);
     done
