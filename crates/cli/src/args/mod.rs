@@ -2,6 +2,7 @@
 
 mod convert;
 mod doctor;
+mod index;
 mod inspect;
 mod pull;
 mod registry;
@@ -12,6 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
@@ -52,6 +54,7 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Index(Index),
     Doctor(Doctor),
 }
 
