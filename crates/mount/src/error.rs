@@ -22,6 +22,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A tree cannot be written as EROFS.
+    #[error(transparent)]
+    Erofs(#[from] crate::erofs::Invalid),
 }
 
 impl Error {
@@ -30,6 +33,7 @@ impl Error {
         match self {
             Self::File { .. } => Class::Local,
             Self::Store(error) => error.class(),
+            Self::Erofs(invalid) => invalid.class(),
         }
     }
 }
