@@ -1,0 +1,80 @@
+//! The command line, word for word. What the words mean together is for [`crate::request`].
+
+mod convert;
+mod doctor;
+mod inspect;
+mod pull;
+mod registry;
+mod store;
+mod values;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(crate) use convert::Convert;
+pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use pull::{Estimate, Pull, Verification};
+pub(crate) use registry::RegistryArgs;
+pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
+
+/// What every `--help` ends with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  this machine failed: disk, memory, permissions, a defect
+  2  the command line is wrong
+  3  the input is damaged: truncated, corrupt, or lying
+  4  something that was asked for does not exist
+  5  valid, but not supported
+  6  refused by the other side
+  7  may work when tried again
+  8  verify only: consistent, but not proven";
+
+/// Turn container image layers into zstd:chunked, look into them, and prove them.
+#[derive(Debug, Parser)]
+#[command(name = "morsel", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Convert(Convert),
+    Inspect(Inspect),
+    Verify(Verify),
+    Pull(Pull),
+    Estimate(Estimate),
+    Unpack(Unpack),
+    Images(Images),
+    Rm(Rm),
+    Gc(Gc),
+    Fsck(Fsck),
+    Du(Du),
+    Doctor(Doctor),
+}
+
+/// How to speak.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct Form {
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print no progress and no report
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,95 @@
+//! The words of `pull` and `estimate`.
+
+use std::num::NonZeroUsize;
+
+use chunked::Link;
+use clap::{Args as ClapArgs, ValueEnum};
+use registry::platform::Selector;
+
+use super::values::{parse_jobs, parse_platform};
+use super::{Form, RegistryArgs, StorePlace};
+use crate::link;
+
+/// Bring images into the store, fetching only what is not there.
+///
+/// Every layer is verified while it comes in: the TOC against the manifest, every file against the TOC, and the whole
+/// against the diff ID in the image's config. An interrupted pull goes on where it stopped.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Pull {
+    /// Images: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// What makes a layer trusted: `diff-id`, its whole tar has the digest in the image's config; or `toc`, every file
+    /// has the digest in the TOC, which takes a third less work when most of a layer is here
+    #[arg(long, value_name = "HOW", default_value = "diff-id")]
+    pub(crate) verify: Verification,
+
+    /// Threads that decode, for each layer [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// Layers at once
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
+    pub(crate) layers: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// What makes a layer trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verification {
+    DiffId,
+    Toc,
+}
+
+/// Say what a pull would fetch, and why, without fetching it.
+///
+/// Only manifests and TOCs are read, and nothing is changed: every layer with what of it is missing, in how many requests it
+/// would come, and how long that takes; every file by why it has to be fetched or not.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Estimate {
+    /// An image: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// Compare with this image, as if exactly that were here, and not with the store
+    #[arg(long, value_name = "OLD", conflicts_with = "root")]
+    pub(crate) from: Option<String>,
+
+    /// How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default: what earlier transfers
+    /// from there showed]
+    #[arg(long, value_name = "RATE,RTT", value_parser = link::parse)]
+    pub(crate) link: Option<Link>,
+
+    /// The platform, `os/arch[/variant]` [default: that of this machine]
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub(crate) platform: Option<Selector>,
+
+    /// List the requests, too
+    #[arg(long)]
+    pub(crate) plan: bool,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryArgs,
+}

@@ -1,0 +1,136 @@
+//! The words of the verbs that look after the store, and of `unpack`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use store::unpack::Owners;
+
+use super::Form;
+use super::values::{parse_jobs, parse_owners};
+
+/// Where the store is.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct StorePlace {
+    /// The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel otherwise]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+/// Make the root file system of an image as plain files.
+///
+/// DIR gets what a container of the image would see: all layers merged, with owners, modes, times, attributes, links,
+/// devices and holes. It must be missing or empty, and appears when it is complete. Where the file system can, files share
+/// their bytes with the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unpack {
+    /// An image in the store: its name, or how its digest or image ID begins
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+
+    /// The directory to make
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Whose the files are: `as-is`, those whom the image says; `squash`, yours; or `map:INSIDE:OUTSIDE:COUNT[,...]`, others
+    /// in their place [default: as-is for root, squash otherwise]
+    #[arg(long, value_name = "WHO", value_parser = parse_owners)]
+    pub(crate) owner: Option<Owners>,
+
+    /// Wait until everything is safe from a power loss
+    #[arg(long)]
+    pub(crate) sync: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// List the images in the store.
+///
+/// `size` is that of the layers, not compressed, and `state` says how much of the image is here and verified: `indexed` is
+/// the list of its files, `complete` all content as well, and `proven` that the layers are those the image's config names.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Images {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove images from the store.
+///
+/// Content stays until `gc` finds that no image needs it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rm {
+    /// Names of images, or how their digests or image IDs begin
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+}
+
+/// Remove from the store what no image needs.
+///
+/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gc {
+    /// Only say what would be removed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check that everything in the store is what it says it is.
+///
+/// All content is read and hashed. Exit code 0 means that nothing is wrong, or all of it was repaired; 3 that something
+/// is.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fsck {
+    /// Remove what is damaged, so that the next pull fetches it again; waits for other processes
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Fail instead of waiting for other processes
+    #[arg(long, requires = "repair")]
+    pub(crate) no_wait: bool,
+
+    /// Threads that hash [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// Say how much space the images in the store take.
+///
+/// `own` is content that only one image has, and that is freed when it is removed; `shared` is content that other images
+/// have too.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Du {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Report as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
