@@ -33,6 +33,16 @@ pub enum Form {
     User,
 }
 
+impl Form {
+    /// Returns the attribute with the path of the object that has a file's content.
+    pub fn redirect_name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.redirect",
+            Self::User => "user.overlay.redirect",
+        }
+    }
+}
+
 /// What an image is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {

@@ -4,4 +4,5 @@
 
 mod erofs;
 mod erofs_reader;
+mod overlay;
 mod trees;
