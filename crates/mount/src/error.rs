@@ -1,9 +1,12 @@
 //! What can go wrong with a mount, and what a caller can do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use chunked::Class;
+
+use crate::overlay::{Way, Wrong};
 
 /// A failure to mount, to serve or to unmount.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,34 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The kernel refuses to make a file system.
+    #[error("cannot mount {kind}{}", Reason(messages))]
+    Kernel {
+        /// What kind of file system.
+        kind: &'static str,
+        /// What the kernel has to say, if anything.
+        messages: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is no way to mount an image here.
+    #[error("this kernel cannot mount an image: {}", Attempts(attempts))]
+    NoWay {
+        /// What was tried, and what came of it.
+        attempts: Vec<(Way, Error)>,
+    },
+    /// It cannot be found out whether a mount shows content.
+    #[error("cannot check the mount")]
+    Check {
+        /// The cause.
+        source: io::Error,
+    },
+    /// A mount does not show content.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
+    /// A tree cannot be written as EROFS.
+    #[error(transparent)]
+    Erofs(#[from] crate::erofs::Invalid),
 }
 
 impl Error {
@@ -29,13 +60,48 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::File { .. } => Class::Local,
+            Self::Kernel { source, .. } if is_denied(source) => Class::Local,
+            Self::Kernel { .. } | Self::Wrong(_) => Class::Unsupported,
+            Self::NoWay { attempts } => {
+                attempts.first().map_or(Class::Unsupported, |(_, error)| error.class())
+            }
+            Self::Check { .. } => Class::Local,
             Self::Store(error) => error.class(),
+            Self::Erofs(invalid) => invalid.class(),
         }
     }
 }
 
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// What a kernel has to say, after what failed.
+struct Reason<'a>(&'a str);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", shorten(self.0)) }
+    }
+}
+
+/// What was tried, each with its causes.
+struct Attempts<'a>(&'a [(Way, Error)]);
+
+impl fmt::Display for Attempts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (way, error)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{way}: {error}")?;
+            if let Some(cause) = std::error::Error::source(error) {
+                write!(f, ": {cause}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Makes an error of the operating system one that says what was tried on what.
-#[allow(dead_code)] // Until the first module uses it.
 pub(crate) fn at_path<E: Into<io::Error>>(
     action: &'static str,
     path: impl AsRef<Path>,

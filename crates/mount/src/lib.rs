@@ -1,5 +1,15 @@
 //! Trees the kernel can read before their data is here: images mounted from a store.
 
+pub mod erofs;
 pub mod error;
+pub mod overlay;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use error::Error;
+
+/// Returns a number that nothing else in this process gets.
+fn unique() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

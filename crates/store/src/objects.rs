@@ -17,6 +17,15 @@ use crate::staged::Staged;
 /// Nobody changes an object.
 pub(crate) const MODE: u32 = 0o400;
 
+/// Bytes of [`path_of`] any digest.
+pub const PATH_LEN: usize = 65;
+
+/// Returns the path of an object below the directory of objects, `aa/<62 hex>`.
+pub fn path_of(digest: &ContentDigest) -> String {
+    let name = Name::of(digest);
+    format!("{}/{}", name.fan(), name.file())
+}
+
 /// The objects of a store: `objects/aa/<62 hex>`.
 ///
 /// What is here was verified by whoever put it here. It is not read again to be sure of it: `fsck` does that.

@@ -14,6 +14,9 @@
 //! | `layers/by-blob/<hex>`, `layers/by-diff-id/<hex>` | the TOC digest of the layer in a blob, or with a tar |
 //! | `oci/` | an OCI image layout with manifests, indexes and configs, and no layers |
 //! | `index/run-<16 hex>` | the dedup index |
+//! | `chains/<hex>.erofs` | metadata of the merged tree of a chain of layers, for mounts by root |
+//! | `chains/<hex>.user.erofs` | the same, for mounts in user namespaces |
+//! | `mounts/<64 hex>.json` | what is mounted where |
 //! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index` |
 //! | `tmp/` | what is being made |
 //!
@@ -74,6 +77,14 @@
 //! Runs with higher numbers are newer, and are asked first. Whoever adds one merges the last two as long as the older
 //! is at most twice as long. Everything in it is a hint, and what it leads to is hashed. A run that is damaged, or
 //! that others can write to, is not used, and goes away when the next one is written.
+//!
+//! # Chains and mounts
+//!
+//! What is in `chains/` is named by the [`ChainId`](crate::ChainId), synced before it gets its name, and never changed. It
+//! can be made again from the TOCs. The files are for root alone: what they say only makes sense through an overlay.
+//!
+//! A [`MountRecord`](crate::MountRecord) is named by the SHA-256 of the directory's path. It is written before the mount is
+//! made, and removed after it is gone; all that its image needs is kept as long as it is there.
 //!
 //! # Locks
 //!

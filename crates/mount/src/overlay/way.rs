@@ -1,0 +1,148 @@
+//! Ways to tell a kernel what to put together.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
+use serde::Serialize;
+
+use super::Parts;
+use super::context::Context;
+use crate::erofs::Form;
+use crate::error::{Error, at_path};
+
+/// A way to put an overlay together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Way {
+    /// How layers are named.
+    pub naming: Naming,
+    /// Whether `metacopy=on,redirect_dir=on` is needed for references to be followed, before Linux 6.16. What is then
+    /// in the directory of changes makes sense through the mount only.
+    pub metacopy: bool,
+}
+
+/// How layers are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// By descriptors, so the metadata is attached nowhere.
+    Descriptors,
+    /// By one path each.
+    Paths,
+    /// By paths in one string.
+    OneString,
+}
+
+impl Way {
+    /// Lists the ways for a form, the best first. Only root's form can be followed with `metacopy=on`.
+    pub fn all(form: Form) -> impl Iterator<Item = Self> {
+        let metacopies: &[bool] = if form == Form::Trusted { &[false, true] } else { &[false] };
+        let namings = [Naming::Descriptors, Naming::Paths, Naming::OneString];
+        metacopies.iter().flat_map(move |metacopy| namings.map(|naming| Self { naming, metacopy: *metacopy }))
+    }
+
+    /// Sets the lower layers. The scaffold must stay until the overlay is made.
+    pub(super) fn set_layers(
+        self,
+        context: &Context,
+        parts: &Parts<'_>,
+        scaffold: &mut Scaffold,
+    ) -> Result<(), Error> {
+        if self.naming == Naming::Descriptors {
+            context.set_fd("lowerdir+", parts.metadata)?;
+            for data in parts.data {
+                context.set_fd("datadir+", data.fd)?;
+            }
+            return Ok(());
+        }
+        let metadata = scaffold.path_of(parts)?;
+        if self.naming == Naming::Paths {
+            context.set("lowerdir+", &metadata)?;
+            for data in parts.data {
+                context.set("datadir+", data.path)?;
+            }
+        } else {
+            let mut all = escaped(&metadata);
+            for data in parts.data {
+                all.extend(b"::");
+                all.extend(escaped(data.path));
+            }
+            context.set("lowerdir", all)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.naming {
+            Naming::Descriptors => "layers by descriptor",
+            Naming::Paths => "layers by path",
+            Naming::OneString => "layers in one string",
+        })?;
+        if self.metacopy { f.write_str(", metacopy=on") } else { Ok(()) }
+    }
+}
+
+/// Writes a path so that its colons do not end it.
+fn escaped(path: &Path) -> Vec<u8> {
+    let escape = |byte: &u8| match byte {
+        b':' | b'\\' => vec![b'\\', *byte],
+        byte => vec![*byte],
+    };
+    path.as_os_str().as_bytes().iter().flat_map(escape).collect()
+}
+
+/// Gives the metadata a path when one is needed, until this is dropped. After that nothing can be made of it any more.
+#[derive(Debug, Default)]
+pub(super) struct Scaffold {
+    mount_point: Option<PathBuf>,
+}
+
+impl Scaffold {
+    fn path_of(&mut self, parts: &Parts<'_>) -> Result<PathBuf, Error> {
+        if let Some(path) = &self.mount_point {
+            return Ok(path.clone());
+        }
+        let path = parts.scratch.join(format!("metadata-{}-{}", std::process::id(), crate::unique()));
+        fs::create_dir(&path).map_err(at_path("create", &path))?;
+        let attached = move_mount(parts.metadata, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+        if let Err(error) = attached {
+            let _ = fs::remove_dir(&path);
+            return Err(at_path("mount something on", &path)(error));
+        }
+        Ok(self.mount_point.insert(path).clone())
+    }
+}
+
+impl Drop for Scaffold {
+    fn drop(&mut self) {
+        let Some(path) = &self.mount_point else { return };
+        // The overlay has a mount of its own. What stays is below a directory that nobody else can enter.
+        let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        let _ = fs::remove_dir(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_of_paths_are_escaped() {
+        let text = |path: &str| String::from_utf8(escaped(Path::new(path))).unwrap();
+        assert_eq!(text("/var/lib/morsel"), "/var/lib/morsel");
+        assert_eq!(text(r"/a:b\c"), r"/a\:b\\c");
+    }
+
+    #[test]
+    fn the_best_way_comes_first_and_user_namespaces_have_no_metacopy() {
+        let ways = |form| Way::all(form).map(|way| way.to_string()).collect::<Vec<_>>();
+        assert_eq!(ways(Form::Trusted).len(), 6);
+        assert_eq!(ways(Form::User), ["layers by descriptor", "layers by path", "layers in one string"]);
+        assert_eq!(ways(Form::Trusted)[..3], ways(Form::User));
+    }
+}
