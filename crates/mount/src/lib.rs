@@ -1,8 +1,12 @@
 //! Trees the kernel can read before their data is here: images mounted from a store.
 
+pub mod contents;
 pub mod erofs;
 pub mod error;
+pub mod fetch;
+pub mod fuse;
 pub mod overlay;
+pub mod quarantine;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
