@@ -1,11 +1,13 @@
 //! Trees the kernel can read before their data is here: images mounted from a store.
 
 pub mod contents;
+pub mod daemon;
 pub mod erofs;
 pub mod error;
 pub mod fetch;
 pub mod fuse;
 pub mod overlay;
+pub mod profile;
 pub mod quarantine;
 
 use std::sync::atomic::{AtomicU64, Ordering};
