@@ -2,7 +2,10 @@
 
 pub mod erofs;
 pub mod error;
+mod metadata;
+mod mountinfo;
 pub mod overlay;
+pub mod rootfs;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
