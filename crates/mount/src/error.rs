@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::Class;
+use chunked::{Class, TocDigest};
 
 use crate::overlay::{Way, Wrong};
 
@@ -82,6 +82,16 @@ pub enum Error {
     /// A mount does not show content.
     #[error(transparent)]
     Wrong(#[from] Wrong),
+    /// A layer is not what its image says, and is not mounted any more.
+    #[error("the layer {toc_digest} is in quarantine ({}): {why}", show(path))]
+    Quarantined {
+        /// Which layer.
+        toc_digest: Box<TocDigest>,
+        /// What was found.
+        why: String,
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// A tree cannot be written as EROFS.
     #[error(transparent)]
     Erofs(#[from] crate::erofs::Invalid),
@@ -101,6 +111,7 @@ impl Error {
                 attempts.first().map_or(Class::Unsupported, |(_, error)| error.class())
             }
             Self::Check { .. } => Class::Local,
+            Self::Quarantined { .. } => Class::Corrupt,
             Self::Store(error) => error.class(),
             Self::Erofs(invalid) => invalid.class(),
         }
@@ -134,6 +145,17 @@ impl fmt::Display for Attempts<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes an error and what caused it in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Makes an error of the operating system one that says what was tried on what.

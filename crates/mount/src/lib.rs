@@ -1,10 +1,14 @@
 //! Trees the kernel can read before their data is here: images mounted from a store.
 
+pub mod contents;
 pub mod erofs;
 pub mod error;
+pub mod fetch;
+pub mod fuse;
 mod metadata;
 mod mountinfo;
 pub mod overlay;
+pub mod quarantine;
 pub mod rootfs;
 
 use std::sync::atomic::{AtomicU64, Ordering};

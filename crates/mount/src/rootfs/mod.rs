@@ -23,6 +23,7 @@ use crate::error::{Error, at_path};
 use crate::metadata;
 use crate::mountinfo::{SOURCE, is_ours, our_mount_points};
 use crate::overlay::{Backing, Checked, DataDirectory, MountedImage, Overlay, Parts, Way};
+use crate::quarantine;
 use writable::Upper;
 
 /// A mount to be made.
@@ -164,13 +165,14 @@ pub fn list(store: &Store) -> Result<Vec<Status>, Error> {
 /// Tells whether everything that an image needs is in the store.
 ///
 /// # Errors
-/// Those of the store; a layer that is missing altogether is [`store::Error::NoLayer`].
+/// Those of the store; a layer that is missing altogether is [`store::Error::NoLayer`]. [`Error::Quarantined`].
 pub fn is_complete(store: &Store, image: &Image) -> Result<bool, Error> {
     let mut is_complete = true;
     for toc_digest in &image.layers {
         let missing =
             || store::Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
         let record = store.layers().get(toc_digest)?.ok_or_else(missing)?;
+        quarantine::check(store.path(), &record)?;
         is_complete &= record.state >= LayerState::Complete;
     }
     Ok(is_complete)

@@ -4,5 +4,6 @@
 
 mod erofs;
 mod erofs_reader;
+mod lazy;
 mod overlay;
 mod trees;
