@@ -25,6 +25,38 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Content is missing, and nothing serves it.
+    #[error("the image `{}` is not complete", shorten(image))]
+    Incomplete {
+        /// Which image.
+        image: String,
+    },
+    /// There is a mount already.
+    #[error("an image is mounted on {}", show(directory))]
+    AlreadyMounted {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// The store knows of no such mount.
+    #[error("no image of this store is mounted on {}", show(directory))]
+    NotMounted {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// Somebody uses a mount.
+    #[error("the mount on {} is in use", show(directory))]
+    Busy {
+        /// Where.
+        directory: PathBuf,
+    },
+    /// Another mount writes to the same directory.
+    #[error("the changes of the mount on {} go to {}", show(directory), show(writable))]
+    WritableInUse {
+        /// Where changes go.
+        writable: PathBuf,
+        /// Where the other mount is.
+        directory: PathBuf,
+    },
     /// The kernel refuses to make a file system.
     #[error("cannot mount {kind}{}", Reason(messages))]
     Kernel {
@@ -82,6 +114,9 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::File { .. } => Class::Local,
+            Self::Incomplete { .. } | Self::NotMounted { .. } => Class::Missing,
+            Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => Class::Local,
+            Self::Busy { .. } => Class::Transient,
             Self::Kernel { source, .. } if is_denied(source) => Class::Local,
             Self::Kernel { .. } | Self::Wrong(_) => Class::Unsupported,
             Self::NoWay { attempts } => {

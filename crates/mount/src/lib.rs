@@ -6,9 +6,12 @@ pub mod erofs;
 pub mod error;
 pub mod fetch;
 pub mod fuse;
+mod metadata;
+mod mountinfo;
 pub mod overlay;
 pub mod profile;
 pub mod quarantine;
+pub mod rootfs;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

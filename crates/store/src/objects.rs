@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use chunked::{ContentDigest, Digest};
@@ -42,6 +44,16 @@ impl Objects {
     pub(crate) fn new(directory: Directory, temporary: Directory, durability: Arc<Durability>) -> Self {
         let fans = (0..256).map(|_| OnceLock::new()).collect();
         Self { directory, fans, temporary, durability }
+    }
+
+    /// Returns the directory they are in.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Returns the path of the directory they are in, as the store was opened.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Returns the length of an object in bytes; `None` when it is not here.

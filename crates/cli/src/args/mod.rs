@@ -3,6 +3,7 @@
 mod convert;
 mod doctor;
 mod inspect;
+mod mount;
 mod pull;
 mod registry;
 mod store;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use convert::Convert;
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
@@ -47,6 +49,10 @@ pub(crate) enum Verb {
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),
+    Mount(Mount),
+    Umount(Umount),
+    Mounts(Mounts),
+    Restore(Restore),
     Images(Images),
     Rm(Rm),
     Gc(Gc),

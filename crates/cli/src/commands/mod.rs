@@ -4,6 +4,7 @@ mod convert;
 mod doctor;
 mod estimate;
 mod inspect;
+mod mount;
 mod pull;
 mod store;
 mod unpack;
@@ -28,6 +29,10 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Pull(request) => pull::run(&request),
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
+        Request::Mount(args) => mount::mount(&args),
+        Request::Umount(args) => mount::umount(&args),
+        Request::Mounts(args) => mount::mounts(&args),
+        Request::Restore(args) => mount::restore(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),

@@ -34,6 +34,14 @@ pub(crate) enum Request {
     Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Mount an image.
+    Mount(Box<args::Mount>),
+    /// Take a mount away.
+    Umount(args::Umount),
+    /// List mounts.
+    Mounts(args::Mounts),
+    /// Mount again what was mounted.
+    Restore(args::Restore),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
     /// List the images of the store.
@@ -213,6 +221,10 @@ impl TryFrom<Args> for Request {
             Verb::Pull(args) => pull(args),
             Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
+            Verb::Mount(args) => Ok(Request::Mount(Box::new(args))),
+            Verb::Umount(args) => Ok(Request::Umount(args)),
+            Verb::Mounts(args) => Ok(Request::Mounts(args)),
+            Verb::Restore(args) => Ok(Request::Restore(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
             Verb::Gc(args) => Ok(Request::Gc(args)),
@@ -335,6 +347,21 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
     })))
+}
+
+impl Pull {
+    /// Asks for one image that a command needs, in the usual way.
+    pub(crate) fn of(text: &str, args: &args::Mount) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(text)?],
+            platform: args.platform.clone(),
+            options: pull::Options::default(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            // Programs get the report of the command, and nothing else.
+            form: Form { json: false, quiet: args.form.quiet || args.form.json },
+        })
+    }
 }
 
 fn image(text: &str) -> Result<Reference, Invalid> {

@@ -55,7 +55,7 @@ pub struct Parts<'a> {
     pub data: &'a [DataDirectory<'a>],
     /// Where changes go; `None` for a mount that is read-only.
     pub writable: Option<Writable<'a>>,
-    /// A directory for mount points that exist for a moment, where kernels need paths. Only its owner can enter it.
+    /// A directory for mount points that exist for a moment, where kernels need paths.
     pub scratch: &'a Path,
     /// What the mount says it is a mount of.
     pub source: &'a str,

@@ -1,8 +1,9 @@
 //! Ways to tell a kernel what to put together.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
@@ -60,12 +61,12 @@ impl Way {
         }
         let metadata = scaffold.path_of(parts)?;
         if self.naming == Naming::Paths {
-            context.set("lowerdir+", &metadata)?;
+            context.set("lowerdir+", metadata)?;
             for data in parts.data {
                 context.set("datadir+", data.path)?;
             }
         } else {
-            let mut all = escaped(&metadata);
+            let mut all = escaped(metadata);
             for data in parts.data {
                 all.extend(b"::");
                 all.extend(escaped(data.path));
@@ -98,32 +99,48 @@ fn escaped(path: &Path) -> Vec<u8> {
 
 /// Gives the metadata a path when one is needed, until this is dropped. After that nothing can be made of it any more.
 #[derive(Debug, Default)]
-pub(super) struct Scaffold {
-    mount_point: Option<PathBuf>,
-}
+pub(super) struct Scaffold(Option<MountPoint>);
 
 impl Scaffold {
-    fn path_of(&mut self, parts: &Parts<'_>) -> Result<PathBuf, Error> {
-        if let Some(path) = &self.mount_point {
-            return Ok(path.clone());
-        }
-        let path = parts.scratch.join(format!("metadata-{}-{}", std::process::id(), crate::unique()));
-        fs::create_dir(&path).map_err(at_path("create", &path))?;
-        let attached = move_mount(parts.metadata, "", CWD, &path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
-        if let Err(error) = attached {
-            let _ = fs::remove_dir(&path);
-            return Err(at_path("mount something on", &path)(error));
-        }
-        Ok(self.mount_point.insert(path).clone())
+    fn path_of(&mut self, parts: &Parts<'_>) -> Result<&Path, Error> {
+        let point = match self.0.take() {
+            Some(point) => point,
+            None => {
+                let point = MountPoint::new(parts.scratch)?;
+                move_mount(parts.metadata, "", CWD, &point.path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+                    .map_err(at_path("mount something on", &point.path))?;
+                point
+            }
+        };
+        Ok(&self.0.insert(point).path)
     }
 }
 
-impl Drop for Scaffold {
+/// A directory to mount something on for a moment.
+#[derive(Debug)]
+struct MountPoint {
+    /// A directory that nobody else can enter: the metadata alone shows zeros in the place of content.
+    outer: PathBuf,
+    path: PathBuf,
+}
+
+impl MountPoint {
+    fn new(scratch: &Path) -> Result<Self, Error> {
+        let outer = scratch.join(format!("metadata-{}-{}", std::process::id(), crate::unique()));
+        let point = Self { path: outer.join("root"), outer };
+        for path in [&point.outer, &point.path] {
+            DirBuilder::new().mode(0o700).create(path).map_err(at_path("create", path))?;
+        }
+        Ok(point)
+    }
+}
+
+impl Drop for MountPoint {
     fn drop(&mut self) {
-        let Some(path) = &self.mount_point else { return };
-        // The overlay has a mount of its own. What stays is below a directory that nobody else can enter.
-        let _ = unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
-        let _ = fs::remove_dir(path);
+        // The overlay has a mount of its own. What cannot be removed here, nobody else can enter.
+        let _ = unmount(&self.path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        let _ = fs::remove_dir(&self.path);
+        let _ = fs::remove_dir(&self.outer);
     }
 }
 
