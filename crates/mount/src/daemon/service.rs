@@ -89,6 +89,8 @@ pub fn serve(
         service.stop();
         session.stop();
         fetcher.stop();
+        // What still uses it gets errors from now on.
+        let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
         served
     })
 }

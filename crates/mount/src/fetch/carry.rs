@@ -59,23 +59,28 @@ impl<'f, 's> Carrier<'f, 's> {
         class: Class,
         mut jobs: Vec<Job>,
     ) -> Result<(), (Vec<Job>, Failure)> {
-        for _ in 0..PLANS_MAX {
+        let mut fruitless = 0;
+        while fruitless < PLANS_MAX {
             let plan = self.plan(place, layer, &jobs);
-            let (now, later) = split(&plan, jobs);
-            self.fetcher.put_back(&later);
+            let (now, mut later) = split(&plan, jobs);
+            if class != Class::Fill {
+                // Other carriers take the other requests.
+                self.fetcher.put_back(&later);
+                later.clear();
+            }
             let ranges = plan.requests.into_iter().next().map(|request| request.ranges).unwrap_or_default();
             let mut left = now.as_slice();
             let ended = self.request(place, layer, class, &ranges, &mut left);
             self.fetcher.counters().request(ended.is_ok());
+            fruitless = if left.len() < now.len() { 0 } else { fruitless + 1 };
+            jobs = left.iter().chain(&later).copied().collect();
             match ended {
-                Ok(()) if left.is_empty() => return Ok(()),
+                Ok(()) if jobs.is_empty() => return Ok(()),
+                Ok(()) if left.is_empty() => {}
                 // What can do less is asked for less.
-                Err(failure) if failure.class() == Meaning::Unsupported => jobs = left.to_vec(),
-                Err(failure) => return Err((left.to_vec(), failure)),
-                Ok(()) => {
-                    let failure = Failure::source(&io::ErrorKind::ConnectionAborted.into());
-                    return Err((left.to_vec(), failure));
-                }
+                Err(failure) if failure.class() == Meaning::Unsupported => {}
+                Err(failure) => return Err((jobs, failure)),
+                Ok(()) => return Err((jobs, Failure::source(&io::ErrorKind::ConnectionAborted.into()))),
             }
         }
         Err((jobs, Failure::source(&io::ErrorKind::Unsupported.into())))

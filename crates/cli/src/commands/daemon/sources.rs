@@ -61,7 +61,10 @@ impl Sources {
 
 fn open(place: &Place) -> io::Result<Box<dyn ImageSource>> {
     let Ok(Operand::Image(reference)) = place.reference.parse() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` is no image", place.reference)));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{}` is no image", place.reference),
+        ));
     };
     let access = access(&place::arguments(place)).map_err(|error| io::Error::other(format!("{error:#}")))?;
     Ok(transport::open(&reference, &access)?)

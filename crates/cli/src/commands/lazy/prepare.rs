@@ -71,8 +71,7 @@ pub(super) fn index(
 fn serve(store: &Store, image: &Image, place: Place, fill: bool) -> anyhow::Result<(File, PathBuf)> {
     let attachment = attachment(image, place, fill);
     let objects = client(store.path())?.attach(attachment)?;
-    let directory =
-        File::open(&objects).with_context(|| format!("cannot open `{}`", objects.display()))?;
+    let directory = File::open(&objects).with_context(|| format!("cannot open `{}`", objects.display()))?;
     Ok((directory, objects))
 }
 
@@ -85,4 +84,3 @@ fn attachment(image: &Image, place: Place, fill: bool) -> Attachment {
         fill,
     }
 }
-

@@ -25,7 +25,10 @@ pub(in crate::commands) struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Chooses the image for `platform`, or for this machine.
-    pub(in crate::commands) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn choose(
+        source: &'a dyn ImageSource,
+        platform: Option<&Selector>,
+    ) -> anyhow::Result<Self> {
         let recorder = Recorder { source, documents: Mutex::default() };
         let instance = choose(&recorder, platform)?;
         let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
