@@ -10,6 +10,7 @@ mod mountinfo;
 pub mod overlay;
 pub mod quarantine;
 pub mod rootfs;
+mod userns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
