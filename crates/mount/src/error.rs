@@ -31,6 +31,12 @@ pub enum Error {
         /// Which image.
         image: String,
     },
+    /// Something else is where a directory is needed.
+    #[error("{} is not a directory", show(path))]
+    NotADirectory {
+        /// Where.
+        path: PathBuf,
+    },
     /// There is a mount already.
     #[error("an image is mounted on {}", show(directory))]
     AlreadyMounted {
@@ -103,7 +109,9 @@ impl Error {
         match self {
             Self::File { .. } => Class::Local,
             Self::Incomplete { .. } | Self::NotMounted { .. } => Class::Missing,
-            Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => Class::Local,
+            Self::NotADirectory { .. } | Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => {
+                Class::Local
+            }
             Self::Busy { .. } => Class::Transient,
             Self::Kernel { source, .. } if is_denied(source) => Class::Local,
             Self::Kernel { .. } | Self::Wrong(_) => Class::Unsupported,

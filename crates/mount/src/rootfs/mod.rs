@@ -225,7 +225,8 @@ fn absolute(directory: &Path) -> Result<PathBuf, Error> {
         }
         _ => {}
     }
-    fs::canonicalize(directory).map_err(at_path("find", directory))
+    let path = fs::canonicalize(directory).map_err(at_path("find", directory))?;
+    if path.is_dir() { Ok(path) } else { Err(Error::NotADirectory { path }) }
 }
 
 /// Two mounts that write to one directory would spoil each other.
