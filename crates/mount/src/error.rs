@@ -98,6 +98,18 @@ pub enum Error {
         /// The file that says so.
         path: PathBuf,
     },
+    /// A daemon serves the store already.
+    #[error("a daemon serves the store at {} already", show(store))]
+    DaemonRuns {
+        /// Where the store is.
+        store: PathBuf,
+    },
+    /// The daemon cannot do what it was asked for.
+    #[error("the daemon cannot: {}", shorten(why))]
+    Daemon {
+        /// Why.
+        why: String,
+    },
     /// A tree cannot be written as EROFS.
     #[error(transparent)]
     Erofs(#[from] crate::erofs::Invalid),
@@ -120,6 +132,7 @@ impl Error {
             }
             Self::Check { .. } => Class::Local,
             Self::Quarantined { .. } => Class::Corrupt,
+            Self::DaemonRuns { .. } | Self::Daemon { .. } => Class::Local,
             Self::Store(error) => error.class(),
             Self::Erofs(invalid) => invalid.class(),
         }

@@ -1,6 +1,7 @@
 //! Trees the kernel can read before their data is here: images mounted from a store.
 
 pub mod contents;
+pub mod daemon;
 pub mod erofs;
 pub mod error;
 pub mod fetch;
@@ -8,6 +9,7 @@ pub mod fuse;
 mod metadata;
 mod mountinfo;
 pub mod overlay;
+pub mod profile;
 pub mod quarantine;
 pub mod rootfs;
 mod userns;

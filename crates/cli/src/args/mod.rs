@@ -1,6 +1,7 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
 mod convert;
+mod daemon;
 mod doctor;
 mod inspect;
 mod mount;
@@ -12,6 +13,7 @@ mod values;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
+pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
@@ -53,6 +55,10 @@ pub(crate) enum Verb {
     Umount(Umount),
     Mounts(Mounts),
     Restore(Restore),
+    Wait(Wait),
+    Detach(Detach),
+    Record(Record),
+    Daemon(Daemon),
     Images(Images),
     Rm(Rm),
     Gc(Gc),

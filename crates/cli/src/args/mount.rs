@@ -11,8 +11,8 @@ use super::{Form, RegistryArgs, StorePlace};
 /// Mount the root file system of an image.
 ///
 /// DIR shows what a container of the image would see: all layers merged, straight from the store, without a copy. What is
-/// missing of the image is pulled first. The mount outlives this command; `umount` takes it away, and `restore` brings it
-/// back after a reboot.
+/// missing of the image is fetched when it is read, and in the background, by a daemon that is started if there is none. The
+/// mount outlives this command; `umount` takes it away, and `restore` brings it back after a reboot.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Mount {
     /// An image, in the store or to be pulled: `NAME`, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
@@ -27,6 +27,14 @@ pub(crate) struct Mount {
     /// Make the mount writable; changes go to this directory, which is made if it is missing
     #[arg(long, value_name = "DIR")]
     pub(crate) rw: Option<PathBuf>,
+
+    /// Pull what is missing first, and do without a daemon
+    #[arg(long, conflicts_with = "no_fill")]
+    pub(crate) eager: bool,
+
+    /// Fetch nothing but what is read
+    #[arg(long)]
+    pub(crate) no_fill: bool,
 
     /// The platform, `os/arch[/variant]`, of an image to be pulled [default: that of this machine]
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]

@@ -42,6 +42,14 @@ pub(crate) enum Request {
     Mounts(args::Mounts),
     /// Mount again what was mounted.
     Restore(args::Restore),
+    /// Wait until an image is here.
+    Wait(args::Wait),
+    /// Do without the daemon.
+    Detach(args::Detach),
+    /// Find out what a command reads.
+    Record(args::Record),
+    /// Serve what is missing.
+    Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
     /// List the images of the store.
@@ -225,6 +233,10 @@ impl TryFrom<Args> for Request {
             Verb::Umount(args) => Ok(Request::Umount(args)),
             Verb::Mounts(args) => Ok(Request::Mounts(args)),
             Verb::Restore(args) => Ok(Request::Restore(args)),
+            Verb::Wait(args) => Ok(Request::Wait(args)),
+            Verb::Detach(args) => Ok(Request::Detach(args)),
+            Verb::Record(args) => Ok(Request::Record(args)),
+            Verb::Daemon(args) => Ok(Request::Daemon(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
             Verb::Gc(args) => Ok(Request::Gc(args)),

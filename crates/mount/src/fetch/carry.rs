@@ -9,7 +9,7 @@ use chunked::plan::{FetchPlan, plan};
 use chunked::{BlobRange, ChunkKind, Class as Meaning, ContentDigest};
 
 use super::queue::{Class, Job};
-use super::{Failure, Fetcher, Layer, is_small};
+use super::{Failure, Fetcher, Layer, Place, is_small};
 
 /// Longest chunk that is decoded in memory. What a content without a boundary makes longer is decoded piece by piece.
 pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
@@ -40,45 +40,65 @@ impl<'f, 's> Carrier<'f, 's> {
         let Some(layer) = layer else {
             return self.fail(&jobs, &Failure::NoLayer);
         };
+        let mut failure = Failure::NoLayer;
+        for place in layer.places() {
+            match self.carry_from(&place, &layer, class, jobs) {
+                Ok(()) => return,
+                Err((left, why)) => (jobs, failure) = (left, why),
+            }
+        }
+        layer.back_off();
+        self.fail(&jobs, &failure);
+    }
+
+    /// Fetches chunks from one place. Returns those that did not come, and why.
+    fn carry_from(
+        &mut self,
+        place: &Place,
+        layer: &Layer,
+        class: Class,
+        mut jobs: Vec<Job>,
+    ) -> Result<(), (Vec<Job>, Failure)> {
         for _ in 0..PLANS_MAX {
-            let plan = self.plan(&layer, &jobs);
+            let plan = self.plan(place, layer, &jobs);
             let (now, later) = split(&plan, jobs);
             self.fetcher.put_back(&later);
             let ranges = plan.requests.into_iter().next().map(|request| request.ranges).unwrap_or_default();
             let mut left = now.as_slice();
-            let ended = self.request(&layer, class, &ranges, &mut left);
+            let ended = self.request(place, layer, class, &ranges, &mut left);
             self.fetcher.counters().request(ended.is_ok());
             match ended {
+                Ok(()) if left.is_empty() => return Ok(()),
                 // What can do less is asked for less.
                 Err(failure) if failure.class() == Meaning::Unsupported => jobs = left.to_vec(),
-                Err(failure) => {
-                    layer.back_off();
-                    return self.fail(left, &failure);
+                Err(failure) => return Err((left.to_vec(), failure)),
+                Ok(()) => {
+                    let failure = Failure::source(&io::ErrorKind::ConnectionAborted.into());
+                    return Err((left.to_vec(), failure));
                 }
-                Ok(()) if left.is_empty() => return,
-                Ok(()) => return self.fail(left, &Failure::source(&io::ErrorKind::ConnectionAborted.into())),
             }
         }
-        self.fail(&jobs, &Failure::source(&io::ErrorKind::Unsupported.into()));
+        Err((jobs, Failure::source(&io::ErrorKind::Unsupported.into())))
     }
 
-    fn plan(&self, layer: &Layer, jobs: &[Job]) -> FetchPlan {
+    fn plan(&self, place: &Place, layer: &Layer, jobs: &[Job]) -> FetchPlan {
         let mut missing: Vec<BlobRange> = jobs.iter().map(|job| job.chunk.blob).collect();
         missing.dedup();
         let payload = BlobRange::saturating(0, layer.record().payload_len);
-        plan(&missing, payload, &self.fetcher.supply.abilities(layer.record()))
+        plan(&missing, payload, &self.fetcher.supply.abilities(place, layer.record()))
     }
 
     /// Sends one request. What came is taken off `left`.
     fn request(
         &mut self,
+        place: &Place,
         layer: &Layer,
         class: Class,
         ranges: &[BlobRange],
         left: &mut &[Job],
     ) -> Result<(), Failure> {
         let fetcher = self.fetcher;
-        let read = fetcher.supply.read(layer.record(), ranges, &mut |inner| {
+        let read = fetcher.supply.read(place, layer.record(), ranges, &mut |inner| {
             let mut body = Body { inner, at: 0 };
             for range in ranges {
                 body.at = range.start();

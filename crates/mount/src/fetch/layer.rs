@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use store::{LayerRecord, LayerState};
 
+use super::Place;
 use crate::contents::Table;
 
 /// The first wait after a request for a layer failed, before it is filled on; doubled each time.
@@ -23,6 +24,7 @@ pub struct Layer {
     record: LayerRecord,
     pub(super) fill: Mutex<Fill>,
     is_wanted: AtomicBool,
+    places: RwLock<Vec<Place>>,
     verdict: RwLock<Verdict>,
 }
 
@@ -65,6 +67,7 @@ impl Layer {
             record,
             fill: Mutex::default(),
             is_wanted: AtomicBool::new(false),
+            places: RwLock::default(),
             verdict: RwLock::new(verdict),
         }
     }
@@ -72,6 +75,18 @@ impl Layer {
     /// Returns what is known of it from when it was attached.
     pub fn record(&self) -> &LayerRecord {
         &self.record
+    }
+
+    /// Says where else its blob is. The last that was said is asked first.
+    pub fn add_place(&self, place: &Place) {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|known| known != place);
+        places.insert(0, place.clone());
+    }
+
+    /// Lists where its blob is.
+    pub(super) fn places(&self) -> Vec<Place> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how far it is.

@@ -24,6 +24,7 @@ mod progress;
 mod prove;
 mod queue;
 mod read;
+mod record;
 mod supply;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub use layer::{Layer, Verdict};
 pub use progress::Progress;
 pub use queue::Class;
 pub use read::{Found, Missing};
-pub use supply::Supply;
+pub use supply::{Place, Supply};
 
 use ahead::Budget;
 use carry::{Carrier, SMALL_LEN_MAX};
@@ -105,7 +106,7 @@ pub struct Fetcher<'s> {
     last_fault: Mutex<Option<Instant>>,
     budget: Budget,
     counters: Counters,
-    record: Mutex<Option<Vec<(Node, u32)>>>,
+    record: Mutex<Option<record::Reads>>,
     is_stopped: AtomicBool,
 }
 

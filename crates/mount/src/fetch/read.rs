@@ -1,5 +1,8 @@
 //! Reads of contents, here or not.
 
+use std::sync::PoisonError;
+use std::time::Instant;
+
 use chunked::{ChunkKind, FileRange};
 
 use super::ahead::NEIGHBOURS_LEN;
@@ -7,8 +10,6 @@ use super::held::{Held, read_at};
 use super::queue::{Class, Job, Key};
 use super::{Failure, Fetcher, Ticket, is_small};
 use crate::contents::{ContentRow, Node};
-use std::sync::PoisonError;
-use std::time::Instant;
 
 /// Rows of a table that are looked at for neighbours.
 const NEIGHBOURS: u32 = 32;
@@ -186,13 +187,6 @@ impl<'s> Fetcher<'s> {
             jobs.push(job);
         }
         jobs
-    }
-
-    /// Writes down which chunks are read, if somebody wants to know.
-    fn note(&self, node: Node, chunks: std::ops::Range<u32>) {
-        if let Some(record) = &mut *self.record.lock().unwrap_or_else(PoisonError::into_inner) {
-            record.extend(chunks.map(|chunk| (node, chunk)));
-        }
     }
 
     /// Tells of a read that failed.

@@ -5,8 +5,9 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags, fcntl_setfl};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::MountFlags;
 
 use super::{sys, wire};
@@ -49,17 +50,39 @@ impl Device {
         Ok(fresh)
     }
 
-    /// Waits for a request; `None` once the file system is unmounted.
-    pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+    /// Waits for a request; `None` once the file system is unmounted, or `stop` can be read from.
+    pub(super) fn receive<'b>(
+        &self,
+        buffer: &'b mut [u8],
+        stop: BorrowedFd<'_>,
+    ) -> Result<Option<&'b [u8]>, Errno> {
         loop {
             match rustix::io::read(&self.0, &mut *buffer) {
                 Ok(len) => return Ok(buffer.get(..len)),
                 // The request was given up before it was read.
-                Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => {}
+                Err(Errno::NOENT | Errno::INTR) => {}
+                Err(Errno::AGAIN) if !self.wait(stop)? => return Ok(None),
+                Err(Errno::AGAIN) => {}
                 Err(Errno::NODEV) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits until there may be a request; `false` when there is something to read from `stop`.
+    fn wait(&self, stop: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let mut ready = [
+            PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(stop, PollFlags::IN),
+        ];
+        retry_on_intr(|| poll(&mut ready, None))?;
+        let [_, stop] = ready;
+        Ok(stop.revents().is_empty())
+    }
+
+    /// Lets several threads wait for requests and something else at once.
+    pub(super) fn set_nonblocking(&self) -> Result<(), Errno> {
+        fcntl_setfl(&self.0, OFlags::RDWR | OFlags::NONBLOCK)
     }
 
     /// Answers a request. Nobody may wait for the answer any more.

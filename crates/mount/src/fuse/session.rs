@@ -1,6 +1,9 @@
 //! Answers the kernel.
 
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use super::node::{Place, content_named, fan_named};
 use super::parked::{Parked, Read};
 use super::wire::{self, Kind, Operation, Request};
 use crate::contents::Node;
-use crate::error::Error;
+use crate::error::{Error, at_path};
 use crate::fetch::{Ended, Failure, Fetcher, Found};
 
 /// Reads that the kernel may send ahead of need, at once.
@@ -47,13 +50,33 @@ pub struct Session<'f, 's> {
     options: Options,
     parked: Parked,
     is_over: AtomicBool,
+    stop: (PipeReader, Mutex<Option<PipeWriter>>),
 }
 
 impl<'f, 's> Session<'f, 's> {
     /// Gets ready to answer what comes by `devices`. What the fetcher says of tickets comes by `ended`.
-    pub fn new(devices: Devices, fetcher: &'f Fetcher<'s>, ended: Receiver<Ended>, options: Options) -> Self {
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new(
+        devices: Devices,
+        fetcher: &'f Fetcher<'s>,
+        ended: Receiver<Ended>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        for device in &devices {
+            device.set_nonblocking().map_err(at_path("prepare", "/dev/fuse"))?;
+        }
+        let (stop, stopper) = io::pipe().map_err(at_path("prepare", "/dev/fuse"))?;
         let (parked, is_over) = (Parked::default(), AtomicBool::new(false));
-        Self { devices, fetcher, ended, options, parked, is_over }
+        let stop = (stop, Mutex::new(Some(stopper)));
+        Ok(Self { devices, fetcher, ended, options, parked, is_over, stop })
+    }
+
+    /// Ends, and leaves what is not answered to whoever takes over.
+    pub fn stop(&self) {
+        // Nobody writes to the pipe, so its end is what can be read from it.
+        self.stop.1.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Asks for the requests that another process took and did not answer, after it is gone.
@@ -62,7 +85,7 @@ impl<'f, 's> Session<'f, 's> {
     /// [`Error::File`] when the kernel cannot do so: before Linux 6.9.
     pub fn take_over(&self) -> Result<(), Error> {
         let Some(device) = self.devices.first() else { return Ok(()) };
-        device.ask_again().map_err(crate::error::at_path("take over", "/dev/fuse"))
+        device.ask_again().map_err(at_path("take over", "/dev/fuse"))
     }
 
     /// Starts to answer, until the file system is unmounted.
@@ -86,7 +109,7 @@ impl<'f, 's> Session<'f, 's> {
         let Some(device) = self.devices.get(number) else { return };
         let mut buffer = vec![0; BUFFER_LEN];
         let mut room = Vec::new();
-        while let Ok(Some(bytes)) = device.receive(&mut buffer) {
+        while let Ok(Some(bytes)) = device.receive(&mut buffer, self.stop.0.as_fd()) {
             // What cannot be read cannot be answered either: its number is not known.
             if let Ok(request) = Request::parse(bytes) {
                 self.fetcher.counters().fuse(&request.operation);

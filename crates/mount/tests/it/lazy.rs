@@ -10,7 +10,7 @@ use std::time::Duration;
 use chunked::convert::{Options, Outcome, convert};
 use chunked::{Abilities, BlobDigest, BlobRange, ContentDigest, DiffId, Link, RangeSource, Ranges};
 use morsel_mount::contents;
-use morsel_mount::fetch::{self, Fetcher, NoEvents, Supply, Verdict};
+use morsel_mount::fetch::{self, Fetcher, NoEvents, Place, Supply, Verdict};
 use morsel_mount::fuse::{self, Device, Session};
 use rustix::mount::UnmountFlags;
 use store::pull::{self, Task};
@@ -84,13 +84,14 @@ impl Scripted {
 }
 
 impl Supply for Scripted {
-    fn abilities(&self, _layer: &LayerRecord) -> Abilities {
+    fn abilities(&self, _place: &Place, _layer: &LayerRecord) -> Abilities {
         let ranges = Ranges::Many { count: 50, header_len: 4000 };
         Abilities { ranges, parallelism: 4, link: Link::new(Duration::from_nanos(1), 1e6) }
     }
 
     fn read(
         &self,
+        _place: &Place,
         _layer: &LayerRecord,
         ranges: &[BlobRange],
         take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
@@ -145,10 +146,11 @@ fn serve_within(
     let options = fetch::Options { quiet: Duration::ZERO, ..fetch::Options::default() };
     let (fetcher, ended) = Fetcher::new(store, supply, &NoEvents, options);
     let layer = fetcher.attach(&record, table);
+    layer.add_place(&Place::default());
     let device = Device::open().unwrap();
     fuse::mount(&device, dir.path()).unwrap();
     let devices = vec![device.another().unwrap(), device];
-    let session = Session::new(devices, &fetcher, ended, fuse::Options { patience });
+    let session = Session::new(devices, &fetcher, ended, fuse::Options { patience }).unwrap();
     thread::scope(|scope| {
         fetcher.start(scope);
         session.start(scope);

@@ -2,14 +2,17 @@
 
 mod text;
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use mount::overlay::DataDirectory;
 use mount::rootfs::{self, Mounted, Restored};
 use serde::Serialize;
 use store::{Image, MountRecord, Store};
 
+use super::lazy::{Ready, prepare};
 use crate::args::{Mount, Mounts, Restore, Umount};
 use crate::exit;
 use crate::image_name;
@@ -37,14 +40,19 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Mounts an image, after pulling what is missing of it.
+/// Mounts an image. What is missing of it is served by a daemon, or pulled before.
 pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let cannot = || format!("cannot mount `{}` on `{}`", args.image, args.directory.display());
-    let image = complete_image(&store, args).with_context(cannot)?;
+    let ready = match args.eager {
+        true => complete_image(&store, args).map(|image| Ready { image, missing: None }),
+        false => prepare(&store, &request::Pull::of(&args.image, args)?, &args.image, !args.no_fill),
+    };
+    let Ready { image, missing } = ready.with_context(cannot)?;
     let started = Instant::now();
     let request = rootfs::Request { image: &image, directory: &args.directory, writable: args.rw.as_deref() };
-    let mounted = rootfs::mount(&store, &request, None).with_context(cannot)?;
+    let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
+    let mounted = rootfs::mount(&store, &request, missing).with_context(cannot)?;
     let report = Report { image, mounted, seconds: started.elapsed().as_secs_f64() };
     if args.form.json {
         print(&to_json(&report)?)?;

@@ -1,0 +1,88 @@
+//! Brings in what has to be known of an image, and has the rest served.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use mount::daemon::Attachment;
+use mount::fetch::Place;
+use mount::rootfs;
+use registry::{Reference, transport};
+use store::fetch::NoProgress;
+use store::{Image, Store, pull};
+
+use super::super::daemon::{client, place};
+use super::super::pull::Image as Chosen;
+use crate::access::{access, remember};
+use crate::image_name;
+use crate::interrupt::Interrupt;
+use crate::request;
+
+/// An image that can be mounted.
+#[derive(Debug)]
+pub(in crate::commands) struct Ready {
+    pub(in crate::commands) image: Image,
+    /// The directory that serves what is missing, and its path; `None` when nothing is.
+    pub(in crate::commands) missing: Option<(File, PathBuf)>,
+}
+
+/// Gets an image ready. One that is in the store altogether is taken as it is.
+pub(in crate::commands) fn prepare(
+    store: &Store,
+    request: &request::Pull,
+    text: &str,
+    fill: bool,
+) -> anyhow::Result<Ready> {
+    match image_name::find(store.images(), text) {
+        Ok(image) if rootfs::is_complete(store, &image).unwrap_or(false) => {
+            return Ok(Ready { image, missing: None });
+        }
+        Ok(_) | Err(store::Error::NoSuchImage { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let reference = request.references.first().context("no image was named")?;
+    let (image, place) = index(store, request, reference)?;
+    let missing = match rootfs::is_complete(store, &image)? {
+        true => None,
+        false => Some(serve(store, &image, place, fill)?),
+    };
+    Ok(Ready { image, missing })
+}
+
+/// Brings in the manifest of an image, and the TOC and tar-split of each layer.
+pub(super) fn index(
+    store: &Store,
+    request: &request::Pull,
+    reference: &Reference,
+) -> anyhow::Result<(Image, Place)> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let access = access(&request.registry)?;
+    let source = transport::open(reference, &access)?;
+    let chosen = Chosen::choose(&*source, request.platform.as_ref())?;
+    let mut tasks = Vec::new();
+    chosen.add_tasks(&interrupt, &mut tasks)?;
+    let indexed = pull::index(store, &tasks, &request.options, &NoProgress);
+    remember(&access);
+    let records: Vec<_> = indexed?.into_iter().map(|indexed| indexed.record).collect();
+    let image = chosen.put(store, &tasks, &records)?;
+    Ok((image, place::of(&*source, &request.registry)?))
+}
+
+fn serve(store: &Store, image: &Image, place: Place, fill: bool) -> anyhow::Result<(File, PathBuf)> {
+    let attachment = attachment(image, place, fill);
+    let objects = client(store.path())?.attach(attachment)?;
+    let directory =
+        File::open(&objects).with_context(|| format!("cannot open `{}`", objects.display()))?;
+    Ok((directory, objects))
+}
+
+fn attachment(image: &Image, place: Place, fill: bool) -> Attachment {
+    Attachment {
+        name: image.name.clone(),
+        manifest: image.manifest,
+        layers: image.layers.clone(),
+        place,
+        fill,
+    }
+}
+
