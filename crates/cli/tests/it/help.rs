@@ -21,6 +21,10 @@ fn the_command() {
       umount    Take a mount of an image away
       mounts    List the mounts of images
       restore   Mount again, after a reboot, all that was mounted before
+      wait      Wait until all of an image is here
+      detach    Make mounts of an image independent of the daemon
+      record    Run a command in an image, and remember what it reads
+      daemon    Serve what is missing of mounted images
       images    List the images in the store
       rm        Remove images from the store
       gc        Remove from the store what no image needs

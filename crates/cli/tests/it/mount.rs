@@ -331,7 +331,6 @@ fn root_what_is_damaged_or_missing_is_said() {
     $ morsel mount oci:none:latest mnt --root store
     --- stderr
     error: cannot mount `oci:none:latest` on `mnt`
-      cause: cannot pull `oci:none:latest`
       cause: cannot open `none`
       cause: no such file or directory
     --- exit 4
