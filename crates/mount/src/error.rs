@@ -31,6 +31,12 @@ pub enum Error {
         /// Which image.
         image: String,
     },
+    /// Something else is where a directory is needed.
+    #[error("{} is not a directory", show(path))]
+    NotADirectory {
+        /// Where.
+        path: PathBuf,
+    },
     /// There is a mount already.
     #[error("an image is mounted on {}", show(directory))]
     AlreadyMounted {
@@ -115,7 +121,9 @@ impl Error {
         match self {
             Self::File { .. } => Class::Local,
             Self::Incomplete { .. } | Self::NotMounted { .. } => Class::Missing,
-            Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => Class::Local,
+            Self::NotADirectory { .. } | Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => {
+                Class::Local
+            }
             Self::Busy { .. } => Class::Transient,
             Self::Kernel { source, .. } if is_denied(source) => Class::Local,
             Self::Kernel { .. } | Self::Wrong(_) => Class::Unsupported,
@@ -151,10 +159,7 @@ impl fmt::Display for Attempts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (way, error)) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{way}: {error}")?;
-            if let Some(cause) = std::error::Error::source(error) {
-                write!(f, ": {cause}")?;
-            }
+            write!(f, "{separator}{way}: {}", with_cause(error))?;
         }
         Ok(())
     }
@@ -177,6 +182,14 @@ pub(crate) fn at_path<E: Into<io::Error>>(
     path: impl AsRef<Path>,
 ) -> impl FnOnce(E) -> Error {
     move |source| Error::File { action, path: path.as_ref().to_owned(), source: source.into() }
+}
+
+/// Writes an error and what caused it on one line.
+pub(crate) fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// Writes a path for messages, shortened and without control characters.

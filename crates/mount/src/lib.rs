@@ -12,6 +12,7 @@ pub mod overlay;
 pub mod profile;
 pub mod quarantine;
 pub mod rootfs;
+mod userns;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use chunked::{Digest, TocDigest};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,31 @@ impl fmt::Display for ChainId {
     }
 }
 
-/// What was made of chains: `chains/<hex of the chain ID>.<kind>`.
+/// What can be made of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// The metadata as a file system image, for overlays of root.
+    Image,
+    /// The metadata as a directory, for overlays of root.
+    Tree,
+    /// The same, for overlays in user namespaces.
+    UserTree,
+}
+
+impl Made {
+    const ALL: [Self; 3] = [Self::Image, Self::Tree, Self::UserTree];
+
+    /// Returns how its name ends.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Image => "erofs",
+            Self::Tree => "tree",
+            Self::UserTree => "user.tree",
+        }
+    }
+}
+
+/// What was made of chains: `chains/<hex of the chain ID>.<what>`.
 #[derive(Debug)]
 pub struct Chains {
     directory: Directory,
@@ -67,12 +92,17 @@ impl Chains {
         Self { directory, temporary }
     }
 
-    /// Opens what was made of a chain; `None` when it was not, or is gone.
+    /// Opens an image that was made of a chain; `None` when it was not, or is gone.
     ///
     /// # Errors
     /// [`Error::NotAFile`]; those of the file system.
-    pub fn open(&self, chain: &ChainId, kind: &str) -> Result<Option<File>, Error> {
-        self.directory.open_file(&name(chain, kind))
+    pub fn open(&self, chain: &ChainId, what: Made) -> Result<Option<File>, Error> {
+        self.directory.open_file(&name(chain, what))
+    }
+
+    /// Returns where a directory of a chain is, or would be. Whoever makes it lets it appear as a whole.
+    pub fn path_of(&self, chain: &ChainId, what: Made) -> PathBuf {
+        self.directory.path_of(&name(chain, what))
     }
 
     /// Makes a file of a chain; others see all of it or nothing, and a power loss takes nothing of it. Returns it, open
@@ -83,10 +113,10 @@ impl Chains {
     pub fn make(
         &self,
         chain: &ChainId,
-        kind: &str,
+        what: Made,
         write: impl FnOnce(&File) -> io::Result<()>,
     ) -> Result<File, Error> {
-        let name = name(chain, kind);
+        let name = name(chain, what);
         let failed = || at_path("write", self.directory.path_of(&name));
         let staged = Staged::new(&self.directory, &self.temporary, MODE).map_err(failed())?;
         write(staged.file()).map_err(failed())?;
@@ -100,14 +130,17 @@ impl Chains {
     /// Lists what was made of other chains than these.
     pub(crate) fn stray(&self, kept: &BTreeSet<ChainId>) -> Result<Vec<(Directory, String)>, Error> {
         let kept: BTreeSet<_> = kept.iter().map(ChainId::hex).collect();
-        let is_kept = |name: &String| name.split_once('.').is_some_and(|(hex, _)| kept.contains(hex));
+        let is_ours = |suffix: &str| Made::ALL.iter().any(|what| what.suffix() == suffix);
+        let is_kept = |name: &String| {
+            name.split_once('.').is_some_and(|(hex, suffix)| kept.contains(hex) && is_ours(suffix))
+        };
         let stray = self.directory.names()?.into_iter().filter(|name| !is_kept(name));
         Ok(stray.map(|name| (self.directory.clone(), name)).collect())
     }
 }
 
-fn name(chain: &ChainId, kind: &str) -> String {
-    format!("{}.{kind}", chain.hex())
+fn name(chain: &ChainId, what: Made) -> String {
+    format!("{}.{}", chain.hex(), what.suffix())
 }
 
 #[cfg(test)]
@@ -133,16 +166,21 @@ mod tests {
         let chains = Chains::new(directory.clone(), directory);
         let ids = [ChainId::of(&[]), ChainId::of(&[TocDigest::of(b"1")])];
         for chain in &ids {
-            assert!(chains.open(chain, "erofs").unwrap().is_none());
+            assert!(chains.open(chain, Made::Image).unwrap().is_none());
             for text in ["first", "second"] {
-                let file = chains.make(chain, "erofs", |mut file| file.write_all(text.as_bytes())).unwrap();
+                let file =
+                    chains.make(chain, Made::Image, |mut file| file.write_all(text.as_bytes())).unwrap();
                 assert_eq!(io::read_to_string(file).unwrap(), "first");
             }
         }
-        let failed = chains.make(&ids[0], "other", |_| Err(io::ErrorKind::Other.into()));
-        assert!(failed.is_err() && chains.open(&ids[0], "other").unwrap().is_none());
+        let empty = ChainId::of(&[TocDigest::of(b"2")]);
+        assert!(chains.make(&empty, Made::Image, |_| Err(io::ErrorKind::Other.into())).is_err());
+        assert!(chains.open(&empty, Made::Image).unwrap().is_none());
+        std::fs::create_dir(chains.path_of(&ids[0], Made::Tree)).unwrap();
+        let unfinished = format!("{}.tree.unfinished", ids[0].hex());
+        std::fs::write(dir.path().join(&unfinished), "").unwrap();
         let stray = chains.stray(&BTreeSet::from([ids[0]])).unwrap();
-        let names: Vec<_> = stray.into_iter().map(|(_, name)| name).collect();
-        assert_eq!(names, [format!("{}.erofs", ids[1].hex())]);
+        let names: BTreeSet<_> = stray.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, BTreeSet::from([format!("{}.erofs", ids[1].hex()), unfinished]));
     }
 }

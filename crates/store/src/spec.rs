@@ -15,7 +15,8 @@
 //! | `oci/` | an OCI image layout with manifests, indexes and configs, and no layers |
 //! | `index/run-<16 hex>` | the dedup index |
 //! | `chains/<hex>.erofs` | metadata of the merged tree of a chain of layers, for mounts by root |
-//! | `chains/<hex>.user.erofs` | the same, for mounts in user namespaces |
+//! | `chains/<hex>.tree/` | the same as files that are all hole, for kernels without EROFS |
+//! | `chains/<hex>.user.tree/` | the same, for mounts in user namespaces |
 //! | `mounts/<64 hex>.json` | what is mounted where |
 //! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index` |
 //! | `tmp/` | what is being made |

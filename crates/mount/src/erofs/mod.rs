@@ -34,6 +34,14 @@ pub enum Form {
 }
 
 impl Form {
+    /// Returns the attribute that says that a file's content is elsewhere.
+    pub fn metacopy_name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted.overlay.metacopy",
+            Self::User => "user.overlay.metacopy",
+        }
+    }
+
     /// Returns the attribute with the path of the object that has a file's content.
     pub fn redirect_name(self) -> &'static str {
         match self {

@@ -63,7 +63,7 @@ struct Referring {
 pub(super) fn check(parts: &Parts<'_>, overlay: BorrowedFd<'_>) -> Result<Checked, Error> {
     let failed = |source| Error::Check { source };
     let mut first = None;
-    for file in Walk::new(parts.metadata, parts.form) {
+    for file in Walk::new(parts.metadata.as_fd(), parts.form) {
         let file = file.map_err(failed)?;
         if file.object.is_empty() {
             return Err(Wrong::Reference(file.name()).into());

@@ -42,12 +42,13 @@ use crate::error::{Error, at_path};
 use context::Context;
 use way::Scaffold;
 
+const KIND: &str = "overlay";
+
 /// What an overlay is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'a> {
-    /// The root of the metadata: a mount that is attached nowhere. It cannot be used twice: kernels that need a path for
-    /// it attach it for a moment.
-    pub metadata: BorrowedFd<'a>,
+    /// The root of the metadata.
+    pub metadata: Root<'a>,
     /// The attributes by which it refers to content.
     pub form: Form,
     /// Directories of content, the first that has something wins. The first is that of the store's objects, from which
@@ -59,6 +60,23 @@ pub struct Parts<'a> {
     pub scratch: &'a Path,
     /// What the mount says it is a mount of.
     pub source: &'a str,
+}
+
+/// The root of metadata.
+#[derive(Debug, Clone, Copy)]
+pub enum Root<'a> {
+    /// A mount that is attached nowhere. It cannot be used twice: kernels that need a path for it attach it for a moment.
+    Detached(BorrowedFd<'a>),
+    /// A directory, and its path.
+    Directory(BorrowedFd<'a>, &'a Path),
+}
+
+impl AsFd for Root<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Detached(fd) | Self::Directory(fd, _) => fd.as_fd(),
+        }
+    }
 }
 
 /// A directory of content: files named `aa/<62 hex>`.
@@ -87,6 +105,14 @@ pub struct Overlay {
     checked: Checked,
 }
 
+/// Tells whether overlays can be mounted at all.
+///
+/// # Errors
+/// [`Error::Kernel`] when not: for want of rights, or of overlayfs.
+pub fn permit() -> Result<(), Error> {
+    Context::open(KIND).map(drop)
+}
+
 impl Overlay {
     /// Puts an overlay together in the first way that works, and checks it.
     ///
@@ -112,7 +138,7 @@ impl Overlay {
     }
 
     fn try_way(parts: &Parts<'_>, way: Way, scaffold: &mut Scaffold) -> Result<Self, Error> {
-        let context = Context::open("overlay")?;
+        let context = Context::open(KIND)?;
         context.set("source", parts.source)?;
         way.set_layers(&context, parts, scaffold)?;
         match &parts.writable {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use serde::Serialize;
 
-use super::Parts;
 use super::context::Context;
+use super::{Parts, Root};
 use crate::erofs::Form;
 use crate::error::{Error, at_path};
 
@@ -53,7 +54,7 @@ impl Way {
         scaffold: &mut Scaffold,
     ) -> Result<(), Error> {
         if self.naming == Naming::Descriptors {
-            context.set_fd("lowerdir+", parts.metadata)?;
+            context.set_fd("lowerdir+", parts.metadata.as_fd())?;
             for data in parts.data {
                 context.set_fd("datadir+", data.fd)?;
             }
@@ -102,12 +103,16 @@ fn escaped(path: &Path) -> Vec<u8> {
 pub(super) struct Scaffold(Option<MountPoint>);
 
 impl Scaffold {
-    fn path_of(&mut self, parts: &Parts<'_>) -> Result<&Path, Error> {
+    fn path_of<'p>(&'p mut self, parts: &Parts<'p>) -> Result<&'p Path, Error> {
+        let mount = match parts.metadata {
+            Root::Detached(mount) => mount,
+            Root::Directory(_, path) => return Ok(path),
+        };
         let point = match self.0.take() {
             Some(point) => point,
             None => {
                 let point = MountPoint::new(parts.scratch)?;
-                move_mount(parts.metadata, "", CWD, &point.path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+                move_mount(mount, "", CWD, &point.path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                     .map_err(at_path("mount something on", &point.path))?;
                 point
             }

@@ -16,13 +16,13 @@ use rustix::mount::{UnmountFlags, unmount};
 use serde::Serialize;
 use store::{ChainId, Image, LayerState, MountRecord, Store};
 
+pub use crate::metadata::Source;
 pub use progress::Progress;
 
-use crate::erofs::Form;
 use crate::error::{Error, at_path};
 use crate::metadata;
 use crate::mountinfo::{SOURCE, is_ours, our_mount_points};
-use crate::overlay::{Backing, Checked, DataDirectory, MountedImage, Overlay, Parts, Way};
+use crate::overlay::{self, Checked, DataDirectory, Overlay, Parts, Way};
 use crate::quarantine;
 use writable::Upper;
 
@@ -46,8 +46,8 @@ pub struct Mounted {
     pub chain: ChainId,
     /// Whether its metadata had to be made; otherwise an earlier mount did that.
     pub is_new: bool,
-    /// What the kernel reads the metadata from.
-    pub backing: Backing,
+    /// Where the kernel reads its metadata.
+    pub metadata: Source,
     /// How the overlay was put together.
     pub way: Way,
     /// How much of it could be checked.
@@ -191,16 +191,15 @@ impl Prepared {
             (false, Some(missing)) => Some(missing),
             (false, None) => return Err(Error::Incomplete { image: record.image.name.clone() }),
         };
-        let form = Form::Trusted;
-        let (file, is_new) = metadata::image(store, &record.image, form)?;
-        let metadata = MountedImage::mount(&file)?;
+        overlay::permit()?;
+        let metadata::Prepared { metadata, source, is_new } = metadata::prepare(store, &record.image)?;
         let upper = record.writable.as_deref().map(|path| Upper::make(path, metadata.as_fd())).transpose()?;
         let root = fs::canonicalize(store.path()).map_err(at_path("find", store.path()))?;
         let objects = DataDirectory { fd: store.objects().directory(), path: &root.join("objects") };
         let data: Vec<_> = [Some(objects), missing].into_iter().flatten().collect();
         let overlay = Overlay::assemble(&Parts {
-            metadata: metadata.as_fd(),
-            form,
+            metadata: metadata.root(),
+            form: metadata.form(),
             data: &data,
             writable: upper.as_ref().map(Upper::as_writable),
             scratch: &root.join("tmp"),
@@ -210,7 +209,7 @@ impl Prepared {
             directory: record.directory.clone(),
             chain: ChainId::of(&record.image.layers),
             is_new,
-            backing: metadata.backing(),
+            metadata: source,
             way: overlay.way(),
             checked: overlay.checked(),
         };
@@ -226,7 +225,8 @@ fn absolute(directory: &Path) -> Result<PathBuf, Error> {
         }
         _ => {}
     }
-    fs::canonicalize(directory).map_err(at_path("find", directory))
+    let path = fs::canonicalize(directory).map_err(at_path("find", directory))?;
+    if path.is_dir() { Ok(path) } else { Err(Error::NotADirectory { path }) }
 }
 
 /// Two mounts that write to one directory would spoil each other.

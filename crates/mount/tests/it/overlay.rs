@@ -8,7 +8,7 @@ use chunked::{ContentDigest, Entry, EntryKind};
 use morsel_mount::Error;
 use morsel_mount::erofs::{Form, Image, Options};
 use morsel_mount::overlay::{
-    Backing, Checked, DataDirectory, MountedImage, Naming, Overlay, Parts, Way, Writable, Wrong,
+    Backing, Checked, DataDirectory, MountedImage, Naming, Overlay, Parts, Root, Way, Writable, Wrong,
 };
 use store::Store;
 use store::tree::Tree;
@@ -101,7 +101,7 @@ impl Place {
         fs::create_dir_all(&scratch).unwrap();
         let objects = File::open(&path).unwrap();
         let data = [DataDirectory { fd: objects.as_fd(), path: &path }];
-        let metadata = image.as_fd();
+        let metadata = Root::Detached(image.as_fd());
         let parts = Parts { metadata, form, data: &data, writable, scratch: &scratch, source: "morsel" };
         let overlay = match way {
             Some(way) => Overlay::assemble_by(&parts, way),
@@ -231,7 +231,7 @@ fn root_content_that_is_not_that_of_the_object_is_noticed() {
     let objects = File::open(other.path()).unwrap();
     // The check takes objects by the descriptor, this way of mounting by the path.
     let data = [DataDirectory { fd: objects.as_fd(), path: &path }];
-    let metadata = image.as_fd();
+    let metadata = Root::Detached(image.as_fd());
     let parts =
         Parts { metadata, form: Form::Trusted, data: &data, writable: None, scratch, source: "morsel" };
     let way = Way { naming: Naming::Paths, metacopy: false };

@@ -3,6 +3,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use chunked::ContentDigest;
+use morsel_store::chains::Made;
 use morsel_store::{ChainId, Error, Exclusive, MountRecord, Store, Wait, gc};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -53,8 +54,11 @@ fn what_is_mounted_stays_when_its_image_is_removed_and_goes_with_the_mount() {
     let image = pull(store, "image", &[&[b"mounted"]]);
     let (chain, stranger) = (ChainId::of(&image.layers), ChainId::of(&[]));
     for chain in [&chain, &stranger] {
-        store.chains().make(chain, "erofs", |_| Ok(())).unwrap();
+        store.chains().make(chain, Made::Image, |_| Ok(())).unwrap();
     }
+    let tree = store.chains().path_of(&stranger, Made::UserTree);
+    fs::create_dir_all(tree.join("closed/inner")).unwrap();
+    fs::write(tree.join("closed/inner/file"), "").unwrap();
     let directory = PathBuf::from("/where it is");
     let record = MountRecord { directory: directory.clone(), image: image.clone(), writable: None };
     store.mounts().put(&record).unwrap();

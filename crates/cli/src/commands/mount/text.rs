@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use mount::overlay::{Backing, Checked};
-use mount::rootfs::Status;
+use mount::rootfs::{Source, Status};
 use store::MountRecord;
 
 use super::Report;
@@ -19,8 +19,14 @@ pub(super) fn mounted(report: &Report) -> String {
     if mounted.way.metacopy {
         text += "  this kernel needs metacopy=on: use what is changed through the mount only\n";
     }
-    if mounted.backing == Backing::LoopDevice {
-        text += "  the metadata is read through a loop device\n";
+    match &mounted.metadata {
+        Source::Image { backing: Backing::File } => {}
+        Source::Image { backing: Backing::LoopDevice } => {
+            text += "  its metadata is read through a loop device\n";
+        }
+        Source::Tree { why } => {
+            let _ = writeln!(text, "  its metadata is a directory of empty files: {why}");
+        }
     }
     if mounted.checked == Checked::Reference {
         text += "  nothing of its content is here yet\n";
