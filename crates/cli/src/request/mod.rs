@@ -362,6 +362,18 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
 }
 
 impl Pull {
+    /// Asks for the image that a command is to be recorded in.
+    pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(&args.image)?],
+            platform: args.platform.clone(),
+            options: pull::Options::default(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            form: args.form,
+        })
+    }
+
     /// Asks for one image that a command needs, in the usual way.
     pub(crate) fn of(text: &str, args: &args::Mount) -> Result<Self, Invalid> {
         Ok(Self {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chunked::BlobDigest;
+use chunked::{BlobDigest, TocDigest};
 use rustix::mount::UnmountFlags;
 use store::{LayerRecord, LayerState, Store};
 
@@ -118,7 +118,7 @@ struct Served {
 #[derive(Debug, Clone)]
 enum ServedLayer {
     /// It was complete when the image was attached.
-    Complete(LayerRecord),
+    Complete(TocDigest, LayerState),
     Lazy(Arc<Layer>),
 }
 
@@ -225,7 +225,7 @@ impl<'f, 's> Service<'f, 's> {
             quarantine::check(self.store.path(), &record)?;
             layers.push(match record.state {
                 LayerState::Indexed => ServedLayer::Lazy(self.serve_layer(&record, &attachment)?),
-                _ => ServedLayer::Complete(record),
+                state => ServedLayer::Complete(*toc_digest, state),
             });
         }
         if let Some(profile) = Profile::load(self.store.path(), &attachment.manifest)? {
@@ -299,7 +299,7 @@ impl Served {
     fn lazy(&self) -> impl Iterator<Item = &Arc<Layer>> {
         self.layers.iter().filter_map(|layer| match layer {
             ServedLayer::Lazy(layer) => Some(layer),
-            ServedLayer::Complete(_) => None,
+            ServedLayer::Complete(..) => None,
         })
     }
 
@@ -309,8 +309,8 @@ impl Served {
             ServedLayer::Lazy(layer) => {
                 LayerStatus { toc_digest: layer.record().toc_digest, verdict: layer.verdict() }
             }
-            ServedLayer::Complete(record) => {
-                LayerStatus { toc_digest: record.toc_digest, verdict: Verdict::Done(record.state) }
+            ServedLayer::Complete(toc_digest, state) => {
+                LayerStatus { toc_digest: *toc_digest, verdict: Verdict::Done(*state) }
             }
         });
         Ok(ImageStatus {
@@ -334,7 +334,7 @@ fn said(failure: Failure) -> Error {
     Error::Daemon { why: failure.to_string() }
 }
 
-fn no_layer(toc_digest: &chunked::TocDigest) -> Error {
+fn no_layer(toc_digest: &TocDigest) -> Error {
     let missing = store::Error::NoLayer { image: String::new(), toc_digest: Box::new(*toc_digest) };
     Error::Store(missing)
 }

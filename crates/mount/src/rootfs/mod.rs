@@ -103,6 +103,26 @@ pub fn mount(
     attached.map(|()| prepared.mounted)
 }
 
+/// Mounts an image whose content, even what is here, is read through `content`. There is no record of it: whoever mounts it
+/// unmounts it.
+///
+/// # Errors
+/// Those of [`mount`].
+pub fn mount_passing(
+    store: &Store,
+    request: &Request<'_>,
+    content: DataDirectory<'_>,
+) -> Result<Mounted, Error> {
+    let record = MountRecord {
+        directory: absolute(request.directory)?,
+        image: request.image.clone(),
+        writable: request.writable.map(absolute).transpose()?,
+    };
+    let prepared = Prepared::with(store, &record, &[content])?;
+    prepared.overlay.attach(&record.directory)?;
+    Ok(prepared.mounted)
+}
+
 /// Unmounts a directory, and forgets the mount; `false` when it was not mounted, but only remembered. With `is_lazy`,
 /// those who use it now may go on.
 ///
@@ -191,16 +211,21 @@ impl Prepared {
             (false, Some(missing)) => Some(missing),
             (false, None) => return Err(Error::Incomplete { image: record.image.name.clone() }),
         };
+        let root = fs::canonicalize(store.path()).map_err(at_path("find", store.path()))?;
+        let objects = DataDirectory { fd: store.objects().directory(), path: &root.join("objects") };
+        let data: Vec<_> = [Some(objects), missing].into_iter().flatten().collect();
+        Self::with(store, record, &data)
+    }
+
+    fn with(store: &Store, record: &MountRecord, data: &[DataDirectory<'_>]) -> Result<Self, Error> {
         overlay::permit()?;
         let metadata::Prepared { metadata, source, is_new } = metadata::prepare(store, &record.image)?;
         let upper = record.writable.as_deref().map(|path| Upper::make(path, metadata.as_fd())).transpose()?;
         let root = fs::canonicalize(store.path()).map_err(at_path("find", store.path()))?;
-        let objects = DataDirectory { fd: store.objects().directory(), path: &root.join("objects") };
-        let data: Vec<_> = [Some(objects), missing].into_iter().flatten().collect();
         let overlay = Overlay::assemble(&Parts {
             metadata: metadata.root(),
             form: metadata.form(),
-            data: &data,
+            data,
             writable: upper.as_ref().map(Upper::as_writable),
             scratch: &root.join("tmp"),
             source: SOURCE,

@@ -7,7 +7,7 @@ use anyhow::Context;
 use mount::daemon::Attachment;
 use mount::fetch::Place;
 use mount::rootfs;
-use registry::{Reference, transport};
+use registry::{ImageSource, Reference, transport};
 use store::fetch::NoProgress;
 use store::{Image, Store, pull};
 
@@ -41,7 +41,7 @@ pub(in crate::commands) fn prepare(
         Err(error) => return Err(error.into()),
     }
     let reference = request.references.first().context("no image was named")?;
-    let (image, place) = index(store, request, reference)?;
+    let Indexed { image, place, .. } = index(store, request, reference)?;
     let missing = match rootfs::is_complete(store, &image)? {
         true => None,
         false => Some(serve(store, &image, place, fill)?),
@@ -49,23 +49,35 @@ pub(in crate::commands) fn prepare(
     Ok(Ready { image, missing })
 }
 
+/// An image of which is here what has to be known to mount it.
+pub(super) struct Indexed {
+    pub(super) image: Image,
+    pub(super) place: Place,
+    pub(super) source: Box<dyn ImageSource>,
+}
+
 /// Brings in the manifest of an image, and the TOC and tar-split of each layer.
 pub(super) fn index(
     store: &Store,
     request: &request::Pull,
     reference: &Reference,
-) -> anyhow::Result<(Image, Place)> {
-    let interrupt = Interrupt::install().context("cannot handle signals")?;
+) -> anyhow::Result<Indexed> {
     let access = access(&request.registry)?;
     let source = transport::open(reference, &access)?;
-    let chosen = Chosen::choose(&*source, request.platform.as_ref())?;
+    let image = index_layers(store, request, &*source);
+    remember(&access);
+    let (image, place) = (image?, place::of(&*source, &request.registry)?);
+    Ok(Indexed { image, place, source })
+}
+
+fn index_layers(store: &Store, request: &request::Pull, source: &dyn ImageSource) -> anyhow::Result<Image> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let chosen = Chosen::choose(source, request.platform.as_ref())?;
     let mut tasks = Vec::new();
     chosen.add_tasks(&interrupt, &mut tasks)?;
-    let indexed = pull::index(store, &tasks, &request.options, &NoProgress);
-    remember(&access);
-    let records: Vec<_> = indexed?.into_iter().map(|indexed| indexed.record).collect();
-    let image = chosen.put(store, &tasks, &records)?;
-    Ok((image, place::of(&*source, &request.registry)?))
+    let indexed = pull::index(store, &tasks, &request.options, &NoProgress)?;
+    let records: Vec<_> = indexed.into_iter().map(|indexed| indexed.record).collect();
+    chosen.put(store, &tasks, &records)
 }
 
 fn serve(store: &Store, image: &Image, place: Place, fill: bool) -> anyhow::Result<(File, PathBuf)> {
