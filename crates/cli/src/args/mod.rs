@@ -1,9 +1,11 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
 mod convert;
+mod daemon;
 mod doctor;
 mod index;
 mod inspect;
+mod mount;
 mod pull;
 mod registry;
 mod store;
@@ -12,9 +14,11 @@ mod values;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
+pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
@@ -49,6 +53,14 @@ pub(crate) enum Verb {
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),
+    Mount(Mount),
+    Umount(Umount),
+    Mounts(Mounts),
+    Restore(Restore),
+    Wait(Wait),
+    Detach(Detach),
+    Record(Record),
+    Daemon(Daemon),
     Images(Images),
     Rm(Rm),
     Gc(Gc),
