@@ -5,6 +5,7 @@ mod doctor;
 mod inspect;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
@@ -15,6 +16,7 @@ pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -53,6 +55,7 @@ pub(crate) enum Verb {
     Fsck(Fsck),
     Du(Du),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.
