@@ -2,7 +2,6 @@
 
 use chunked::BlobDigest;
 use registry::Descriptor;
-use registry::layout::blob_name;
 
 use super::push::{blobs, children};
 use super::{Contents, Repository, listing};
@@ -48,9 +47,7 @@ impl Repository {
         listing::tidy(&mut index, |child| is_listed_elsewhere(&before, child, digest));
         // The list comes first: a manifest that is listed and gone would be taken for absent on purpose.
         self.write_index(&index, &before)?;
-        let directory = self.directory_of(digest)?;
-        directory.remove(&digest.0.hex())?;
-        directory.sync()?;
+        self.remove(digest)?;
         // What it said must be forgotten, too, should another index list it.
         self.remember(index, None)?;
         Ok(true)
@@ -59,7 +56,7 @@ impl Repository {
     /// Deletes a blob that no manifest here needs.
     pub(crate) fn delete_blob(&self, digest: &BlobDigest) -> Result<BlobDeletion, Error> {
         let _lock = self.directory.lock()?;
-        if self.directory.open_file(&blob_name(digest))?.is_none() {
+        if self.open(digest)?.is_none() {
             return Ok(BlobDeletion::NotThere);
         }
         let contents = self.contents()?;
@@ -70,9 +67,7 @@ impl Repository {
                 return Ok(BlobDeletion::Needed(node.descriptor.digest));
             }
         }
-        let directory = self.directory_of(digest)?;
-        directory.remove(&digest.0.hex())?;
-        directory.sync()?;
+        self.remove(digest)?;
         Ok(BlobDeletion::Deleted)
     }
 }

@@ -22,7 +22,7 @@ use crate::verified::{Stamp, Verified};
 
 pub(crate) use contents::{Absent, Contents, Summary};
 pub(crate) use delete::BlobDeletion;
-pub(crate) use push::{Missing, Part, Push};
+pub(crate) use push::{Missing, Part, Push, blobs, children};
 
 /// What was read of a layout last; all that open it share it.
 pub(crate) type Cache = Mutex<Option<(Stamp, Arc<Contents>)>>;
@@ -50,10 +50,41 @@ impl Repository {
         Self { directory, cache, verified }
     }
 
+    /// Returns the layout.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Lists the blobs by the names of their files, in no order.
+    pub(crate) fn stored(&self) -> Result<Vec<BlobDigest>, Error> {
+        let mut digests = Vec::new();
+        let Some(blobs) = self.directory.find_subdirectory(layout::BLOBS)? else { return Ok(digests) };
+        for algorithm in blobs.names()? {
+            if let Some(directory) = blobs.find_subdirectory(&algorithm)? {
+                let names = directory.names()?.into_iter();
+                digests
+                    .extend(names.filter_map(|hex| format!("{algorithm}:{hex}").parse::<BlobDigest>().ok()));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Opens the file of a blob, whatever is in it, and says where it is; `None` when there is none.
+    pub(crate) fn open(&self, digest: &BlobDigest) -> Result<Option<(File, PathBuf)>, Error> {
+        let file = self.directory.open_file(&blob_name(digest))?;
+        Ok(file.map(|file| (file, self.path_of(digest))))
+    }
+
+    /// Removes a blob for good.
+    pub(crate) fn remove(&self, digest: &BlobDigest) -> Result<(), Error> {
+        let directory = self.directory_of(digest)?;
+        directory.remove(&digest.0.hex())?;
+        Ok(directory.sync()?)
+    }
+
     /// Opens a blob; `None` when it is not there, or not what its name says.
     pub(crate) fn blob(&self, digest: &BlobDigest) -> Result<Option<StoredBlob>, Error> {
-        let Some(file) = self.directory.open_file(&blob_name(digest))? else { return Ok(None) };
-        let path = self.path_of(digest);
+        let Some((file, path)) = self.open(digest)? else { return Ok(None) };
         if !self.verified.check(&file, digest).map_err(at_path("read", &path))? {
             return Ok(None);
         }
@@ -63,9 +94,8 @@ impl Repository {
 
     /// Tells whether there is a blob of that digest and length, without reading it.
     fn has_blob(&self, descriptor: &Descriptor) -> Result<bool, Error> {
-        let Some(file) = self.directory.open_file(&blob_name(&descriptor.digest))? else { return Ok(false) };
-        let metadata = file.metadata().map_err(at_path("examine", &self.path_of(&descriptor.digest)))?;
-        Ok(metadata.len() == descriptor.len)
+        let Some((file, path)) = self.open(&descriptor.digest)? else { return Ok(false) };
+        Ok(file.metadata().map_err(at_path("examine", &path))?.len() == descriptor.len)
     }
 
     /// Gives a blob its name, once it is safe from a power loss. The caller has verified its digest.
@@ -117,11 +147,10 @@ impl Repository {
 
     /// Reads a manifest or index; `None` when it is not there, or not what its digest says.
     pub(crate) fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
-        let Some(file) = self.directory.open_file(&blob_name(&descriptor.digest))? else { return Ok(None) };
+        let Some((file, path)) = self.open(&descriptor.digest)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_LEN_MAX.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(at_path("read", &self.path_of(&descriptor.digest)))?;
+        let limit = DOCUMENT_LEN_MAX.saturating_add(1);
+        file.take(limit).read_to_end(&mut bytes).map_err(at_path("read", &path))?;
         Ok(Document::parse(descriptor, bytes).ok())
     }
 

@@ -96,7 +96,7 @@ impl Repository {
 }
 
 /// Lists the configuration and the layers of a manifest.
-pub(super) fn blobs(document: &Document) -> Vec<&Descriptor> {
+pub(crate) fn blobs(document: &Document) -> Vec<&Descriptor> {
     match document {
         Document::Manifest(manifest) => {
             let manifest = manifest.value();
@@ -107,7 +107,7 @@ pub(super) fn blobs(document: &Document) -> Vec<&Descriptor> {
 }
 
 /// Lists what an index lists.
-pub(super) fn children(document: &Document) -> &[Descriptor] {
+pub(crate) fn children(document: &Document) -> &[Descriptor] {
     match document {
         Document::Manifest(_) => &[],
         Document::Index(index) => &index.value().manifests,

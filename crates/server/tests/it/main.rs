@@ -6,6 +6,7 @@
 
 mod client;
 mod delete;
+mod gc;
 mod hostile;
 mod lists;
 mod pull;

@@ -36,6 +36,11 @@ impl Served {
         Self::start_as(|options| options.index_policy = policy.parse().unwrap())
     }
 
+    /// The same with what is there already.
+    pub(crate) fn sparse_in(dir: TempDir) -> Self {
+        Self::start_in(dir, |options| options.index_policy = "none".parse().unwrap())
+    }
+
     pub(crate) fn start_as(change: impl FnOnce(&mut Options)) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), change)
     }
