@@ -23,6 +23,7 @@ fn the_command() {
       fsck      Check that everything in the store is what it says it is
       du        Say how much space the images in the store take
       doctor    Find out how things are, and what that means
+      serve     Serve a directory of OCI layouts as a registry
       help      Print this message or the help of the given subcommand(s)
 
     Options:
