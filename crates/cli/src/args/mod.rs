@@ -8,6 +8,7 @@ mod inspect;
 mod mount;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
@@ -21,6 +22,7 @@ pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -68,6 +70,7 @@ pub(crate) enum Verb {
     Du(Du),
     Index(Index),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.

@@ -9,6 +9,7 @@ mod inspect;
 mod lazy;
 mod mount;
 mod pull;
+mod serve;
 mod store;
 mod unpack;
 mod verify;
@@ -42,6 +43,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),

@@ -52,6 +52,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Serve a directory as a registry.
+    Serve(Box<args::Serve>),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -249,6 +251,7 @@ impl TryFrom<Args> for Request {
             Verb::Du(args) => Ok(Request::Du(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }
 }
