@@ -1,22 +1,28 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
 mod convert;
+mod daemon;
 mod doctor;
 mod index;
 mod inspect;
+mod mount;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
+pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -49,6 +55,14 @@ pub(crate) enum Verb {
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),
+    Mount(Mount),
+    Umount(Umount),
+    Mounts(Mounts),
+    Restore(Restore),
+    Wait(Wait),
+    Detach(Detach),
+    Record(Record),
+    Daemon(Daemon),
     Images(Images),
     Rm(Rm),
     Gc(Gc),
@@ -56,6 +70,7 @@ pub(crate) enum Verb {
     Du(Du),
     Index(Index),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.
