@@ -27,6 +27,7 @@ pub mod challenge;
 pub mod client;
 pub mod config;
 pub mod convert;
+mod copy;
 pub mod descriptor;
 mod directory;
 pub mod error;

@@ -8,6 +8,7 @@
 //!
 //! From the OCI image-spec, image-layout.md.
 
+mod beside;
 mod read;
 mod tags;
 mod write;
@@ -20,6 +21,7 @@ use chunked::BlobDigest;
 use crate::error::{Error, at_path};
 use crate::image::Index;
 
+pub(crate) use beside::Beside;
 pub(crate) use read::{Files, Layout};
 pub(crate) use tags::set as set_tag;
 pub(crate) use write::LayoutWriter;
