@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use chunked::{Class, annotations};
 use registry::client::Failure;
 use registry::http;
+use registry::mirror::list;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 use store::unpack::Refused;
@@ -27,6 +28,8 @@ pub(crate) mod code {
     pub(crate) const TRANSIENT: u8 = 7;
     /// Only of `verify`.
     pub(crate) const UNPROVEN: u8 = 8;
+    /// Only of `mirror verify`.
+    pub(crate) const SPARSE: u8 = 9;
 }
 
 /// Says what went wrong, and returns the exit code that tells it to programs.
@@ -35,8 +38,13 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
         // Nobody reads what we write; ending by SIGPIPE, silently, is what a pipeline expects. It only fails to return.
         let _ = emulate_default_handler(SIGPIPE);
     }
+    ExitCode::from(report(error))
+}
+
+/// Says what went wrong with one of several things, and returns its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> u8 {
     ui::say(&render(error));
-    ExitCode::from(code(error))
+    code(error)
 }
 
 /// Writes a failure as one line, its causes, and a hint where there is one.
@@ -92,6 +100,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () if find::<list::Invalid>(error).is_some() => Some(Class::Corrupt),
         () => None,
     };
     let missing = || {
@@ -101,7 +110,32 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     layer.or_else(image).or_else(store).or_else(own).or_else(missing).unwrap_or(Class::Local)
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<String> {
+    find(error).and_then(sparse_hint).or_else(|| fixed_hint(error).map(str::to_owned))
+}
+
+/// Says what to do where an index lists what is not there.
+fn sparse_hint(error: &registry::Error) -> Option<String> {
+    Some(match error {
+        registry::Error::AbsentPlatform { upstream: Some(upstream), place, .. } => format!(
+            "it is at `{upstream}`; `morsel mirror {upstream} {place} --platform PLATFORM` adds it to the mirror"
+        ),
+        registry::Error::AbsentPlatform { place, .. } => format!(
+            "it may be where the mirror is from; `morsel mirror ORIGINAL {place} --platform PLATFORM` adds it to the mirror"
+        ),
+        registry::Error::BrokenPlatform { place, .. } => {
+            format!("`morsel mirror ORIGINAL {place} --platform PLATFORM` brings what is missing")
+        }
+        registry::Error::SparseRefused(_) => {
+            "`--trim` writes a new index of what is mirrored, with another digest and without its signatures; without \
+             `--platform`, everything is copied; `oci:DIR` takes the index as it is"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(chunked::Error::SelfCheck { .. } | chunked::Error::WorkerLost) = find(error) {
         return Some(
             "nothing was written; this is a defect of morsel or of this machine's memory, please report it",

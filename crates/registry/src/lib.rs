@@ -37,6 +37,7 @@ pub mod image;
 pub mod instances;
 mod layout;
 pub mod media_type;
+pub mod mirror;
 pub mod name;
 pub mod platform;
 pub mod probe;

@@ -53,7 +53,7 @@ pub trait ImageSink: Send {
     /// among the referrers of that.
     fn put_document(&mut self, document: &Document) -> Result<(), Error>;
 
-    /// Gives a document another tag beside the image's name, at the latest with [`ImageSink::commit`].
+    /// Adds a document under another tag beside the image's name; the tag appears with [`ImageSink::commit`], or earlier.
     fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error>;
 
     /// Finds out whether an index of nothing but missing children is taken; it does not stay.

@@ -3,6 +3,7 @@
 mod convert;
 mod doctor;
 mod inspect;
+mod mirror;
 mod pull;
 mod registry;
 mod store;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use convert::Convert;
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
@@ -28,7 +30,8 @@ Exit codes:
   5  valid, but not supported
   6  refused by the other side
   7  may work when tried again
-  8  verify only: consistent, but not proven";
+  8  verify only: consistent, but not proven
+  9  mirror verify only: sparse on purpose";
 
 /// Turn container image layers into zstd:chunked, look into them, and prove them.
 #[derive(Debug, Parser)]
@@ -44,6 +47,7 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Mirror(Box<Mirror>),
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),

@@ -4,6 +4,7 @@ mod convert;
 mod doctor;
 mod estimate;
 mod inspect;
+mod mirror;
 mod pull;
 mod store;
 mod unpack;
@@ -25,6 +26,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Mirror(request) => mirror::run(&request),
+        Request::MirrorVerify(request) => mirror::verify(&request),
         Request::Pull(request) => pull::run(&request),
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),

@@ -104,6 +104,7 @@ impl ImageSink for ArchiveWriter {
     }
 
     fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error> {
+        self.put_document(document)?;
         self.beside.tag(tag, document);
         Ok(())
     }

@@ -121,6 +121,7 @@ impl ImageSink for LayoutWriter {
     }
 
     fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error> {
+        self.put_document(document)?;
         self.beside.tag(tag, document);
         Ok(())
     }

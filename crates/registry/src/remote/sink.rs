@@ -42,6 +42,15 @@ impl RemoteSink {
         put.map_err(|failure| self.failed(failure))
     }
 
+    /// Puts a document; one with a subject is listed.
+    fn put_listed(&self, which: &str, document: &Document) -> Result<(), Error> {
+        let listing = self.put(which, document)?;
+        match document.subject().filter(|_| listing == Listing::NotDone) {
+            Some(subject) => self.list_referrer(&subject, document),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps the list of referrers that the registry does not keep (OCI distribution-spec, "Referrers Tag Schema").
     fn list_referrer(&self, subject: &BlobDigest, document: &Document) -> Result<(), Error> {
         let tag = referrers_tag(subject);
@@ -113,17 +122,14 @@ impl ImageSink for RemoteSink {
     }
 
     fn put_document(&mut self, document: &Document) -> Result<(), Error> {
-        let descriptor = document.descriptor();
-        let listing = self.put(&descriptor.digest.to_string(), document)?;
-        if let (Some(subject), Listing::NotDone) = (document.subject(), listing) {
-            self.list_referrer(&subject, document)?;
-        }
-        self.documents.insert(descriptor.digest, document.clone());
+        let digest = document.descriptor().digest;
+        self.put_listed(&digest.to_string(), document)?;
+        self.documents.insert(digest, document.clone());
         Ok(())
     }
 
     fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error> {
-        self.put(tag, document).map(drop)
+        self.put_listed(tag, document)
     }
 
     fn try_document(&mut self, document: &Document) -> Result<(), Error> {
@@ -142,16 +148,10 @@ impl ImageSink for RemoteSink {
         }
     }
 
-    fn commit_document(mut self: Box<Self>, root: &Document) -> Result<(), Error> {
+    fn commit_document(self: Box<Self>, root: &Document) -> Result<(), Error> {
         self.check_name(&root.descriptor())?;
-        match self.name.tag() {
-            // One request does both, unless a list of referrers has to be kept.
-            Some(tag) if root.subject().is_none() => self.put(tag, root).map(drop),
-            _ => {
-                self.put_document(root)?;
-                self.commit(&root.descriptor())
-            }
-        }
+        let own = self.name.tag().map_or_else(|| root.descriptor().digest.to_string(), str::to_owned);
+        self.put_listed(&own, root)
     }
 }
 
