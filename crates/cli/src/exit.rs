@@ -77,7 +77,12 @@ fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
     let is_impossible =
         matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_request_wrong());
-    if is_misplaced || is_impossible || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some()
+    let is_no_place = matches!(find(error), Some(list::Invalid::Base(_) | list::Invalid::Place { .. }));
+    if is_misplaced
+        || is_impossible
+        || is_no_place
+        || find::<Invalid>(error).is_some()
+        || find::<NotAFile>(error).is_some()
     {
         return code::USAGE;
     }
@@ -100,6 +105,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () if matches!(find(error), Some(list::Invalid::NoTag { .. })) => Some(Class::Missing),
         () if find::<list::Invalid>(error).is_some() => Some(Class::Corrupt),
         () => None,
     };
@@ -117,14 +123,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 /// Says what to do where an index lists what is not there.
 fn sparse_hint(error: &registry::Error) -> Option<String> {
     Some(match error {
-        registry::Error::AbsentPlatform { upstream: Some(upstream), place, .. } => format!(
-            "it is at `{upstream}`; `morsel mirror {upstream} {place} --platform PLATFORM` adds it to the mirror"
-        ),
-        registry::Error::AbsentPlatform { place, .. } => format!(
-            "it may be where the mirror is from; `morsel mirror ORIGINAL {place} --platform PLATFORM` adds it to the mirror"
-        ),
+        registry::Error::AbsentPlatform { upstream, place, absent, .. } => {
+            let original = upstream.as_deref().unwrap_or("ORIGINAL");
+            let platform = absent.first().and_then(|name| name.split_once(" as ")).map(|(platform, _)| platform);
+            let platform = platform.map(|platform| format!(" --platform {platform}")).unwrap_or_default();
+            format!("`morsel mirror {original} {place}{platform}` adds it from where it is")
+        }
         registry::Error::BrokenPlatform { place, .. } => {
-            format!("`morsel mirror ORIGINAL {place} --platform PLATFORM` brings what is missing")
+            format!("`morsel mirror ORIGINAL {place}` brings what is missing")
         }
         registry::Error::SparseRefused(_) => {
             "`--trim` writes a new index of what is mirrored, with another digest and without its signatures; without \

@@ -216,8 +216,8 @@ pub enum Error {
     },
     /// What was asked for is listed, but not there: the image is sparse.
     #[error(
-        "index {index} lists {}, but `{place}` does not have {}: it is a sparse mirror{}; present: {}",
-        Names(absent), pronoun(absent), of(upstream.as_deref()), Names(present)
+        "index {index} lists {}, but `{place}` does not have {} ({}; present: {})",
+        Names(absent), pronoun(absent), kind(upstream.as_deref()), Names(present)
     )]
     AbsentPlatform {
         /// Which image.
@@ -233,7 +233,7 @@ pub enum Error {
     },
     /// What was asked for is there, but not all of it.
     #[error(
-        "index {index} lists {image}, which `{place}` has, but not its blob {blob}; whole: {}",
+        "index {index} lists {image}, which `{place}` has, but not its blob {blob} (damaged; present: {})",
         Names(present)
     )]
     BrokenPlatform {
@@ -419,8 +419,9 @@ fn pronoun(names: &[String]) -> &'static str {
     if names.len() == 1 { "it" } else { "them" }
 }
 
-fn of(upstream: Option<&str>) -> String {
-    upstream.map_or_else(String::new, |upstream| format!(" of `{}`", shorten(upstream)))
+fn kind(upstream: Option<&str>) -> String {
+    let of = |upstream| format!("sparse mirror of `{}`", shorten(upstream));
+    upstream.map_or_else(|| "sparse index".to_owned(), of)
 }
 
 /// Makes an error of the operating system one that says what was tried on what.

@@ -80,6 +80,12 @@ impl Name {
         }
     }
 
+    /// Names what has a digest in the same repository.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
     /// Names the same image at another place.
     pub(crate) fn moved(&self, host: &str, repository: &str) -> Result<Self, Invalid> {
         check(host, repository)?;

@@ -12,6 +12,7 @@ mod harness;
 mod help;
 mod inspect;
 mod memory;
+mod mirror;
 mod output;
 mod peers;
 mod places;

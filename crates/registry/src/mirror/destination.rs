@@ -101,7 +101,12 @@ impl Destination {
         if !listed.iter().any(intent::is_record) {
             return Ok(Vec::new());
         }
-        match transport::open(&self.reference, &self.access) {
+        // The index may be there by other names than the image's.
+        let place = match &self.reference {
+            Reference::Registry(name) => Reference::Registry(name.with_digest(index.0)),
+            other => other.clone(),
+        };
+        match transport::open(&place, &self.access) {
             Ok(there) => intent::read(&*there, index),
             // Its name may be missing, after an interruption.
             Err(error) if error.class() == Class::Missing => Ok(Vec::new()),

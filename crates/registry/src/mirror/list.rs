@@ -64,6 +64,14 @@ pub enum Invalid {
         /// What is wrong with it.
         source: reference::Invalid,
     },
+    /// A glob fits no tag.
+    #[error("no tag of `{repository}` fits `{glob}`")]
+    NoTag {
+        /// The repository.
+        repository: String,
+        /// The glob.
+        glob: String,
+    },
     /// The destination holds one image only.
     #[error("`{0}` cannot hold several images, expected `HOST[/PREFIX]` or `oci:DIR`")]
     Base(String),

@@ -1,5 +1,6 @@
 //! Mirrors the images that a file lists.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -28,6 +29,9 @@ pub(super) struct ListReport {
     images: Vec<Mirrored>,
     failures: Vec<Failure>,
     seconds: f64,
+    /// What people were told already.
+    #[serde(skip)]
+    known: HashSet<String>,
 }
 
 /// An image that could not be mirrored, or a line that could not be understood as images.
@@ -77,7 +81,7 @@ pub(super) fn run(request: &Mirror, run: &Run<'_>, file: &Path, base: &str) -> a
 impl ListReport {
     fn add(&mut self, request: &Mirror, mirrored: Mirrored) -> anyhow::Result<()> {
         if !request.form.json && !request.form.quiet {
-            print_text(&text::of(&mirrored))?;
+            print_text(&text::of(&mirrored, &mut self.known))?;
         }
         self.images.push(mirrored);
         Ok(())
@@ -116,7 +120,10 @@ fn sources(run: &Run<'_>, line: &Line) -> anyhow::Result<Vec<Reference>> {
             let tags = run.access().registries.tags(name, TAGS_MAX).with_context(cannot)?;
             let fitting = tags.iter().filter(|tag| glob.matches(tag));
             let tagged = fitting.filter_map(|tag| name.with_tag(tag).ok().map(Reference::Registry));
-            Ok(tagged.collect())
+            let tagged: Vec<Reference> = tagged.collect();
+            let none =
+                || list::Invalid::NoTag { repository: name.repository().to_owned(), glob: glob.to_string() };
+            if tagged.is_empty() { Err(none().into()) } else { Ok(tagged) }
         }
     }
 }

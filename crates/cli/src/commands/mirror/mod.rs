@@ -6,6 +6,7 @@ mod text;
 mod verify;
 mod verify_text;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -57,7 +58,7 @@ fn one(request: &Mirror, run: &Run<'_>, job: &Job<'_>) -> anyhow::Result<ExitCod
             print(&to_json(&ImageReport { mirrored: &mirrored, seconds: elapsed.as_secs_f64() })?)?;
         }
         form if form.quiet => {}
-        _ => print_text(&(text::of(&mirrored) + &text::time(&mirrored, elapsed)))?,
+        _ => print_text(&(text::of(&mirrored, &mut HashSet::new()) + &text::time(&mirrored, elapsed)))?,
     }
     Ok(ExitCode::SUCCESS)
 }

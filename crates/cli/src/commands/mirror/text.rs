@@ -1,5 +1,6 @@
 //! What mirroring does or did, for people.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use super::image::Mirrored;
 use crate::ui::table::{Align, Table};
 use crate::ui::words::{Bytes, Elapsed, count, per_second, short};
 
-/// Lists what becomes of every child, and the sums.
-pub(super) fn of(mirrored: &Mirrored) -> String {
+/// Lists what becomes of every child, the sums, and what should be known but for what is `known` already.
+pub(super) fn of(mirrored: &Mirrored, known: &mut HashSet<String>) -> String {
     let Mirrored { plan, done } = mirrored;
     let mut text = format!("{} -> {}\n", plan.source, plan.destination);
     text += &children(plan);
@@ -20,7 +21,7 @@ pub(super) fn of(mirrored: &Mirrored) -> String {
         Some(done) => moved(plan, done),
         None => planned(plan),
     };
-    for notice in &plan.notices {
+    for notice in plan.notices.iter().filter(|notice| known.insert((*notice).clone())) {
         let _ = writeln!(text, "note: {notice}");
     }
     text
@@ -89,10 +90,9 @@ fn index(plan: &Plan) -> String {
     let digest = plan.root.descriptor().digest;
     match &plan.trimmed {
         Some(trimmed) => format!(
-            "{digest}, new; before {}, with {} that {} lost",
+            "{digest}, new; lost with {}: {}",
             trimmed.before,
             count(trimmed.lost.len() as u64, "signature or referrer", "signatures and referrers"),
-            if trimmed.lost.len() == 1 { "is" } else { "are" },
         ),
         None if plan.root_is_there => format!("{digest}, there before"),
         None => format!("{digest}, byte for byte"),
@@ -102,11 +102,10 @@ fn index(plan: &Plan) -> String {
 fn beside(plan: &Plan) -> String {
     let is_said = |role: &Role| matches!(role, Role::Referrer { .. } | Role::Tagged { .. });
     let said = plan.documents.iter().filter(|step| is_said(&step.role)).count() as u64;
-    let mut text = count(said, "signature or referrer", "signatures and referrers");
-    if plan.intent.is_some() {
-        text += ", and a record of what is left out";
-    }
-    text
+    let said = (said > 0).then(|| count(said, "signature or referrer", "signatures and referrers"));
+    let record = plan.intent.as_ref().map(|_| "a record of what is left out".to_owned());
+    let all: Vec<String> = said.into_iter().chain(record).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", and ") }
 }
 
 fn moved(plan: &Plan, done: &Done) -> String {
