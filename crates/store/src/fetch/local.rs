@@ -8,7 +8,7 @@ use std::thread;
 use chunked::ContentDigest;
 
 use super::Fetch;
-use super::board::Board;
+use super::board::{Board, Piece};
 use super::decode::store;
 use super::failure::Failure;
 use super::needs::{Frame, SMALL_LEN_MAX, place_of};
@@ -62,10 +62,11 @@ fn copy_one(
     if found.is_none() {
         return Ok(None);
     }
-    store(fetch, frame.id, 1, &decoded.bytes)?;
+    let (index, is_object) = (frame.id.chunk(), wanted.is_small());
+    store(fetch, &wanted, index..index.saturating_add(1), is_object, &decoded.bytes)?;
     frame.came();
     let len = decoded.bytes.len();
-    board.offer(vec![(frame.id, 0..len)], decoded)?;
+    board.offer(vec![Piece { id: frame.id, span: 0..len, is_object }], decoded)?;
     Ok(Some(len as u64))
 }
 

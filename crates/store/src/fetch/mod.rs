@@ -32,6 +32,7 @@ mod pool;
 mod proof;
 mod report;
 mod rows;
+mod run;
 mod transfer;
 
 use std::io;

@@ -79,6 +79,9 @@ pub(crate) struct Needs<'a> {
     payload: BlobRange,
     /// What is here already.
     pub(super) reused: Reused,
+    /// Whether earlier pulls left something unfinished. Most often they did not, and asking for each content takes longer
+    /// than looking once.
+    pub(super) has_partials: bool,
 }
 
 impl<'a> Needs<'a> {
@@ -95,10 +98,9 @@ impl<'a> Needs<'a> {
     ) -> Result<Self, Error> {
         let payload = BlobRange::saturating(0, payload_len);
         let (wants, frames) = (Vec::new(), Vec::new());
-        let mut needs = Self { contents, wants, frames, payload, reused: Reused::default() };
+        let (reused, has_partials) = (Reused::default(), !store.partials().is_empty()?);
+        let mut needs = Self { contents, wants, frames, payload, reused, has_partials };
         let mut gathered = HashSet::new();
-        // Most often there are none, and asking for each content takes longer than looking once.
-        let has_partials = !store.partials().is_empty()?;
         for content in contents.iter() {
             let want = match content {
                 None => Want::Nothing,
@@ -109,7 +111,7 @@ impl<'a> Needs<'a> {
                 Some(Wanted { digest, size, .. }) if elsewhere(&digest) => needs.reused.elsewhere(size),
                 Some(content) => {
                     gathered.insert(content.digest);
-                    needs.gather(store, has_partials, &content)?;
+                    needs.gather(store, &content)?;
                     Want::Gather
                 }
             };
@@ -118,8 +120,8 @@ impl<'a> Needs<'a> {
         Ok(needs)
     }
 
-    fn gather(&mut self, store: &Store, has_partials: bool, content: &Wanted<'_>) -> Result<(), Error> {
-        let partial = match has_partials {
+    fn gather(&mut self, store: &Store, content: &Wanted<'_>) -> Result<(), Error> {
+        let partial = match self.has_partials {
             true => store.partials().find(&content.digest, content.chunks)?,
             false => None,
         };
