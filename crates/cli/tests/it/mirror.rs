@@ -212,7 +212,7 @@ fn many_images_are_mirrored_from_a_list() {
     index   sha256:451dde.., byte for byte
     beside  a record of what is left out
     moved   10.5 KiB (4 blobs); mounted nothing; there before nothing
-    3 images, 2 failed: moved 21.0 KiB (8 blobs), mounted nothing, in 0.16 s
+    3 images, 2 failed: moved 21.0 KiB (8 blobs), mounted nothing, in 0.14 s
     --- stderr
     error: cannot mirror `docker://FROM/gone:1` to `docker://HOST/hub/gone:1`
       cause: cannot access `docker://FROM/gone:1`

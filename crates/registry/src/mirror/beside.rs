@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chunked::BlobDigest;
 
+use super::budget::Budget;
 use super::{crew, intent};
 use crate::client::referrers_tag;
 use crate::descriptor::Descriptor;
@@ -15,8 +16,6 @@ use crate::source::ImageSource;
 pub(super) const ENDINGS: [&str; 3] = [".sig", ".att", ".sbom"];
 /// How far is followed what is said about what is said: a signature of a bill of materials is two deep.
 const ROUNDS_MAX: usize = 4;
-/// Most documents about one image.
-const DOCUMENTS_MAX: usize = 1000;
 
 /// Something that is said about a manifest or index.
 #[derive(Debug, Clone)]
@@ -46,19 +45,16 @@ pub(super) fn gather(
     jobs: usize,
 ) -> Result<Vec<Said>, Error> {
     let mut seen: HashSet<BlobDigest> = subjects.iter().copied().collect();
+    let budget = Budget::new(source);
     let (mut all, mut next) = (Vec::new(), subjects);
     for _ in 0..ROUNDS_MAX {
-        let found = crew::each(&mut vec![(); jobs], &next, |(), subject| about(source, subject))?;
+        let found = crew::each(&mut vec![(); jobs], &next, |(), subject| about(&budget, subject))?;
         next = Vec::new();
         for said in found.into_iter().flatten() {
             next.extend(
                 said.root().map(|root| root.descriptor().digest).filter(|digest| seen.insert(*digest)),
             );
             all.push(said);
-        }
-        if all.len() > DOCUMENTS_MAX {
-            let place = Box::new(source.reference().clone());
-            return Err(Error::TooManyDocuments { place, limit: DOCUMENTS_MAX });
         }
         if next.is_empty() {
             break;
@@ -68,17 +64,18 @@ pub(super) fn gather(
 }
 
 /// Finds what is said about one manifest or index.
-fn about(source: &dyn ImageSource, subject: &BlobDigest) -> Result<Vec<Said>, Error> {
+fn about(budget: &Budget<'_>, subject: &BlobDigest) -> Result<Vec<Said>, Error> {
     let mut found = Vec::new();
-    let referrers = source.referrers(subject)?;
+    let referrers = budget.source.referrers(subject)?;
+    budget.charge(referrers.len())?;
     for referrer in referrers.iter().filter(|referrer| !intent::is_record(referrer)) {
-        let documents = documents(source, &referrer.bare())?;
+        let documents = documents(budget, &referrer.bare())?;
         found.extend(documents.map(|documents| Said { subject: *subject, tag: None, documents }));
     }
     for ending in ENDINGS {
         let tag = format!("{}{ending}", referrers_tag(subject));
-        let Some(tagged) = source.tagged(&tag)? else { continue };
-        let documents = documents(source, &tagged)?;
+        let Some(tagged) = budget.source.tagged(&tag)? else { continue };
+        let documents = documents(budget, &tagged)?;
         found.extend(documents.map(|documents| Said { subject: *subject, tag: Some(tag), documents }));
     }
     Ok(found)
@@ -86,16 +83,17 @@ fn about(source: &dyn ImageSource, subject: &BlobDigest) -> Result<Vec<Said>, Er
 
 /// Reads a document and, of an index, what it lists directly; `None` when it is not there, as lists of referrers may be
 /// longer than what is kept.
-fn documents(source: &dyn ImageSource, descriptor: &Descriptor) -> Result<Option<Vec<Document>>, Error> {
+fn documents(budget: &Budget<'_>, descriptor: &Descriptor) -> Result<Option<Vec<Document>>, Error> {
     if descriptor.media_type.document().is_none() {
         return Ok(None);
     }
-    let Some(root) = source.document(descriptor)? else { return Ok(None) };
+    let Some(root) = budget.document(descriptor)? else { return Ok(None) };
     let mut documents = Vec::new();
     if let Document::Index(index) = &root {
-        let children = index.value().manifests.iter().filter(|child| child.media_type.document().is_some());
-        for child in children.take(DOCUMENTS_MAX) {
-            documents.extend(source.document(child)?);
+        let listed = &index.value().manifests;
+        budget.charge(listed.len())?;
+        for child in listed.iter().filter(|child| child.media_type.document().is_some()) {
+            documents.extend(budget.document(child)?);
         }
     }
     documents.push(root);

@@ -14,8 +14,10 @@ pub mod list;
 
 mod advice;
 mod beside;
+mod budget;
 mod check;
 mod crew;
+mod decide;
 mod destination;
 mod intent;
 mod plan;
@@ -28,11 +30,10 @@ mod upstream;
 
 use std::num::NonZeroUsize;
 
+pub use decide::plan;
 pub use destination::{Destination, Placed};
 pub use intent::{Entry, INTENT, Intent, read as intents};
-pub use plan::{
-    BlobFate, BlobStep, Child, ChildFate, DocumentStep, Plan, Role, Tally, Totals, Trimmed, plan,
-};
+pub use plan::{BlobFate, BlobStep, Child, ChildFate, DocumentStep, Plan, Role, Tally, Totals, Trimmed};
 pub use refusal::{Missing, Refusal};
 pub use run::{Done, NoProgress, Progress, run};
 pub use select::{Children, Encoding, InvalidEncoding, NoPlatform, Selection, Why};

@@ -1,9 +1,10 @@
 //! Carries a plan out, and reports.
 
+use chunked::Class;
 use serde::Serialize;
 
 use super::destination::{Destination, Placed};
-use super::plan::{BlobFate, BlobStep, Plan, Role, Tally};
+use super::plan::{BlobFate, BlobStep, ChildFate, Plan, Role, Tally};
 use super::{Options, Trial, crew, refusal};
 use crate::copy::copy_blob;
 use crate::error::Error;
@@ -86,7 +87,8 @@ fn blobs(
 ) -> Result<Vec<Way>, Error> {
     let place = destination.reference.clone();
     crew::each(&mut destination.sinks, &plan.blobs, |sink, step| {
-        let way = blob(step, source, &mut **sink, progress)?;
+        let way =
+            blob(step, source, &mut **sink, progress).map_err(|error| missing(plan, source, step, error))?;
         placed.note(step.blob.digest, &place);
         Ok(way)
     })
@@ -112,6 +114,24 @@ fn blob(
     let blob = source.expect_blob(&step.blob)?;
     copy_blob(&*blob, &step.blob, source.reference(), sink, |bytes| progress.moved(bytes))?;
     Ok(Way::Copied)
+}
+
+/// Says of a blob that the source does not have which platform it is of.
+fn missing(plan: &Plan, source: &dyn ImageSource, step: &BlobStep, error: Error) -> Error {
+    let is_read = matches!(error, Error::NoBlob { .. } | Error::ReadBlob { .. });
+    let Some(broken) = plan.user_of(&step.blob.digest).filter(|_| is_read && error.class() == Class::Missing)
+    else {
+        return error;
+    };
+    let others = plan.children.iter().filter(|child| child.fate == ChildFate::Mirrored && *child != broken);
+    let name = |platform: &String| format!("{platform} as {}", broken.digest);
+    Error::BrokenPlatform {
+        place: Box::new(source.reference().clone()),
+        index: Box::new(source.root().digest),
+        image: broken.platform.as_ref().map_or_else(|| broken.digest.to_string(), name),
+        blob: Box::new(step.blob.digest),
+        present: others.filter_map(|child| child.platform.clone()).collect(),
+    }
 }
 
 fn write(content: &[u8], step: &BlobStep, sink: &mut dyn ImageSink) -> Result<(), Error> {

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use chunked::BlobDigest;
 
+use super::budget::Budget;
 use super::crew;
 use super::select::{self, Judgement, Selection, Why};
 use crate::descriptor::Descriptor;
@@ -14,7 +14,7 @@ use crate::image::{Config, Document, Exact, Index, Invalid, Manifest};
 use crate::media_type::DocumentKind;
 use crate::platform::Platform;
 use crate::source::ImageSource;
-use crate::tree::{DEPTH_MAX, DOCUMENTS_LEN_MAX, NODES_MAX};
+use crate::tree::DEPTH_MAX;
 
 /// What an index lists in one place, or the root of an image.
 #[derive(Debug, Clone)]
@@ -83,9 +83,8 @@ pub(super) fn survey(source: &dyn ImageSource, selection: &Selection, jobs: usiz
     if listed.media_type.document().is_none() {
         return Err(source.document_error(&listed, Invalid::MediaType(listed.media_type.clone())));
     }
-    let left = (AtomicUsize::new(NODES_MAX), AtomicU64::new(DOCUMENTS_LEN_MAX));
-    let surveyor = Surveyor { source, selection, jobs, nodes_left: left.0, len_left: left.1 };
-    let document = surveyor.document(&listed)?.ok_or_else(|| source.no_blob(&listed))?;
+    let surveyor = Surveyor { source, selection, jobs, budget: Budget::new(source) };
+    let document = surveyor.budget.document(&listed)?.ok_or_else(|| source.no_blob(&listed))?;
     let content = match document {
         Document::Index(index) => surveyor.index(index, DEPTH_MAX)?,
         Document::Manifest(manifest) => {
@@ -100,24 +99,10 @@ struct Surveyor<'a> {
     source: &'a dyn ImageSource,
     selection: &'a Selection,
     jobs: usize,
-    nodes_left: AtomicUsize,
-    len_left: AtomicU64,
+    budget: Budget<'a>,
 }
 
 impl Surveyor<'_> {
-    /// Reads a document, and counts its bytes.
-    fn document(&self, listed: &Descriptor) -> Result<Option<Document>, Error> {
-        let Some(document) = self.source.document(listed)? else { return Ok(None) };
-        let len = document.bytes().len() as u64;
-        let take = |left: u64| left.checked_sub(len);
-        let taken = self.len_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.map_err(|_| Error::DocumentsTooLong {
-            place: Box::new(self.source.reference().clone()),
-            limit: DOCUMENTS_LEN_MAX,
-        })?;
-        Ok(Some(document))
-    }
-
     /// Finds out what the only image runs on.
     fn platform_of(&self, manifest: &Exact<Manifest>) -> Result<Option<Platform>, Error> {
         if !manifest.value().is_image() {
@@ -145,13 +130,11 @@ impl Surveyor<'_> {
     }
 
     fn index(&self, index: Arc<Exact<Index>>, depth: usize) -> Result<Content, Error> {
-        let place = || Box::new(self.source.reference().clone());
-        let deeper =
-            depth.checked_sub(1).ok_or_else(|| Error::TooDeep { place: place(), limit: DEPTH_MAX })?;
+        let too_deep =
+            || Error::TooDeep { place: Box::new(self.source.reference().clone()), limit: DEPTH_MAX };
+        let deeper = depth.checked_sub(1).ok_or_else(too_deep)?;
         let listed = &index.value().manifests;
-        let take = |left: usize| left.checked_sub(listed.len());
-        let taken = self.nodes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.map_err(|_| Error::TooManyDocuments { place: place(), limit: NODES_MAX })?;
+        self.budget.charge(listed.len())?;
 
         let judged = listed.iter().map(|listed| (listed, self.selection.judge(listed))).collect();
         let mut children = self.children(judged, deeper)?;
@@ -183,7 +166,7 @@ impl Surveyor<'_> {
         let content = match listed.media_type.document() {
             None if self.source.blob(listed)?.is_some() => Content::Blob,
             None => Content::Absent,
-            Some(DocumentKind::Manifest | DocumentKind::Index) => match self.document(listed)? {
+            Some(DocumentKind::Manifest | DocumentKind::Index) => match self.budget.document(listed)? {
                 None => Content::Absent,
                 Some(Document::Manifest(manifest)) => self.manifest(manifest),
                 Some(Document::Index(index)) => return Ok(Found::Index(index)),

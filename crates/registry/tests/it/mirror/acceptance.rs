@@ -239,7 +239,7 @@ fn point_7_sparse_sources_are_copied_as_far_as_they_go_or_completed() {
     let refused = mirror_as(&app(&to), &app(&third), &required);
     assert_eq!(refused.as_ref().unwrap_err().class(), Class::Missing);
     let text = failure(refused).replace(&from.host(), "FROM");
-    insta::assert_snapshot!(masked(&to, &text), @"index sha256:... lists linux/arm64/v8 as sha256:..., but `docker://HOST/app:1` does not have it: it is a sparse mirror of `docker://FROM/app:1`; present: linux/amd64");
+    insta::assert_snapshot!(masked(&to, &text), @"index sha256:... lists linux/arm64/v8 as sha256:..., but `docker://HOST/app:1` does not have it (sparse mirror of `docker://FROM/app:1`; present: linux/amd64)");
 
     let completed = Completed::new(open(&app(&to)), open(&app(&from)));
     let options = only(&["linux/amd64", "linux/arm64"]);
@@ -254,13 +254,17 @@ fn point_8_what_is_wrong_with_a_platform_is_told_apart() {
     mirror(&app(&from), &app(&to), &["linux/amd64", "linux/arm64"]).unwrap();
     let find = |platform: &str| Instances::find(&*open(&app(&to)), &[platform.parse().unwrap()]).map(drop);
     let text = |platform: &str| masked(&to, &failure(find(platform)).replace(&from.host(), "FROM"));
-    insta::assert_snapshot!(text("linux/s390x"), @"index sha256:... lists linux/s390x as sha256:..., but `docker://HOST/app:1` does not have it: it is a sparse mirror of `docker://FROM/app:1`; present: linux/amd64, linux/arm64/v8");
+    insta::assert_snapshot!(text("linux/s390x"), @"index sha256:... lists linux/s390x as sha256:..., but `docker://HOST/app:1` does not have it (sparse mirror of `docker://FROM/app:1`; present: linux/amd64, linux/arm64/v8)");
     insta::assert_snapshot!(text("linux/ppc64le"), @"`docker://HOST/app:1` does not list linux/ppc64le; it lists linux/amd64, linux/arm64/v8, linux/s390x");
     let source = open(&app(&to));
     let manifest = crate::made::manifest_of(&*source, &sample.images[ARM64]);
     to.remove_blob("app", &manifest.config.digest.to_string());
     insta::assert_snapshot!(text("linux/arm64"), @"index sha256:... lists linux/arm64/v8 as sha256:..., which `docker://HOST/app:1` has, but not its blob sha256:...; whole: linux/amd64");
     assert!(matches!(find("linux/arm64"), Err(Error::BrokenPlatform { .. })));
+
+    to.remove_blob("app", &manifest.layers[1].digest.to_string());
+    let copied = mirror(&app(&to), &app(&registry(Indexes::None)), &["linux/arm64"]);
+    assert!(matches!(copied, Err(Error::BrokenPlatform { .. })), "{copied:?}");
 
     let closed =
         Scripted::start(Script { auth: Auth::Basic(Login::new("ann", "secret")), ..Script::default() });
