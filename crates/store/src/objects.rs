@@ -41,6 +41,11 @@ impl Objects {
         objects
     }
 
+    /// Returns the path of the directory, for messages.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Returns the length of an object in bytes; `None` when it is not here.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod convert;
 mod doctor;
+mod index;
 mod inspect;
 mod mirror;
 mod pull;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use pull::{Estimate, Pull, Verification};
@@ -56,6 +58,7 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Index(Index),
     Doctor(Doctor),
 }
 
