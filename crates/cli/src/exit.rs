@@ -101,6 +101,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     let layer = find::<chunked::Error>(error).map(chunked::Error::class);
     let image = || find::<registry::Error>(error).map(registry::Error::class);
     let store = || find::<store::Error>(error).map(store::Error::class);
+    let server = || find::<server::Error>(error).map(server::Error::class);
     let own = || match () {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
@@ -114,7 +115,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         let io: &io::Error = find(error)?;
         (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
     };
-    layer.or_else(image).or_else(store).or_else(own).or_else(missing).unwrap_or(Class::Local)
+    layer.or_else(image).or_else(store).or_else(server).or_else(own).or_else(missing).unwrap_or(Class::Local)
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {

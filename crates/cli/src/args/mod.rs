@@ -7,6 +7,7 @@ mod inspect;
 mod mirror;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
@@ -19,6 +20,7 @@ pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -60,6 +62,7 @@ pub(crate) enum Verb {
     Du(Du),
     Index(Index),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.

@@ -7,6 +7,7 @@ mod index;
 mod inspect;
 mod mirror;
 mod pull;
+mod serve;
 mod store;
 mod unpack;
 mod verify;
@@ -34,6 +35,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),

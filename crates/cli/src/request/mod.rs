@@ -44,6 +44,8 @@ pub(crate) enum Request {
     Unpack(args::Unpack),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Serve a directory as a registry.
+    Serve(Box<args::Serve>),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -242,6 +244,7 @@ impl TryFrom<Args> for Request {
             Verb::Du(args) => Ok(Request::Du(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }
 }
