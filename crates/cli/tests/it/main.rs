@@ -14,6 +14,7 @@ mod help;
 mod host_seed;
 mod inspect;
 mod memory;
+mod mirror;
 mod mount;
 mod output;
 mod peers;
