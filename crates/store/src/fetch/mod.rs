@@ -30,6 +30,7 @@ mod partials;
 mod plain;
 mod pool;
 mod proof;
+mod readahead;
 mod report;
 mod rows;
 mod run;
@@ -185,7 +186,7 @@ impl<'a> Fetch<'a> {
         let proven = thread::scope(|scope| {
             let proof = scope.spawn(|| {
                 let _ended = OnDrop(|| board.end());
-                Proof { fetch: self, board: &board }.run()
+                Proof::run(self, &board)
             });
             // Neither side must wait for the other in vain, even when a thread panics.
             let _failed = OnDrop(|| board.close(false));
