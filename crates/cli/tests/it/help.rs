@@ -356,6 +356,13 @@ fn estimate() {
 }
 
 #[test]
+fn index() {
+    let lines = ["index", "index add", "index update"].map(|verb| format!("morsel {verb} --help"));
+    let said = lines.map(|line| Sandbox::new().run(&line)).concat();
+    insta::assert_snapshot!(said, @"");
+}
+
+#[test]
 fn version() {
     insta::assert_snapshot!(Sandbox::new().run("morsel --version"), @"
     $ morsel --version

@@ -184,6 +184,14 @@ impl DedupIndex {
         runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
     }
 
+    /// Removes runs that are damaged, and forgets which files of seeds are in the index, as the rows of some are lost.
+    pub(crate) fn discard_damaged(&self) -> Result<(), Error> {
+        match self.shape().unusable {
+            0 => Ok(()),
+            _ => self.change(|_| Ok(())),
+        }
+    }
+
     /// Lets `change` work on the runs as they are on disk, and uses what it leaves. Damaged runs go first, and with them
     /// the belief that the files of the seeds are in the index.
     fn change(&self, change: impl FnOnce(&mut Runs) -> Result<(), Error>) -> Result<(), Error> {
