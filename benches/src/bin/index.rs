@@ -3,7 +3,7 @@
 //! usage: index DIR [ROWS [LAYERS]]
 //!
 //! Makes a store in DIR, which must be missing, adds chunks in the order of their digests, as many in each of several layers,
-//! and prints a CSV line for each figure. A tenth of the chunks begins an object, so a run has the digest of one object
+//! and prints a CSV line for each figure, by the clock and by the CPU time of this process. A tenth of the chunks begins an object, so a run has the digest of one object
 //! for ten rows.
 #![expect(clippy::print_stdout, reason = "this program's output is its purpose")]
 
@@ -14,6 +14,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use chunked::{ContentDigest, FileRange};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use store::{Place, Store};
 
 /// Chunks that are looked up.
@@ -34,36 +35,38 @@ fn main() -> Result<()> {
         layer.sort_unstable();
     }
 
-    println!("figure,value");
-    println!("rows,{rows}");
-    println!("layers,{layers}");
+    println!("figure,wall,cpu");
+    println!("rows,{rows},");
+    println!("layers,{layers},");
     let store = Store::open(Path::new(&dir))?;
-    let start = Instant::now();
+    let spent = Spent::start();
     for layer in digests.chunks(rows.div_ceil(layers)) {
         store.index().add(places(layer))?;
     }
-    println!("rows built a second,{:.0}", rows as f64 / start.elapsed().as_secs_f64());
+    let [wall, cpu] = spent.seconds().map(|seconds| rows as f64 / seconds);
+    println!("rows built a second,{wall:.0},{cpu:.0}");
     store.sync()?;
     let shape = store.index().shape();
     ensure!(shape.rows == rows as u64, "the index has {} rows, expected {rows}", shape.rows);
-    println!("runs,{}", shape.runs);
-    println!("bytes a row,{:.2}", index_len(&dir)? as f64 / rows as f64);
+    println!("runs,{},", shape.runs);
+    println!("bytes a row,{:.2},", index_len(&dir)? as f64 / rows as f64);
     drop(store);
 
-    let start = Instant::now();
+    let spent = Spent::start();
     let store = Store::open_existing(Path::new(&dir))?;
-    println!("milliseconds to open the store,{:.2}", start.elapsed().as_secs_f64() * 1e3);
+    let [wall, cpu] = spent.seconds().map(|seconds| seconds * 1e3);
+    println!("milliseconds to open the store,{wall:.2},{cpu:.2}");
     let known: Vec<_> = (0..LOOKUPS).map(|_| digests[random.below(rows)]).collect();
     let unknown: Vec<_> = (0..LOOKUPS).map(|_| random.digest()).collect();
     for (what, wanted, found) in [("known", &known, LOOKUPS), ("unknown", &unknown, 0)] {
         // The first time brings the pages into memory.
         for round in ["first", "warm"] {
-            let start = Instant::now();
+            let spent = Spent::start();
             let count =
                 wanted.iter().filter(|digest| black_box(store.index().lookup(digest)).is_some()).count();
-            let nanoseconds = start.elapsed().as_secs_f64() * 1e9 / LOOKUPS as f64;
+            let [wall, cpu] = spent.seconds().map(|seconds| seconds * 1e9 / LOOKUPS as f64);
             ensure!(count == found, "{count} {what} digests were found");
-            println!("nanoseconds to look up a digest ({what}; {round}),{nanoseconds:.0}");
+            println!("nanoseconds to look up a digest ({what}; {round}),{wall:.0},{cpu:.0}");
         }
     }
     Ok(())
@@ -81,6 +84,21 @@ fn places(digests: &[ContentDigest]) -> impl Iterator<Item = (ContentDigest, Pla
 fn index_len(dir: &str) -> Result<u64> {
     let entries = fs::read_dir(Path::new(dir).join("index"))?;
     entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// Time since then, by the clock and by the processor.
+struct Spent(Instant, Timespec);
+
+impl Spent {
+    fn start() -> Self {
+        Self(Instant::now(), clock_gettime(ClockId::ProcessCPUTime))
+    }
+
+    fn seconds(&self) -> [f64; 2] {
+        let now = clock_gettime(ClockId::ProcessCPUTime);
+        let cpu = (now.tv_sec - self.1.tv_sec) as f64 + (now.tv_nsec - self.1.tv_nsec) as f64 / 1e9;
+        [self.0.elapsed().as_secs_f64(), cpu]
+    }
 }
 
 /// Numbers that look random: splitmix64.
