@@ -3,8 +3,8 @@
 //! Everything in it is a hint: what it leads to is hashed before it is used, and what it does not know is fetched. It can
 //! be made anew of the TOCs and of the seeds at any time.
 //!
-//! All rows of all layers and seeds are in a few sorted files, the [runs](run). A row of a seed has the number of a file,
-//! which the seed's [catalog] translates.
+//! All rows of all layers and seeds are in a few sorted files, the runs. A row of a seed has the number of a file,
+//! which the seed's catalog translates.
 
 pub(crate) mod catalog;
 mod catalogs;
