@@ -11,7 +11,7 @@ use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 use store::unpack::Refused;
 
-use crate::commands::NoToc;
+use crate::commands::{NoToc, NotIndexed};
 use crate::descriptor_file::NotADescriptor;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
@@ -58,7 +58,7 @@ fn render(error: &anyhow::Error) -> String {
 }
 
 /// Writes a cause as all messages are written; those of the operating system end in a number and start in upper case.
-fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn words(cause: &(dyn std::error::Error + 'static)) -> String {
     let text = cause.to_string();
     let Some((message, _)) = text.split_once(" (os error ") else { return text };
     let mut chars = message.chars();
@@ -93,6 +93,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () if find::<NotIndexed>(error).is_some() => Some(Class::Missing),
         () => None,
     };
     let missing = || {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
-use chunked::{ContentDigest, Digest};
+use chunked::{ContentDigest, Digest, FileRange};
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 use rustix::io::Errno;
 
@@ -32,7 +32,18 @@ pub struct Objects {
 impl Objects {
     pub(crate) fn new(directory: Directory, temporary: Directory, durability: Arc<Durability>) -> Self {
         let fans = (0..256).map(|_| OnceLock::new()).collect();
-        Self { directory, fans, temporary, durability }
+        let objects = Self { directory, fans, temporary, durability };
+        // Looking for what is not there is quickest where its directory is. Where nothing can be written, it stays away.
+        if let Ok(None) = objects.directory.find_subdirectory("ff") {
+            let _ =
+                (0..=u8::MAX).try_for_each(|first| objects.directory.subdirectory(&fan_of(first)).map(drop));
+        }
+        objects
+    }
+
+    /// Returns the path of the directory, for messages.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// Returns the length of an object in bytes; `None` when it is not here.
@@ -69,12 +80,28 @@ impl Objects {
     /// # Errors
     /// Those of the file system.
     pub fn put(&self, digest: &ContentDigest, bytes: &[u8]) -> Result<bool, Error> {
+        self.put_sparse(digest, bytes, &[])
+    }
+
+    /// Does what [`Objects::put`] does, and leaves stretches of zeros out. Those are ascending, and within `bytes`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn put_sparse(
+        &self,
+        digest: &ContentDigest,
+        bytes: &[u8],
+        holes: &[FileRange],
+    ) -> Result<bool, Error> {
         let name = Name::of(digest);
         let fan = self.fan(&name)?;
         let failed = || at_path("write", fan.path_of(name.file()));
         let _writing = self.durability.writing()?;
         let mut staged = Staged::new(fan, &self.temporary, MODE).map_err(failed())?;
-        staged.write_all(bytes).map_err(failed())?;
+        match holes {
+            [] => staged.write_all(bytes).map_err(failed())?,
+            holes => write_around(staged.file(), bytes, holes).map_err(failed())?,
+        }
         staged.publish_new(fan, name.file()).map_err(failed())
     }
 
@@ -97,9 +124,8 @@ impl Objects {
 
     /// Lists what is in one of the 256 directories: objects, and what has no business there.
     pub(crate) fn list(&self, first: u8) -> Result<Vec<Found>, Error> {
-        let fan = Digest::Sha256([first; 32]).hex();
-        let fan = fan.get(..2).unwrap_or_default();
-        let Some(directory) = self.directory.find_subdirectory(fan)? else { return Ok(Vec::new()) };
+        let fan = fan_of(first);
+        let Some(directory) = self.directory.find_subdirectory(&fan)? else { return Ok(Vec::new()) };
         let found = |name: String| match format!("sha256:{fan}{name}").parse() {
             Ok(digest) => Found::Object(digest),
             Err(_) => Found::Other(name),
@@ -142,6 +168,25 @@ impl Objects {
         let missing = || at_path("open", self.directory.path_of(name.fan()))(Errno::NOENT);
         self.find_fan(name)?.ok_or_else(missing)
     }
+}
+
+/// Writes `bytes` except for the holes.
+fn write_around(file: &File, bytes: &[u8], holes: &[FileRange]) -> io::Result<()> {
+    let len = bytes.len() as u64;
+    let end = FileRange::saturating(len, 0);
+    let mut at = 0;
+    for hole in holes.iter().chain([&end]) {
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let data = bytes.get(place(at)..place(hole.start())).unwrap_or_default();
+        file.write_all_at(data, at)?;
+        at = hole.end();
+    }
+    file.set_len(len)
+}
+
+/// Names the directory of the objects whose digests begin with a byte.
+fn fan_of(first: u8) -> String {
+    format!("{first:02x}")
 }
 
 /// An object on its way into the store. Dropped, it leaves nothing.

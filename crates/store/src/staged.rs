@@ -60,7 +60,7 @@ impl Staged {
     /// Gives the file its name in `directory`; `false` when the name is taken, and then the file is gone.
     pub(crate) fn publish_new(mut self, directory: &Directory, name: &str) -> io::Result<bool> {
         let published = match &self.name {
-            None => linkat(CWD, self.descriptor_path(), directory, name, AtFlags::SYMLINK_FOLLOW),
+            None => self.link(directory, name),
             Some(temporary) => {
                 let renamed =
                     renameat_with(&self.temporary, temporary, directory, name, RenameFlags::NOREPLACE);
@@ -94,15 +94,21 @@ impl Staged {
 
     /// Links cannot replace, renames can: a name in between.
     fn link_to_free_name(&mut self) -> io::Result<String> {
-        let path = self.descriptor_path();
-        let link = |name: &str| linkat(CWD, path.as_str(), &self.temporary, name, AtFlags::SYMLINK_FOLLOW);
-        let (name, ()) = with_free_name(link)?;
+        let (name, ()) = with_free_name(|name| self.link(&self.temporary, name))?;
         self.name = Some(name.clone());
         Ok(name)
     }
 
-    fn descriptor_path(&self) -> String {
-        format!("/proc/self/fd/{}", self.file.as_raw_fd())
+    /// Gives a file without a name one. The direct way takes a privilege or, since Linux 6.10, that we opened the file; the
+    /// other one takes `/proc`.
+    fn link(&self, directory: &Directory, name: &str) -> Result<(), Errno> {
+        match linkat(&self.file, "", directory, name, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT) => {
+                let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                linkat(CWD, path, directory, name, AtFlags::SYMLINK_FOLLOW)
+            }
+            linked => linked,
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
-    index: DedupIndex,
+    index: Arc<DedupIndex>,
     recovery: Option<Recovery>,
 }
 
@@ -68,7 +68,8 @@ impl Store {
             Arc::clone(&durability),
         )?;
         let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
-        let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
+        let index = root.subdirectory("index")?;
+        let index = Arc::new(DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?);
         let mut store =
             Self { root, lock, durability, objects, partials, layers, images, index, recovery: None };
         store.recovery = store.recover()?;
@@ -160,6 +161,10 @@ impl Store {
     /// Returns the dedup index.
     pub fn index(&self) -> &DedupIndex {
         &self.index
+    }
+
+    pub(crate) fn shared_index(&self) -> Arc<DedupIndex> {
+        Arc::clone(&self.index)
     }
 
     /// Merges the layers of an image into one tree.

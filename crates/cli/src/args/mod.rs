@@ -2,6 +2,7 @@
 
 mod convert;
 mod doctor;
+mod index;
 mod inspect;
 mod pull;
 mod registry;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
@@ -54,6 +56,7 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Index(Index),
     Doctor(Doctor),
     Serve(Serve),
 }

@@ -3,6 +3,7 @@
 mod convert;
 mod doctor;
 mod estimate;
+mod index;
 mod inspect;
 mod pull;
 mod serve;
@@ -12,6 +13,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+pub(crate) use index::NotIndexed;
 pub(crate) use inspect::layer::NoToc;
 pub(crate) use store::repaired;
 
@@ -36,5 +38,6 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Gc(args) => store::gc(&args),
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
+        Request::Index(args) => index::run(&args),
     }
 }

@@ -47,6 +47,11 @@ fn pull() {
 }
 
 #[test]
+fn seeds() {
+    run_page("seeds.md");
+}
+
+#[test]
 fn unpack() {
     run_page("unpack.md");
 }

@@ -21,7 +21,7 @@ pub(super) struct Board {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: HashMap<FrameId, Left>,
+    pieces: HashMap<FrameId, Came>,
     /// Bytes of everything decoded of which something is left here.
     held: usize,
     proof_waits: bool,
@@ -41,15 +41,27 @@ enum Coming {
     Failed,
 }
 
-/// What is left of a frame on the board.
+/// Content that is in the store by now.
 #[derive(Debug)]
-enum Left {
-    Bytes(Stretch),
-    /// The bytes are in the store only.
-    Stored,
+pub(super) struct Came {
+    /// Whether it is a whole content, which is an object, and not a chunk in a partial.
+    pub(super) is_object: bool,
+    /// Its bytes; `None` when they are in the store only.
+    pub(super) stretch: Option<Stretch>,
 }
 
-/// A frame's content within what was decoded together.
+/// Content that came with other content.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// The chunk that it is, or that it begins with.
+    pub(super) id: FrameId,
+    /// Where it is in what was decoded together.
+    pub(super) span: Range<usize>,
+    /// Whether it is a whole content, which is an object, and not a chunk in a partial.
+    pub(super) is_object: bool,
+}
+
+/// Content within what was decoded together.
 #[derive(Debug, Clone)]
 pub(super) struct Stretch {
     pub(super) decoded: Arc<Decoded>,
@@ -68,12 +80,8 @@ impl Board {
         Self { state: Mutex::default(), changed: Condvar::new(), memory }
     }
 
-    /// Leaves the contents of frames that are in the store by now. Fails when nobody will take them.
-    pub(super) fn offer(
-        &self,
-        frames: Vec<(FrameId, Range<usize>)>,
-        decoded: Decoded,
-    ) -> Result<(), Failure> {
+    /// Leaves what is in the store by now. Fails when nobody will take it.
+    pub(super) fn offer(&self, pieces: Vec<Piece>, decoded: Decoded) -> Result<(), Failure> {
         let len = decoded.bytes.len();
         let mut state = self.lock();
         while !state.proof_ended && !state.proof_waits && !self.has_room(&state, len) {
@@ -82,42 +90,44 @@ impl Board {
         if state.proof_ended {
             return Err(Failure::Stopped);
         }
-        if self.has_room(&state, len) && !frames.is_empty() {
+        let decoded = (self.has_room(&state, len) && !pieces.is_empty()).then(|| Arc::new(decoded));
+        if decoded.is_some() {
             state.held = state.held.saturating_add(len);
-            let decoded = Arc::new(decoded);
-            let bytes = |range| Left::Bytes(Stretch { decoded: Arc::clone(&decoded), range });
-            state.frames.extend(frames.into_iter().map(|(id, range)| (id, bytes(range))));
-        } else {
-            state.frames.extend(frames.into_iter().map(|(id, _)| (id, Left::Stored)));
         }
+        state.pieces.extend(pieces.into_iter().map(|Piece { id, span: range, is_object }| {
+            let stretch = decoded.clone().map(|decoded| Stretch { decoded, range });
+            (id, Came { is_object, stretch })
+        }));
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Says that a frame's content is in the store. Fails when nobody will take it.
-    pub(super) fn stored(&self, id: FrameId) -> Result<(), Failure> {
+    /// Says that a chunk is in a partial, or that the content that begins with it is an object. Fails when nobody will take
+    /// it.
+    pub(super) fn stored(&self, id: FrameId, is_object: bool) -> Result<(), Failure> {
         let mut state = self.lock();
         if state.proof_ended {
             return Err(Failure::Stopped);
         }
-        state.frames.insert(id, Left::Stored);
+        state.pieces.insert(id, Came { is_object, stretch: None });
         self.changed.notify_all();
         Ok(())
     }
 
-    /// Waits for a frame's content: its bytes, or `None` when they are in the store.
-    pub(super) fn take(&self, id: FrameId) -> Result<Option<Stretch>, Failure> {
+    /// Waits for a chunk, or for the content that begins with it.
+    pub(super) fn take(&self, id: FrameId) -> Result<Came, Failure> {
         let mut state = self.lock();
         loop {
-            match state.frames.remove(&id) {
-                Some(Left::Stored) => return Ok(None),
-                Some(Left::Bytes(stretch)) => {
+            match state.pieces.remove(&id) {
+                Some(came) => {
                     // The memory is free once the last of what was decoded together is gone.
-                    if Arc::strong_count(&stretch.decoded) == 1 {
+                    if let Some(stretch) = &came.stretch
+                        && Arc::strong_count(&stretch.decoded) == 1
+                    {
                         state.held = state.held.saturating_sub(stretch.decoded.bytes.len());
                         self.changed.notify_all();
                     }
-                    return Ok(Some(stretch));
+                    return Ok(came);
                 }
                 None if state.coming != Coming::More => return Err(Failure::Stopped),
                 None => {}

@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use chunked::{Chunk, ChunkKind, ChunkedLayer, ContentDigest, Entry, Limits};
+use chunked::{Chunk, ChunkKind, ChunkedLayer, ContentDigest, Entry, FileRange, Limits};
 use serde::Serialize;
 
 use super::needs::SMALL_LEN_MAX;
 use crate::index::Place;
+
+/// Shortest stretch of zeros that is left out of a file: at least one block of any file system, wherever it begins.
+const HOLE_LEN_MIN: u64 = 8 << 10;
 
 /// Why a layer cannot be fetched in parts, although it has a TOC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,9 +166,48 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// Lists the chunks that have frames.
+    pub(super) fn data(&self) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Data)
+    }
+
+    /// Returns which chunk is the first that has a frame.
+    pub(super) fn first_data(&self) -> usize {
+        self.chunks.iter().take_while(|chunk| chunk.kind == ChunkKind::Zeros).count()
+    }
+
+    /// Tells whether a chunk is the last that has a frame.
+    pub(super) fn is_last_data(&self, chunk: usize) -> bool {
+        let rest = self.chunks.get(chunk.saturating_add(1)..).unwrap_or_default();
+        rest.iter().all(|chunk| chunk.kind == ChunkKind::Zeros)
+    }
+
+    /// Tells whether the content may be decoded as a whole.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.size <= SMALL_LEN_MAX
+    }
+
+    /// Returns the bytes that a chunk takes when it is decoded, with the zeros before it and at the end.
+    pub(super) fn room_for(&self, chunk: usize) -> u64 {
+        let Some((before, [chunk, after @ ..])) = self.chunks.split_at_checked(chunk) else { return 0 };
+        if !self.is_in_memory() {
+            return chunk.file.len();
+        }
+        let is_zeros = |chunk: &&Chunk| chunk.kind == ChunkKind::Zeros;
+        let after = if after.iter().all(|chunk| is_zeros(&chunk)) { after } else { &[] };
+        let zeros = before.iter().rev().take_while(is_zeros).chain(after);
+        zeros.map(|zeros| zeros.file.len()).fold(chunk.file.len(), u64::saturating_add)
+    }
+
+    /// Lists the stretches of zeros that are worth a hole.
+    pub(super) fn holes(&self) -> Vec<FileRange> {
+        let zeros = self.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Zeros);
+        zeros.map(|chunk| chunk.file).filter(|zeros| zeros.len() >= HOLE_LEN_MIN).collect()
+    }
+
     /// Tells whether the content is decoded, hashed and stored in one go.
     pub(super) fn is_small(&self) -> bool {
         let is_data = matches!(self.chunks, [only] if only.kind == ChunkKind::Data);
-        is_data && self.size <= SMALL_LEN_MAX
+        is_data && self.is_in_memory()
     }
 }

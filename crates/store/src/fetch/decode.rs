@@ -10,10 +10,12 @@ use chunked::frame::{self, Decoder};
 
 use super::Fetch;
 use super::board::Board;
+use super::contents::Wanted;
 use super::failure::Failure;
 use super::halt::Halt;
-use super::needs::{Frame, FrameId};
+use super::needs::Frame;
 use super::pool::{Decoded, Pool};
+use super::run::Run;
 use super::transfer::Batch;
 
 /// Bytes of a giant chunk that are written at once.
@@ -34,76 +36,75 @@ impl<'p, 'a> Decode<'p, 'a> {
 
     /// Decodes the frames, puts their contents into the store, and leaves them for the proof.
     pub(super) fn batch(&mut self, batch: Batch<'_>) -> Result<(), Failure> {
+        let mut runs = Run::all(self.fetch, &batch.frames)?;
         let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
-        let len = usize::try_from(batch.len).unwrap_or(usize::MAX);
-        if decoded.bytes.len() < len {
-            decoded.bytes.resize(len, 0);
-        } else {
-            decoded.bytes.truncate(len);
+        decoded.bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
+        self.decode(&batch, &runs, &mut decoded.bytes)?;
+        self.check(&mut runs, &decoded.bytes)?;
+        let mut pieces = Vec::with_capacity(batch.frames.len());
+        for run in &runs {
+            let bytes = decoded.bytes.get(run.span()).unwrap_or_default();
+            store(self.fetch, &run.wanted, run.chunks.clone(), run.is_whole, bytes)?;
+            run.frames.iter().for_each(|(frame, _)| frame.came());
+            pieces.extend(run.pieces());
         }
-        let spans = self.decode(&batch, &mut decoded.bytes)?;
-        let content = |span: &Range<usize>| decoded.bytes.get(span.clone()).unwrap_or_default();
-        self.check(spans.iter().map(|(frame, span)| (frame.id, content(span))))?;
-        let follows = |one: &FrameId, next: &FrameId| {
-            one.entry() == next.entry() && one.chunk().saturating_add(1) == next.chunk()
-        };
-        for run in spans.chunk_by(|(one, _), (next, _)| follows(&one.id, &next.id)) {
-            let [(first, from), ..] = run else { continue };
-            let to = run.last().map_or(from.end, |(_, span)| span.end);
-            store(self.fetch, first.id, run.len(), content(&(from.start..to)))?;
-            run.iter().for_each(|(frame, _)| frame.came());
-        }
-        let spans = spans.into_iter().map(|(frame, span)| (frame.id, span)).collect();
+        drop(runs);
         self.pool.give(batch.bytes);
-        self.board.offer(spans, decoded)
+        self.board.offer(pieces, decoded)
     }
 
-    /// Decodes the frames one after another into `room`; tells where the content of each is.
-    fn decode<'f>(
+    /// Decodes the frames of all runs one after another into `room`.
+    fn decode(
         &mut self,
-        batch: &Batch<'f>,
+        batch: &Batch<'_>,
+        runs: &[Run<'_, '_, '_>],
         room: &mut [u8],
-    ) -> Result<Vec<(&'f Frame, Range<usize>)>, Failure> {
-        let mut spans = Vec::with_capacity(batch.frames.len());
-        let (mut start, mut at) = (0_usize, 0_usize);
-        for (frame, end) in &batch.frames {
-            let len = usize::try_from(self.fetch.chunk(frame.id)?.file.len()).unwrap_or(usize::MAX);
-            let span = at..at.saturating_add(len);
-            let room = room.get_mut(span.clone()).unwrap_or_default();
-            let bytes = batch.bytes.get(start..*end).unwrap_or_default();
-            self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
-            (start, at) = (*end, span.end);
-            spans.push((*frame, span));
-        }
-        Ok(spans)
-    }
-
-    /// Hashes the small files among the contents, side by side.
-    fn check<'c>(&self, contents: impl Iterator<Item = (FrameId, &'c [u8])>) -> Result<(), Failure> {
-        let (mut small, mut bytes) = (Vec::new(), Vec::new());
-        for (id, content) in contents {
-            let wanted = self.fetch.wanted(id)?;
-            if wanted.is_small() {
-                small.push(wanted);
-                bytes.push(content);
+    ) -> Result<(), Failure> {
+        let mut start = 0_usize;
+        for run in runs {
+            for zeros in run.zeros() {
+                room.get_mut(run.span_of(zeros)).unwrap_or_default().fill(0);
+            }
+            for (frame, end) in run.frames {
+                let span = run.span_of(self.fetch.chunk(frame.id)?);
+                let room = room.get_mut(span).unwrap_or_default();
+                let bytes = batch.bytes.get(start..*end).unwrap_or_default();
+                self.decoder.frame_into(bytes, room).map_err(|source| self.fetch.damaged(frame, source))?;
+                start = *end;
             }
         }
-        let digests = digests_of(&bytes).into_iter();
-        match small.iter().zip(digests).find(|(wanted, found)| wanted.digest != *found) {
-            Some((wanted, found)) => Err(self.fetch.mismatch(wanted, found)),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Hashes the contents that came whole, side by side. One of several chunks that is wrong is left to the proof, which
+    /// finds out which of them it is.
+    fn check(&self, runs: &mut [Run<'_, '_, '_>], decoded: &[u8]) -> Result<(), Failure> {
+        let content = |run: &Run<'_, '_, '_>| decoded.get(run.span()).unwrap_or_default();
+        let contents: Vec<_> = runs.iter().filter(|run| run.is_whole).map(content).collect();
+        let whole = runs.iter_mut().filter(|run| run.is_whole);
+        for (run, found) in whole.zip(digests_of(&contents)) {
+            run.is_whole = run.wanted.digest == found;
+            if !run.is_whole && run.wanted.is_small() {
+                return Err(self.fetch.mismatch(&run.wanted, found));
+            }
         }
+        Ok(())
     }
 }
 
-/// Puts the content of `count` chunks in a row into the store: a small file, which is verified, as an object; anything else
-/// into a partial.
-pub(super) fn store(fetch: &Fetch<'_>, first: FrameId, count: usize, bytes: &[u8]) -> Result<(), Failure> {
-    let wanted = fetch.wanted(first)?;
-    if wanted.is_small() {
-        fetch.store.objects().put(&wanted.digest, bytes)?;
-    } else if let Some(partial) = fetch.partials.open(fetch.store, &wanted, first)? {
-        partial.write_chunks(first.chunk()..first.chunk().saturating_add(count), bytes)?;
+/// Puts the bytes of some chunks of a content into the store: if they are all of it, and verified, as an object, else into a
+/// partial.
+pub(super) fn store(
+    fetch: &Fetch<'_>,
+    wanted: &Wanted<'_>,
+    chunks: Range<usize>,
+    is_whole: bool,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    if is_whole {
+        fetch.store.objects().put_sparse(&wanted.digest, bytes, &wanted.holes())?;
+    } else if let Some(partial) = fetch.partials.open(fetch.store, wanted)? {
+        partial.write_chunks(chunks, bytes)?;
     }
     Ok(())
 }
@@ -120,7 +121,7 @@ pub(super) fn giant(
     let _alone = fetch.giant.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = fetch.wanted(frame.id)?;
     let chunk = fetch.chunk(frame.id)?;
-    let partial = fetch.partials.open(fetch.store, &wanted, frame.id)?;
+    let partial = fetch.partials.open(fetch.store, &wanted)?;
     let mut source = Attempt { inner: body.take(frame.range.len()), failure: None };
     let mut content = frame::content(&mut source)
         .map_err(|source| Failure::Read { source })?
@@ -153,7 +154,7 @@ pub(super) fn giant(
         }
         (None, None) => {
             frame.came();
-            board.stored(frame.id)
+            board.stored(frame.id, false)
         }
     }
 }

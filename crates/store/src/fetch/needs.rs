@@ -54,6 +54,16 @@ impl Frame {
     pub(super) fn came(&self) {
         self.came.store(true, Ordering::Release);
     }
+
+    /// Says that the content is in the store; `false` when somebody said so before.
+    pub(super) fn came_first(&self) -> bool {
+        !self.came.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells whether the content is in the store.
+    pub(super) fn has_come(&self) -> bool {
+        self.came.load(Ordering::Acquire)
+    }
 }
 
 /// How an entry's content gets to the proof.
@@ -79,6 +89,9 @@ pub(crate) struct Needs<'a> {
     payload: BlobRange,
     /// What is here already.
     pub(super) reused: Reused,
+    /// Whether earlier pulls left something unfinished. Most often they did not, and asking for each content takes longer
+    /// than looking once.
+    pub(super) has_partials: bool,
 }
 
 impl<'a> Needs<'a> {
@@ -95,10 +108,9 @@ impl<'a> Needs<'a> {
     ) -> Result<Self, Error> {
         let payload = BlobRange::saturating(0, payload_len);
         let (wants, frames) = (Vec::new(), Vec::new());
-        let mut needs = Self { contents, wants, frames, payload, reused: Reused::default() };
+        let (reused, has_partials) = (Reused::default(), !store.partials().is_empty()?);
+        let mut needs = Self { contents, wants, frames, payload, reused, has_partials };
         let mut gathered = HashSet::new();
-        // Most often there are none, and asking for each content takes longer than looking once.
-        let has_partials = !store.partials().is_empty()?;
         for content in contents.iter() {
             let want = match content {
                 None => Want::Nothing,
@@ -109,7 +121,7 @@ impl<'a> Needs<'a> {
                 Some(Wanted { digest, size, .. }) if elsewhere(&digest) => needs.reused.elsewhere(size),
                 Some(content) => {
                     gathered.insert(content.digest);
-                    needs.gather(store, has_partials, &content)?;
+                    needs.gather(store, &content)?;
                     Want::Gather
                 }
             };
@@ -118,8 +130,8 @@ impl<'a> Needs<'a> {
         Ok(needs)
     }
 
-    fn gather(&mut self, store: &Store, has_partials: bool, content: &Wanted<'_>) -> Result<(), Error> {
-        let partial = match has_partials {
+    fn gather(&mut self, store: &Store, content: &Wanted<'_>) -> Result<(), Error> {
+        let partial = match self.has_partials {
             true => store.partials().find(&content.digest, content.chunks)?,
             false => None,
         };
@@ -166,13 +178,13 @@ impl<'a> Needs<'a> {
 
     /// Lists the ranges of the frames that did not come yet.
     pub(super) fn missing(&self) -> Vec<BlobRange> {
-        let missing = self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire));
+        let missing = self.frames.iter().filter(|frame| !frame.has_come());
         missing.map(|frame| frame.range).collect()
     }
 
     /// Counts the frames that did not come yet.
     pub(super) fn missing_count(&self) -> usize {
-        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).count()
+        self.frames.iter().filter(|frame| !frame.has_come()).count()
     }
 
     /// Lists the frames that did not come yet and lie within a range.
@@ -181,7 +193,14 @@ impl<'a> Needs<'a> {
         let rest = self.frames.get(start..).unwrap_or_default();
         rest.iter()
             .take_while(move |frame| frame.range.end() <= range.end())
-            .filter(|frame| !frame.came.load(Ordering::Acquire))
+            .filter(|frame| !frame.has_come())
+    }
+
+    /// Lists the frames of the entry at a place of the TOC that were not here when the needs were decided.
+    pub(super) fn frames_of(&self, entry: usize) -> &[Frame] {
+        let start = self.frames.partition_point(|frame| frame.id.entry() < entry);
+        let end = self.frames.partition_point(|frame| frame.id.entry() <= entry);
+        self.frames.get(start..end).unwrap_or_default()
     }
 
     /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.

@@ -2,7 +2,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::contents::Wanted;
-use super::needs::FrameId;
 use crate::error::Error;
 use crate::partials::Partial;
 use crate::store::Store;
@@ -14,21 +13,20 @@ pub(crate) struct OpenPartials<'a> {
 }
 
 impl<'a> OpenPartials<'a> {
-    /// Opens the partial of the content that a frame is of; `None` when the content is complete already.
+    /// Opens the partial of a content; `None` when the content is complete already.
     pub(super) fn open(
         &self,
         store: &'a Store,
         wanted: &Wanted<'_>,
-        id: FrameId,
     ) -> Result<Option<Arc<Partial<'a>>>, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(partial) = open.get(&id.entry()).and_then(Weak::upgrade) {
+        if let Some(partial) = open.get(&wanted.entry).and_then(Weak::upgrade) {
             return Ok(Some(partial));
         }
         let Some(partial) = store.partials().open(&wanted.digest, wanted.chunks)? else { return Ok(None) };
         let partial = Arc::new(partial);
         open.retain(|_, partial| partial.strong_count() > 0);
-        open.insert(id.entry(), Arc::downgrade(&partial));
+        open.insert(wanted.entry, Arc::downgrade(&partial));
         Ok(Some(partial))
     }
 }

@@ -14,19 +14,18 @@ impl Pool {
         Self { free: Mutex::new(Vec::new()), keep }
     }
 
-    /// Hands out an empty buffer.
+    /// Hands out a buffer, with whatever was in it.
     pub(super) fn take(&self) -> Vec<u8> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     /// Takes a buffer back.
-    pub(super) fn give(&self, mut buffer: Vec<u8>) {
+    pub(super) fn give(&self, buffer: Vec<u8>) {
         /// A buffer that an exceptionally large frame needed is not worth keeping.
         const LARGEST: usize = 4 << 20;
-        buffer.clear();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() < self.keep && buffer.capacity() <= LARGEST {
-            free.push(mem::take(&mut buffer));
+            free.push(buffer);
         }
     }
 }

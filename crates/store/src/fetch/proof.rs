@@ -11,10 +11,11 @@ use chunked::digest::{DiffId, Hasher, update_both};
 use chunked::{Chunk, ChunkKind, FileRange};
 use crossbeam_channel::bounded;
 
-use super::board::Board;
+use super::board::{Board, Came, Stretch};
 use super::contents::Wanted;
 use super::failure::Failure;
 use super::needs::{FrameId, Want};
+use super::readahead::Readahead;
 use super::rows::{self, Row, Rows};
 use super::{Fetch, Verification};
 use crate::partials::Partial;
@@ -25,8 +26,9 @@ const PIECE_LEN: usize = 256 << 10;
 /// What is needed to prove a layer.
 #[derive(Debug)]
 pub(super) struct Proof<'p, 'a> {
-    pub(super) fetch: &'p Fetch<'a>,
-    pub(super) board: &'p Board,
+    fetch: &'p Fetch<'a>,
+    board: &'p Board,
+    readahead: RefCell<Readahead>,
 }
 
 /// What the proof found.
@@ -38,17 +40,22 @@ pub(super) struct Proven {
     pub(super) tar_len: u64,
 }
 
-impl Proof<'_, '_> {
+impl<'p, 'a> Proof<'p, 'a> {
     /// Goes through the tar, waiting for what is still to come.
     ///
     /// # Errors
     /// Those of the tar-split and of the store; [`Failure::Content`] when a chunked file is not what the TOC promises.
-    pub(super) fn run(self) -> Result<Proven, Failure> {
+    pub(super) fn run(fetch: &'p Fetch<'a>, board: &'p Board) -> Result<Proven, Failure> {
         let (batches, rows) = bounded(4);
         thread::scope(|scope| {
-            scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &batches));
+            scope.spawn(move || rows::read(fetch.layer, &fetch.options.limits, &batches));
+            let is_read = fetch.options.verification == Verification::DiffId;
+            let readahead = if is_read { Readahead::start(scope, fetch) } else { Readahead::none() };
             let failure = RefCell::new(None);
-            let proven = self.follow(Rows::new(rows, &failure));
+            let proof = Self { fetch, board, readahead: readahead.into() };
+            let proven = proof.follow(Rows::new(rows, &failure));
+            // Nobody reads ahead any more.
+            drop(proof);
             // What cannot be read looks as if it were not there.
             failure.into_inner().map_or(proven, |error| Err(Failure::Layer(error)))
         })
@@ -106,8 +113,7 @@ impl Proof<'_, '_> {
 
     fn content(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         match self.fetch.needs.want(wanted.entry) {
-            Want::Gather if wanted.is_small() => self.small(wanted, tar),
-            Want::Gather => self.chunked(wanted, tar),
+            Want::Gather => self.gathered(wanted, tar),
             Want::Elsewhere => {
                 let Fetch { store, others, .. } = self.fetch;
                 let wait = || others.elsewhere.wait(store, &wanted.digest, || self.board.has_failed());
@@ -118,19 +124,35 @@ impl Proof<'_, '_> {
         }
     }
 
-    fn small(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
-        match self.board.take(FrameId::new(wanted.entry, 0))? {
-            Some(stretch) => {
-                tar.bytes(stretch.bytes());
-                Ok(())
-            }
-            None => self.stored(wanted, tar),
+    /// Takes a content that came whole, or completes one whose chunks come one by one.
+    fn gathered(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+        let first = FrameId::new(wanted.entry, wanted.first_data());
+        let came = self.fetch.needs.is_awaited(first).then(|| self.board.take(first)).transpose()?;
+        match came {
+            Some(Came { is_object: true, stretch }) => self.whole(wanted, stretch, tar),
+            Some(Came { stretch, .. }) => self.chunked(wanted, stretch, tar),
+            None => self.chunked(wanted, None, tar),
         }
+    }
+
+    fn whole(&self, wanted: &Wanted<'_>, stretch: Option<Stretch>, tar: &mut Tar) -> Result<(), Failure> {
+        if self.fetch.needs.has_partials {
+            // One in which nothing was is not needed any more, and goes.
+            self.fetch.store.partials().find(&wanted.digest, wanted.chunks)?;
+        }
+        match stretch {
+            Some(stretch) => tar.bytes(stretch.bytes()),
+            None => self.stored(wanted, tar)?,
+        }
+        Ok(())
     }
 
     fn stored(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         if tar.hasher.is_none() {
             tar.len = tar.len.saturating_add(wanted.size);
+            return Ok(());
+        }
+        if self.readahead.borrow_mut().content(wanted.entry, |bytes| tar.bytes(bytes))? {
             return Ok(());
         }
         let lost = || Failure::Lost { digest: wanted.digest };
@@ -140,8 +162,9 @@ impl Proof<'_, '_> {
         read.map_err(|source| Failure::ReadStore { digest: wanted.digest, source })
     }
 
-    /// Gathers a file of several chunks, checks it as a whole, and makes it an object.
-    fn chunked(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
+    /// Gathers a file of several chunks, of which the bytes of the first may be here, checks it as a whole, and makes it an
+    /// object.
+    fn chunked(&self, wanted: &Wanted<'_>, mut first: Option<Stretch>, tar: &mut Tar) -> Result<(), Failure> {
         let mut file = Hasher::new();
         for (chunk, part) in wanted.chunks.iter().enumerate() {
             let id = FrameId::new(wanted.entry, chunk);
@@ -150,12 +173,13 @@ impl Proof<'_, '_> {
                     tar.zeros(&mut file, part.file.len());
                     continue;
                 }
-                ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?,
+                ChunkKind::Data if chunk == wanted.first_data() => first.take(),
+                ChunkKind::Data if self.fetch.needs.is_awaited(id) => self.board.take(id)?.stretch,
                 ChunkKind::Data => None,
             };
             match stretch {
                 Some(stretch) => tar.bytes_of(&mut file, stretch.bytes()),
-                None => self.read(id, wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
+                None => self.read(wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
             }
         }
         let found = file.finish_content();
@@ -199,13 +223,12 @@ impl Proof<'_, '_> {
     /// Reads a chunk that is in the store: in the partial file or, when another process was faster, in the object.
     fn read(
         &self,
-        id: FrameId,
         wanted: &Wanted<'_>,
         range: FileRange,
         hand: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Failure> {
         let failed = |source| Failure::ReadStore { digest: wanted.digest, source };
-        if let Some(partial) = self.fetch.partials.open(self.fetch.store, wanted, id)? {
+        if let Some(partial) = self.fetch.partials.open(self.fetch.store, wanted)? {
             return pieces(partial.file(), range, hand).map_err(failed);
         }
         let lost = || Failure::Lost { digest: wanted.digest };

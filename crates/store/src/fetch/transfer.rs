@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::mem;
+use std::time::{Duration, Instant};
 
 use chunked::plan::Request;
 use crossbeam_channel::Sender;
@@ -13,9 +14,12 @@ use super::failure::Failure;
 use super::halt::Halt;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::Pool;
+use super::run::BatchFrame;
 
 /// Bytes that make a batch, compressed or decoded: fits into the second cache of a core, and is worth a hand-over.
 const BATCH_LEN: u64 = 1 << 20;
+/// How long decoders that have nothing to do wait for the rest of a content.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Longest frame of a chunk that is decoded in memory. A frame hardly grows beyond its content; what a TOC claims to belong
 /// to it besides is passed over.
 const FRAME_LEN_MAX: u64 = 2 * SMALL_LEN_MAX;
@@ -26,18 +30,31 @@ pub(super) struct Batch<'a> {
     /// The frames' bytes, one after another.
     pub(super) bytes: Vec<u8>,
     /// The frames, ascending, with where in `bytes` each ends.
-    pub(super) frames: Vec<(&'a Frame, usize)>,
+    pub(super) frames: Vec<BatchFrame<'a>>,
     /// Bytes they hold.
     pub(super) len: u64,
+    /// When the first of them was about to come.
+    started: Instant,
 }
 
 impl Batch<'_> {
     fn new(pool: &Pool) -> Self {
-        Self { bytes: pool.take(), frames: Vec::new(), len: 0 }
+        let mut bytes = pool.take();
+        bytes.clear();
+        Self { bytes, frames: Vec::new(), len: 0, started: Instant::now() }
     }
 
     fn is_full(&self) -> bool {
-        self.len >= BATCH_LEN || self.bytes.len() as u64 >= BATCH_LEN
+        self.reaches(BATCH_LEN)
+    }
+
+    /// Tells whether no more is taken even if that cuts a content in two, which is then gathered in a partial.
+    fn is_overfull(&self) -> bool {
+        self.reaches(2 * BATCH_LEN)
+    }
+
+    fn reaches(&self, len: u64) -> bool {
+        self.len >= len || self.bytes.len() as u64 >= len
     }
 }
 
@@ -81,6 +98,9 @@ impl<'p> Transfer<'p, '_> {
     }
 
     fn frame(&self, frame: &'p Frame, body: &mut Body<'_, '_>, batch: &mut Batch<'p>) -> Result<(), Failure> {
+        let wanted = self.fetch.wanted(frame.id)?;
+        // What is gathered in a partial anyway may come in pieces.
+        let is_end = wanted.is_last_data(frame.id.chunk()) || !wanted.is_in_memory();
         let len = self.fetch.chunk(frame.id)?.file.len();
         if len > SMALL_LEN_MAX {
             self.send(batch)?;
@@ -88,9 +108,11 @@ impl<'p> Transfer<'p, '_> {
         }
         body.append(frame.range.len().min(FRAME_LEN_MAX), &mut batch.bytes).map_err(read)?;
         batch.frames.push((frame, batch.bytes.len()));
-        batch.len = batch.len.saturating_add(len);
+        batch.len = batch.len.saturating_add(wanted.room_for(frame.id.chunk()));
         // On a slow link nothing waits for more to come, and little is lost when the process is killed.
-        if batch.is_full() || self.batches.is_empty() { self.send(batch) } else { Ok(()) }
+        let is_ready = is_end || batch.started.elapsed() > PATIENCE;
+        let is_full = batch.is_full() && is_end || batch.is_overfull();
+        if is_full || is_ready && self.batches.is_empty() { self.send(batch) } else { Ok(()) }
     }
 
     /// Hands a batch over, and starts another one.

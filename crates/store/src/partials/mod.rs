@@ -149,7 +149,8 @@ impl Partial<'_> {
         let layout = Layout::of(chunks);
         let len = self.chunks.last().map_or(0, FileRange::end);
         let marks = self.map.read(&layout, boot).map_err(failed())?;
-        let has_len = self.file.metadata().map_err(failed())?.len() == len;
+        let found_len = self.file.metadata().map_err(failed())?.len();
+        let has_len = found_len == len;
         let mut here = match marks {
             Some(marks) if has_len && marks.is_of_this_boot => {
                 self.here = marks.here.into_iter().map(AtomicBool::new).collect();
@@ -158,7 +159,10 @@ impl Partial<'_> {
             // A power loss may have kept a mark and lost what it stands for.
             Some(marks) if has_len => self.verified(chunks, &marks.here).map_err(failed())?,
             _ => {
-                self.file.set_len(0).map_err(failed())?;
+                // A file that was cut to nothing is written to the disk when it is closed, so that what is empty stays as it is.
+                if found_len > 0 {
+                    self.file.set_len(0).map_err(failed())?;
+                }
                 vec![false; chunks.len()]
             }
         };

@@ -20,6 +20,7 @@ use chunked::{BlobDigest, RangeSource};
 use crate::error::Error;
 use crate::fetch::{self, Elsewhere, Others};
 use crate::layers::{LayerLock, LayerRecord};
+use crate::seed::Seeds;
 use crate::store::Store;
 
 pub use present::{Identity, find_present};
@@ -57,12 +58,14 @@ impl std::fmt::Debug for Task<'_> {
 }
 
 /// How layers are brought in.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Layers at once; `None` means three.
     pub layers: Option<NonZeroUsize>,
     /// How each is.
     pub fetch: fetch::Options,
+    /// Where else content may be.
+    pub seeds: Seeds,
 }
 
 /// Brings the layers into the store. Returns, for each task, the layer's record and what it took.
@@ -88,9 +91,11 @@ pub fn pull(
     let pull = Pull { store, options, progress, elsewhere, stop, start, at_once };
     let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = pull.each(&planned, |index, (task, planned)| {
-        let _ending = pull.elsewhere.ending(index);
-        pull.bring(index, task, planned)
+    let done = store.durability().flushing(|| {
+        pull.each(&planned, |index, (task, planned)| {
+            let _ending = pull.elsewhere.ending(index);
+            pull.bring(index, task, planned)
+        })
     });
     drop(locks);
     done

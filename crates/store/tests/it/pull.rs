@@ -356,7 +356,8 @@ fn layers_that_share_content_fetch_it_once() {
 
 #[test]
 fn a_partial_that_somebody_begins_anew_is_fetched_again() {
-    let content = long();
+    // More than is decoded as a whole, so that it is gathered in a partial.
+    let content = [long(), data::stream(3, 5 << 20)].concat();
     let made = Made::files([("long", &content)]);
     let digest = ContentDigest::of(&content);
     let frames = made.frames()[&digest].clone();
