@@ -16,40 +16,31 @@ use crate::uploads::Upload;
 /// Bytes that are collected before they go to a thread that hashes and writes them.
 const BATCH_LEN: usize = 1 << 20;
 
-/// Writes what comes. While one batch is hashed and written, the next one is received.
+/// Writes what comes.
 ///
 /// The upload comes back as far as it got, unless it cannot be gone on with.
 pub(super) async fn receive(
-    mut body: Body,
+    body: Body,
     upload: Upload,
     range: Option<BlobRange>,
 ) -> (Option<Upload>, Result<(), Problem>) {
-    let end = range.map(|range| range.end());
-    let mut writer = Writer::Idle(upload);
-    let mut batch = Batch::default();
-    loop {
-        let received = next_bytes(&mut body).await;
-        let is_over = !matches!(received, Ok(Some(_)));
-        if let Ok(Some(bytes)) = &received {
-            batch.push(bytes.clone());
+    let mut writer = Writer::new(upload);
+    let received = copy(body, &mut writer).await;
+    match writer.finish().await {
+        Err(problem) => (None, received.and(Err(problem))),
+        // The piece is not what it was said to be, and cannot be taken back.
+        Ok(upload) if received.is_ok() && range.is_some_and(|range| range.end() != upload.len()) => {
+            (None, Err(other_len()))
         }
-        if batch.len >= BATCH_LEN || is_over {
-            writer = match writer.join().await {
-                Ok(upload) => Writer::start(upload, mem::take(&mut batch)),
-                Err(problem) => return (None, Err(problem)),
-            };
-        }
-        if is_over {
-            return match writer.join().await {
-                Err(problem) => (None, Err(problem)),
-                Ok(upload) if received.is_ok() && end.is_some_and(|end| end != upload.len()) => {
-                    // The piece is not what it was said to be, and cannot be taken back.
-                    (None, Err(other_len()))
-                }
-                Ok(upload) => (Some(upload), received.map(drop)),
-            };
-        }
+        Ok(upload) => (Some(upload), received),
     }
+}
+
+async fn copy(mut body: Body, writer: &mut Writer) -> Result<(), Problem> {
+    while let Some(bytes) = next_bytes(&mut body).await? {
+        writer.push(bytes).await?;
+    }
+    Ok(())
 }
 
 fn other_len() -> Problem {
@@ -57,38 +48,56 @@ fn other_len() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, message)
 }
 
-/// Bytes on their way to the disk.
-#[derive(Debug, Default)]
-struct Batch {
-    pieces: Vec<Bytes>,
-    len: usize,
+/// Collects bytes. While one batch is hashed and written, the next one comes in.
+struct Writer {
+    batch: Vec<Bytes>,
+    batch_len: usize,
+    upload: State,
 }
 
-impl Batch {
-    fn push(&mut self, bytes: Bytes) {
-        self.len = self.len.saturating_add(bytes.len());
-        self.pieces.push(bytes);
-    }
-}
-
-/// An upload, or the thread that writes it.
-enum Writer {
+enum State {
     Idle(Upload),
+    /// A thread writes to it.
     Busy(JoinHandle<Result<Upload, Error>>),
+    /// Writing failed.
+    Lost,
 }
 
 impl Writer {
-    fn start(mut upload: Upload, batch: Batch) -> Self {
-        Self::Busy(spawn_blocking(move || {
-            upload.write(&batch.pieces).map_err(at_path("write", "an upload".as_ref()))?;
-            Ok(upload)
-        }))
+    fn new(upload: Upload) -> Self {
+        Self { batch: Vec::new(), batch_len: 0, upload: State::Idle(upload) }
     }
 
-    async fn join(self) -> Result<Upload, Problem> {
-        match self {
-            Self::Idle(upload) => Ok(upload),
-            Self::Busy(writing) => Ok(writing.await.map_err(|_| failed())??),
+    async fn push(&mut self, bytes: Bytes) -> Result<(), Problem> {
+        self.batch_len = self.batch_len.saturating_add(bytes.len());
+        self.batch.push(bytes);
+        if self.batch_len >= BATCH_LEN { self.start().await } else { Ok(()) }
+    }
+
+    /// Starts to write what was collected, once the batch before is written.
+    async fn start(&mut self) -> Result<(), Problem> {
+        let mut upload = self.idle().await?;
+        let batch = mem::take(&mut self.batch);
+        self.batch_len = 0;
+        self.upload = State::Busy(spawn_blocking(move || {
+            upload.write(&batch).map_err(at_path("write", "an upload".as_ref()))?;
+            Ok(upload)
+        }));
+        Ok(())
+    }
+
+    /// Writes the rest, and returns the upload.
+    async fn finish(mut self) -> Result<Upload, Problem> {
+        self.start().await?;
+        self.idle().await
+    }
+
+    /// Takes the upload when nobody writes to it any more.
+    async fn idle(&mut self) -> Result<Upload, Problem> {
+        match mem::replace(&mut self.upload, State::Lost) {
+            State::Idle(upload) => Ok(upload),
+            State::Busy(writing) => Ok(writing.await.map_err(|_| failed())??),
+            State::Lost => Err(failed()),
         }
     }
 }
