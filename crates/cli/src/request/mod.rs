@@ -1,5 +1,7 @@
 //! What the words of a command line ask for.
 
+mod mirror;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
+
+pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 
 use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
@@ -28,12 +32,32 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// Mirror images.
+    Mirror(Box<Mirror>),
+    /// Say how complete a mirror is.
+    MirrorVerify(Box<MirrorVerify>),
     /// Bring images into the store.
     Pull(Box<Pull>),
     /// Say what a pull would cost.
     Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Mount an image.
+    Mount(Box<args::Mount>),
+    /// Take a mount away.
+    Umount(args::Umount),
+    /// List mounts.
+    Mounts(args::Mounts),
+    /// Mount again what was mounted.
+    Restore(args::Restore),
+    /// Wait until an image is here.
+    Wait(args::Wait),
+    /// Do without the daemon.
+    Detach(args::Detach),
+    /// Find out what a command reads.
+    Record(args::Record),
+    /// Serve what is missing.
+    Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
     /// Serve a directory as a registry.
@@ -194,6 +218,14 @@ pub(crate) enum Invalid {
     LayerToPull(String),
     #[error("`{0}` is not an image in a registry")]
     NotInRegistry(String),
+    #[error("there is nothing to mirror, expected an image and where it goes")]
+    NothingToMirror,
+    #[error("`{0}` is to be mirrored, but it is not said where to")]
+    NoDestination(String),
+    #[error(
+        "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
+    )]
+    SourceAndList(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -217,9 +249,18 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Mirror(args) => mirror::mirror(*args),
             Verb::Pull(args) => pull(args),
             Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
+            Verb::Mount(args) => Ok(Request::Mount(Box::new(args))),
+            Verb::Umount(args) => Ok(Request::Umount(args)),
+            Verb::Mounts(args) => Ok(Request::Mounts(args)),
+            Verb::Restore(args) => Ok(Request::Restore(args)),
+            Verb::Wait(args) => Ok(Request::Wait(args)),
+            Verb::Detach(args) => Ok(Request::Detach(args)),
+            Verb::Record(args) => Ok(Request::Record(args)),
+            Verb::Daemon(args) => Ok(Request::Daemon(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
             Verb::Gc(args) => Ok(Request::Gc(args)),
@@ -346,6 +387,40 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
     })))
+}
+
+/// Layers that a pull brings at once where nobody says how many.
+const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+impl Pull {
+    /// Asks for the image that a command is to be recorded in.
+    pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(&args.image)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            form: args.form,
+        })
+    }
+
+    /// Asks for one image that a command needs, in the usual way.
+    pub(crate) fn of(text: &str, args: &args::Mount) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(text)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            // Programs get the report of the command, and nothing else.
+            form: Form { json: false, quiet: args.form.quiet || args.form.json },
+        })
+    }
 }
 
 fn image(text: &str) -> Result<Reference, Invalid> {

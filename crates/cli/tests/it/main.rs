@@ -14,6 +14,8 @@ mod help;
 mod host_seed;
 mod inspect;
 mod memory;
+mod mirror;
+mod mount;
 mod output;
 mod peers;
 mod places;
