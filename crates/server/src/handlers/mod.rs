@@ -3,6 +3,7 @@
 mod blob;
 mod lists;
 mod manifest;
+mod receive;
 mod upload;
 
 use std::sync::Arc;
@@ -121,13 +122,12 @@ impl<T: IntoResponse> WithStatus for T {}
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Problem> {
-    match spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => {
-            let message = "the registry failed";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, message))
-        }
-    }
+    Ok(spawn_blocking(work).await.map_err(|_| failed())??)
+}
+
+/// Says that a thread was lost. It has written why to standard error.
+fn failed() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "the registry failed")
 }
 
 /// Opens a repository that has to be there.
@@ -185,5 +185,45 @@ fn not_modified(head: &Parts, digest: &BlobDigest) -> Option<Response> {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::HttpBody;
+    use http_body::Frame;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A client that sends two bytes and then nothing.
+    struct Stalled(bool);
+
+    impl HttpBody for Stalled {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match std::mem::replace(&mut self.0, true) {
+                false => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"ab"))))),
+                true => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_nothing_is_given_up() {
+        let (mut body, started) = (Body::new(Stalled(false)), Instant::now());
+        assert_eq!(next_bytes(&mut body).await.unwrap(), Some(Bytes::from_static(b"ab")));
+        let problem = next_bytes(&mut body).await.unwrap_err();
+        assert_eq!(problem.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+        assert!(started.elapsed() >= STALL_MAX);
     }
 }
