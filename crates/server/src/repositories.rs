@@ -40,6 +40,8 @@ pub struct Repositories {
 pub enum Purpose {
     /// Serves it, beside others who may do so.
     Serve,
+    /// Only looks at it, beside others who serve it.
+    Read,
     /// Removes what is not needed, when nobody serves it.
     Collect,
 }
@@ -52,13 +54,13 @@ impl Repositories {
     pub fn open(path: &Path, purpose: Purpose) -> Result<Self, Error> {
         let root = match purpose {
             Purpose::Serve => Directory::create(path)?,
-            Purpose::Collect => Directory::open(path)?,
+            Purpose::Read | Purpose::Collect => Directory::open(path)?,
         };
         if root.open_file(MARKER)?.is_some() {
             return Err(Error::IsLayout(path.to_owned()));
         }
         let lock = match purpose {
-            Purpose::Serve => FlockOperation::NonBlockingLockShared,
+            Purpose::Serve | Purpose::Read => FlockOperation::NonBlockingLockShared,
             Purpose::Collect => FlockOperation::NonBlockingLockExclusive,
         };
         match flock(&root, lock) {

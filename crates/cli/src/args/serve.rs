@@ -45,7 +45,31 @@ pub(crate) struct Serve {
     /// Write a line for each request to standard error
     #[arg(long)]
     pub(crate) log: bool,
+
+    /// Serve nothing, but remove what nothing needs; no server may use the directory meanwhile
+    #[arg(long, conflicts_with_all = SERVING)]
+    pub(crate) gc: bool,
+
+    /// With --gc: remove manifests that no tag leads to, too, unless they refer to one that stays
+    #[arg(long, requires = "gc")]
+    pub(crate) untagged: bool,
+
+    /// With --gc: only say what would be removed
+    #[arg(long, requires = "gc")]
+    pub(crate) dry_run: bool,
+
+    /// Serve nothing, but read everything and say what is damaged; exit code 3 if something is
+    #[arg(long, conflicts_with_all = SERVING, conflicts_with = "gc")]
+    pub(crate) scrub: bool,
+
+    /// With --gc or --scrub: report as JSON, for programs
+    #[arg(long, conflicts_with_all = SERVING)]
+    pub(crate) json: bool,
 }
+
+/// Options that mean something only while the directory is served.
+const SERVING: [&str; 7] =
+    ["listen", "index_platforms", "read_only", "tls_cert", "tls_key", "htpasswd", "log"];
 
 fn parse_policy(text: &str) -> Result<IndexPolicy, server::policy::Invalid> {
     text.parse()

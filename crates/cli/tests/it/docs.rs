@@ -16,6 +16,7 @@ use testkit::tools::{self, Tier};
 
 use crate::mirror::add_image;
 use crate::sandbox::{Sandbox, testdata};
+use crate::served::Served;
 
 #[test]
 fn convert() {
@@ -80,6 +81,17 @@ fn tool_doctor() {
     if push(Tier::Tool, &layout, "latest", &format!("{}/app", registry.host()), &[]).is_some() {
         run_page_with("doctor.md", &[("localhost:5000", registry.host())]);
     }
+}
+
+#[test]
+fn tool_serve() {
+    if tools::host(Tier::Tool, "curl").is_none() {
+        return;
+    }
+    let dir = Sandbox::new();
+    let served = Served::start(&dir.path("registry"), &[]);
+    let path = dir.path("registry").display().to_string();
+    run_page_with("serve.md", &[("localhost:5000", served.host()), ("/srv/registry", &path)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a registry says about indexes some of whose children are not there.
 
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, SERVER};
+use reqwest::header::{HeaderMap, HeaderName};
 
 use super::failure::Failure;
 use super::repository::Repository;
@@ -11,8 +11,6 @@ use crate::error::shorten;
 const SUPPORT: HeaderName = HeaderName::from_static("x-sparse-manifest-support");
 /// The architectures whose children Quay wants nevertheless, separated by commas.
 const REQUIRED: HeaderName = HeaderName::from_static("x-required-architectures");
-/// What distribution, and much that is built on it, sends.
-const DISTRIBUTION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// What a registry says about sparse indexes before it is given one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +24,9 @@ pub enum SparsePolicy {
         /// What `SPARSE_INDEX_REQUIRED_ARCHS` lists.
         required: Vec<String>,
     },
-    /// `morsel serve`, which says nothing beforehand.
+    /// `morsel serve`, which says so when it refuses.
     Morsel,
-    /// Something that speaks like distribution, which says nothing beforehand.
-    Distribution,
-    /// Nothing is known.
+    /// Nothing is said: by distribution, and much else.
     Unknown,
 }
 
@@ -53,11 +49,7 @@ fn read(headers: &HeaderMap) -> SparsePolicy {
         let required = required.filter(|name| !name.is_empty()).map(shorten).collect();
         return SparsePolicy::Quay { supported: supported.eq_ignore_ascii_case("true"), required };
     }
-    match text(SERVER) {
-        Some(server) if server.starts_with("morsel") => SparsePolicy::Morsel,
-        _ if headers.contains_key(DISTRIBUTION) => SparsePolicy::Distribution,
-        _ => SparsePolicy::Unknown,
-    }
+    SparsePolicy::Unknown
 }
 
 #[cfg(test)]
@@ -67,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_tell_registries_apart() {
+    fn quay_says_what_it_takes() {
         let read = |headers: &[(&'static str, &'static str)]| {
             let pairs = headers
                 .iter()
@@ -83,8 +75,6 @@ mod tests {
         assert_eq!(read(&[distribution, support("false")]), quay(false, &[]));
         let required = ("x-required-architectures", "amd64, arm64,");
         assert_eq!(read(&[support("true"), required]), quay(true, &["amd64", "arm64"]));
-        assert_eq!(read(&[distribution]), SparsePolicy::Distribution);
-        assert_eq!(read(&[("server", "morsel/0.1.0"), distribution]), SparsePolicy::Morsel);
-        assert_eq!(read(&[]), SparsePolicy::Unknown);
+        assert_eq!(read(&[distribution]), SparsePolicy::Unknown);
     }
 }

@@ -40,9 +40,9 @@ pub(super) fn setting(policy: &SparsePolicy, present: &[String]) -> String {
                 "`morsel serve` takes it with `--index-platforms none`, or with those that are here: {list}"
             )
         }
-        SparsePolicy::Distribution | SparsePolicy::Unknown => format!(
+        SparsePolicy::Unknown => format!(
             "distribution 3 takes it with `validation.manifests.indexes.platforms: none`, or `list` with a `platformlist` of \
-             {list}; 2.x, Harbor, Gitea and Nexus do not; Quay has `FEATURE_SPARSE_INDEX`"
+             {list}; 2.x, Harbor, Gitea and Nexus do not"
         ),
     }
 }

@@ -111,6 +111,7 @@ pub(super) fn explain(
     let is_missing = |digest: &BlobDigest| missing.iter().any(|gap| gap.digest == *digest);
     let is_named = |missing: &&Missing| digests.is_empty() || digests.contains(&missing.digest);
     let named: Vec<Missing> = missing.iter().filter(is_named).cloned().collect();
+    let policy = if detail.names_index_policy() { &SparsePolicy::Morsel } else { policy };
     // Where something else is missed, what was brought there is gone.
     match !named.is_empty() && digests.iter().all(is_missing) {
         true => refused(place, root, named, missing, policy),

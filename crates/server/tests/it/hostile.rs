@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use testkit::data;
+use testkit::http::{exchange, request};
 
-use crate::client::{exchange, request};
 use crate::served::{Served, digest};
 
 #[test]

@@ -4,8 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
-mod client;
 mod delete;
+mod fuzz;
 mod gc;
 mod hostile;
 mod lists;

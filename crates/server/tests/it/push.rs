@@ -6,8 +6,8 @@ use std::net::TcpStream;
 
 use serde_json::json;
 use testkit::data;
+use testkit::http::{Answer, exchange, request};
 
-use crate::client::{Answer, exchange, request};
 use crate::served::{Document, MANIFEST, Served, digest};
 
 /// Begins an upload, and returns where it goes on.

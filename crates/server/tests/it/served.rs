@@ -9,8 +9,7 @@ use chunked::BlobDigest;
 use morsel_server::{Access, Options, Server, Stop};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::client::{Answer, exchange, request};
+use testkit::http::{Answer, exchange, request};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";

@@ -1,4 +1,7 @@
-//! Serves a directory of layouts.
+//! Serves a directory of layouts, or looks after one.
+
+mod collect;
+mod scrub;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,17 +16,28 @@ use crate::output::print;
 use crate::ui;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<ExitCode> {
-    let directory = args.directory.display().to_string();
-    let server = Server::bind(options(args)).with_context(|| format!("cannot serve `{directory}`"))?;
-    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-    print(&format!("listening on {scheme}://{}\n", server.address()))?;
-    warn(args);
+    let directory = args.directory.display();
+    match () {
+        () if args.gc => {
+            collect::run(args).with_context(|| format!("cannot remove garbage from `{directory}`"))
+        }
+        () if args.scrub => scrub::run(args).with_context(|| format!("cannot check `{directory}`")),
+        () => serve(args).with_context(|| format!("cannot serve `{directory}`")),
+    }
+}
 
-    let (interrupt, stop) = (Interrupt::install()?, server.stopper());
+fn serve(args: &Serve) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
+    let server = Server::bind(options(args))?;
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    warn(args);
+    print(&format!("listening on {scheme}://{}\n", server.address()))?;
+
+    let stop = server.stopper();
     thread::spawn(move || {
         interrupt.wait_for_signal();
         stop.stop();
-        // A second signal kills, so it has to stay taken over.
+        // A second signal kills; for that the first one has to stay known.
         thread::park();
     });
     server.run()?;
