@@ -101,6 +101,7 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     let layer = find::<chunked::Error>(error).map(chunked::Error::class);
     let image = || find::<registry::Error>(error).map(registry::Error::class);
     let store = || find::<store::Error>(error).map(store::Error::class);
+    let mount = || find::<mount::Error>(error).map(mount::Error::class);
     let server = || find::<server::Error>(error).map(server::Error::class);
     let own = || match () {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
@@ -115,7 +116,14 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         let io: &io::Error = find(error)?;
         (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
     };
-    layer.or_else(image).or_else(store).or_else(server).or_else(own).or_else(missing).unwrap_or(Class::Local)
+    layer
+        .or_else(image)
+        .or_else(store)
+        .or_else(mount)
+        .or_else(server)
+        .or_else(own)
+        .or_else(missing)
+        .unwrap_or(Class::Local)
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
@@ -161,6 +169,9 @@ fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
     {
         return Some("`morsel pull` brings what is missing of an image");
     }
+    if let Some(hint) = find(error).and_then(mount_hint) {
+        return Some(hint);
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")
@@ -169,6 +180,18 @@ fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
         _ if is_damaged_layer(error) => Some("compare the digest of the input with the one it should have"),
         _ => None,
     }
+}
+
+fn mount_hint(error: &mount::Error) -> Option<&'static str> {
+    use mount::Error::{Busy, Incomplete, Kernel};
+    Some(match error {
+        Busy { .. } => "`fuser -vm DIR` says who uses it; `--lazy` takes it away all the same",
+        Incomplete { .. } => "`morsel pull` brings what is missing of an image",
+        Kernel { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "mounting takes root, or a namespace of one's own: `unshare --user --map-root-user --mount`"
+        }
+        _ => return None,
+    })
 }
 
 fn registry_hint(failure: &Failure) -> Option<&'static str> {

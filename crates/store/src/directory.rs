@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, mkdirat, openat2, renameat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, chmodat, mkdirat, openat2, renameat,
     renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::error::{Error, at_path};
-use crate::staged::Staged;
+use crate::staged::{Staged, with_free_name};
 
 /// The store makes no symbolic links, so whoever did is not to be followed.
 const BENEATH: ResolveFlags =
@@ -158,15 +158,45 @@ impl Directory {
         self.unlink(name, AtFlags::REMOVEDIR)
     }
 
-    /// Removes a file, or a directory and the files in it.
+    /// Removes a file, or a directory and all below it; `false` when there is none.
     pub(crate) fn remove_any(&self, name: &str) -> Result<bool, Error> {
-        match self.stat(name)? {
+        match self.is_directory(name)? {
             None => Ok(false),
-            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                self.remove_directory(name)
-            }
-            Some(_) => self.remove(name),
+            Some(false) => self.remove(name),
+            Some(true) => self.remove_tree(name),
         }
+    }
+
+    /// Whatever is deep comes up to this directory first, so that no path is too long and no handle is kept.
+    fn remove_tree(&self, name: &str) -> Result<bool, Error> {
+        let mut waiting = vec![name.to_owned()];
+        while let Some(name) = waiting.pop() {
+            self.open_up(&name)?;
+            let Some(directory) = self.find_subdirectory(&name)? else { continue };
+            for child in directory.names()? {
+                if directory.is_directory(&child)? != Some(true) {
+                    directory.remove(&child)?;
+                    continue;
+                }
+                directory.open_up(&child)?;
+                let (raised, ()) = with_free_name(|free| renameat(&directory, &child, self, free))
+                    .map_err(at_path("rename", directory.path_of(&child)))?;
+                waiting.push(raised);
+            }
+            self.unlink(&name, AtFlags::REMOVEDIR)?;
+        }
+        Ok(true)
+    }
+
+    /// Lets its owner into a directory, and move it: one of a container's may be closed.
+    fn open_up(&self, name: &str) -> Result<(), Error> {
+        chmodat(self, name, Mode::RWXU, AtFlags::empty()).map_err(at_path("open", self.path_of(name)))
+    }
+
+    /// Tells whether what is named `name` is a directory; `None` when there is nothing.
+    fn is_directory(&self, name: &str) -> Result<Option<bool>, Error> {
+        let stat = self.stat(name)?;
+        Ok(stat.map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
     }
 
     fn unlink(&self, name: &str, flags: AtFlags) -> Result<bool, Error> {

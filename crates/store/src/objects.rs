@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use chunked::{ContentDigest, Digest, FileRange};
@@ -16,6 +18,15 @@ use crate::staged::Staged;
 
 /// Nobody changes an object.
 pub(crate) const MODE: u32 = 0o400;
+
+/// Bytes of [`path_of`] any digest.
+pub const PATH_LEN: usize = 65;
+
+/// Returns the path of an object below the directory of objects, `aa/<62 hex>`.
+pub fn path_of(digest: &ContentDigest) -> String {
+    let name = Name::of(digest);
+    format!("{}/{}", name.fan(), name.file())
+}
 
 /// The objects of a store: `objects/aa/<62 hex>`.
 ///
@@ -41,8 +52,13 @@ impl Objects {
         objects
     }
 
-    /// Returns the path of the directory, for messages.
-    pub(crate) fn path(&self) -> &std::path::Path {
+    /// Returns the directory they are in.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Returns the path of the directory they are in, as the store was opened.
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 

@@ -15,6 +15,10 @@
 //! | `oci/` | an OCI image layout with manifests, indexes and configs, and no layers |
 //! | `index/run-<16 hex>` | the dedup index |
 //! | `index/seed-<8 hex>` | what the dedup index knows of the files of a seed |
+//! | `chains/<hex>.erofs` | metadata of the merged tree of a chain of layers, for mounts by root |
+//! | `chains/<hex>.tree/` | the same as files that are all hole, for kernels without EROFS |
+//! | `chains/<hex>.user.tree/` | the same, for mounts in user namespaces |
+//! | `mounts/<64 hex>.json` | what is mounted where |
 //! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds` |
 //! | `tmp/` | what is being made |
 //!
@@ -91,6 +95,14 @@
 //! is at most twice as long. Everything in it is a hint, and what it leads to is hashed. A run that is damaged, or
 //! that others can write to, is not used, and goes away when the next one is written; all files of all seeds then have to
 //! be hashed again, as nobody knows which rows it had.
+//!
+//! # Chains and mounts
+//!
+//! What is in `chains/` is named by the [`ChainId`](crate::ChainId), synced before it gets its name, and never changed. It
+//! can be made again from the TOCs. The files are for root alone: what they say only makes sense through an overlay.
+//!
+//! A [`MountRecord`](crate::MountRecord) is named by the SHA-256 of the directory's path. It is written before the mount is
+//! made, and removed after it is gone; all that its image needs is kept as long as it is there.
 //!
 //! # Locks
 //!

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::chains::Chains;
 use crate::directory::Directory;
 use crate::durability::{BootId, Durability};
 use crate::error::{Error, at_path};
@@ -12,6 +13,7 @@ use crate::images::{Image, Images};
 use crate::index::DedupIndex;
 use crate::layers::Layers;
 use crate::lock;
+use crate::mounts::Mounts;
 use crate::objects::Objects;
 use crate::partials::Partials;
 use crate::recovery::{self, Recovery};
@@ -39,6 +41,8 @@ pub struct Store {
     layers: Layers,
     images: Images,
     index: Arc<DedupIndex>,
+    chains: Chains,
+    mounts: Mounts,
     recovery: Option<Recovery>,
 }
 
@@ -67,11 +71,24 @@ impl Store {
             temporary.clone(),
             Arc::clone(&durability),
         )?;
+        let chains = Chains::new(root.subdirectory("chains")?, temporary.clone());
+        let mounts = Mounts::new(root.subdirectory("mounts")?);
         let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
         let index = root.subdirectory("index")?;
         let index = Arc::new(DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?);
-        let mut store =
-            Self { root, lock, durability, objects, partials, layers, images, index, recovery: None };
+        let mut store = Self {
+            root,
+            lock,
+            durability,
+            objects,
+            partials,
+            layers,
+            images,
+            index,
+            chains,
+            mounts,
+            recovery: None,
+        };
         store.recovery = store.recover()?;
         Ok(store)
     }
@@ -165,6 +182,16 @@ impl Store {
 
     pub(crate) fn shared_index(&self) -> Arc<DedupIndex> {
         Arc::clone(&self.index)
+    }
+
+    /// Returns what was made of chains of layers.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
+    }
+
+    /// Returns the records of mounts.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     /// Merges the layers of an image into one tree.

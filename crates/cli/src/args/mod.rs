@@ -1,10 +1,12 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
 mod convert;
+mod daemon;
 mod doctor;
 mod index;
 mod inspect;
 mod mirror;
+mod mount;
 mod pull;
 mod registry;
 mod serve;
@@ -14,10 +16,12 @@ mod values;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
+pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
+pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
@@ -55,6 +59,14 @@ pub(crate) enum Verb {
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),
+    Mount(Mount),
+    Umount(Umount),
+    Mounts(Mounts),
+    Restore(Restore),
+    Wait(Wait),
+    Detach(Detach),
+    Record(Record),
+    Daemon(Daemon),
     Images(Images),
     Rm(Rm),
     Gc(Gc),

@@ -1,11 +1,14 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
 mod convert;
+mod daemon;
 mod doctor;
 mod estimate;
 mod index;
 mod inspect;
+mod lazy;
 mod mirror;
+mod mount;
 mod pull;
 mod serve;
 mod store;
@@ -34,6 +37,14 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Pull(request) => pull::run(&request),
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
+        Request::Mount(args) => mount::mount(&args),
+        Request::Umount(args) => mount::umount(&args),
+        Request::Mounts(args) => mount::mounts(&args),
+        Request::Restore(args) => mount::restore(&args),
+        Request::Wait(args) => lazy::wait(&args),
+        Request::Detach(args) => lazy::detach(&args),
+        Request::Record(args) => lazy::record(&args),
+        Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),

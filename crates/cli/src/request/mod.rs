@@ -42,6 +42,22 @@ pub(crate) enum Request {
     Estimate(Box<Estimate>),
     /// Make the files of an image.
     Unpack(args::Unpack),
+    /// Mount an image.
+    Mount(Box<args::Mount>),
+    /// Take a mount away.
+    Umount(args::Umount),
+    /// List mounts.
+    Mounts(args::Mounts),
+    /// Mount again what was mounted.
+    Restore(args::Restore),
+    /// Wait until an image is here.
+    Wait(args::Wait),
+    /// Do without the daemon.
+    Detach(args::Detach),
+    /// Find out what a command reads.
+    Record(args::Record),
+    /// Serve what is missing.
+    Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
     /// Serve a directory as a registry.
@@ -237,6 +253,14 @@ impl TryFrom<Args> for Request {
             Verb::Pull(args) => pull(args),
             Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
+            Verb::Mount(args) => Ok(Request::Mount(Box::new(args))),
+            Verb::Umount(args) => Ok(Request::Umount(args)),
+            Verb::Mounts(args) => Ok(Request::Mounts(args)),
+            Verb::Restore(args) => Ok(Request::Restore(args)),
+            Verb::Wait(args) => Ok(Request::Wait(args)),
+            Verb::Detach(args) => Ok(Request::Detach(args)),
+            Verb::Record(args) => Ok(Request::Record(args)),
+            Verb::Daemon(args) => Ok(Request::Daemon(args)),
             Verb::Images(args) => Ok(Request::Images(args)),
             Verb::Rm(args) => Ok(Request::Rm(args)),
             Verb::Gc(args) => Ok(Request::Gc(args)),
@@ -363,6 +387,40 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
     })))
+}
+
+/// Layers that a pull brings at once where nobody says how many.
+const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+impl Pull {
+    /// Asks for the image that a command is to be recorded in.
+    pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(&args.image)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            form: args.form,
+        })
+    }
+
+    /// Asks for one image that a command needs, in the usual way.
+    pub(crate) fn of(text: &str, args: &args::Mount) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(text)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            // Programs get the report of the command, and nothing else.
+            form: Form { json: false, quiet: args.form.quiet || args.form.json },
+        })
+    }
 }
 
 fn image(text: &str) -> Result<Reference, Invalid> {

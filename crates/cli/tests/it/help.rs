@@ -18,6 +18,14 @@ fn the_command() {
       pull      Bring images into the store, fetching only what is not there
       estimate  Say what a pull would fetch, and why, without fetching it
       unpack    Make the root file system of an image as plain files
+      mount     Mount the root file system of an image
+      umount    Take a mount of an image away
+      mounts    List the mounts of images
+      restore   Mount again, after a reboot, all that was mounted before
+      wait      Wait until all of an image is here
+      detach    Make mounts of an image independent of the daemon
+      record    Run a command in an image, and remember what it reads
+      daemon    Serve what is missing of mounted images
       images    List the images in the store
       rm        Remove images from the store
       gc        Remove from the store what no image needs

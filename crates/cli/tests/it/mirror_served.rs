@@ -87,8 +87,22 @@ fn each_policy_is_met_and_understood() {
             format!("morsel mirror oci:image:1 {}/app:1 --platform linux/amd64 -q {options}", served.host());
         sandbox.run(&line).replace(served.host(), "HOST")
     };
-    insta::assert_snapshot!(mirror("all", ""), @"");
-    insta::assert_snapshot!(mirror("linux/amd64,linux/s390x", "--trial"), @"");
+    insta::assert_snapshot!(mirror("all", ""), @"
+    $ morsel mirror oci:image:1 HOST/app:1 --platform linux/amd64 -q 
+    --- stderr
+    error: cannot mirror `oci:image:1` to `docker://HOST/app:1`
+      cause: `docker://HOST/app:1` refuses index sha256:451dde.. without linux/arm64/v8 as sha256:55b469.., linux/s390x as sha256:672199..; its `--index-platforms` is `all`; `none`, or a list such as `linux/amd64`, would take it
+    hint: `--trim` writes a new index of what is mirrored, with another digest and without its signatures; without `--platform`, everything is copied; `oci:DIR` and `morsel serve --index-platforms none` take the index as it is
+    --- exit 6
+    ");
+    insta::assert_snapshot!(mirror("linux/amd64,linux/s390x", "--trial"), @"
+    $ morsel mirror oci:image:1 HOST/app:1 --platform linux/amd64 -q --trial
+    --- stderr
+    error: cannot mirror `oci:image:1` to `docker://HOST/app:1`
+      cause: `docker://HOST/app:1` refuses index sha256:451dde.. without linux/s390x as sha256:672199..; its `--index-platforms` is `linux/amd64,linux/s390x`; `none`, or a list such as `linux/amd64`, would take it
+    hint: `--trim` writes a new index of what is mirrored, with another digest and without its signatures; without `--platform`, everything is copied; `oci:DIR` and `morsel serve --index-platforms none` take the index as it is
+    --- exit 6
+    ");
     for (policy, options) in
         [("all", "--trim"), ("linux/amd64", ""), ("linux/amd64,no-platform", "--trial"), ("none", "--trial")]
     {
@@ -103,5 +117,12 @@ fn the_server_and_the_puller_say_the_same_of_an_absent_platform() {
     let served = Served::start(&sandbox.path("served"), &["--index-platforms", "none"]);
     let run = |line: &str| sandbox.run(&line.replace("HOST", served.host())).replace(served.host(), "HOST");
     run("morsel mirror oci:image:1 HOST/app:1 --platform linux/amd64 --platform linux/arm64 -q");
-    insta::assert_snapshot!(run("morsel pull HOST/app:1 --platform linux/s390x --root store"), @"");
+    insta::assert_snapshot!(run("morsel pull HOST/app:1 --platform linux/s390x --root store"), @"
+    $ morsel pull HOST/app:1 --platform linux/s390x --root store
+    --- stderr
+    error: cannot pull `docker://HOST/app:1`
+      cause: index sha256:451dde.. lists linux/s390x as sha256:672199.., but `docker://HOST/app:1` does not have it (sparse mirror of `oci:image:1`; present: linux/amd64, linux/arm64/v8)
+    hint: `morsel mirror oci:image:1 docker://HOST/app:1 --platform linux/s390x` adds it from where it is
+    --- exit 4
+    ");
 }

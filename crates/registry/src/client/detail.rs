@@ -15,16 +15,12 @@ const LEN_MAX: u64 = 64 << 10;
 /// The code for what a manifest or index refers to and the registry does not have.
 const REFERENCE_UNKNOWN: &str = "MANIFEST_BLOB_UNKNOWN";
 
-/// The field in which `morsel serve` states its policy for indexes.
-const INDEX_POLICY: &str = "index-platforms";
-
 /// The server's own words about a failure, shortened; nothing where it says none that are meant for people.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Detail {
     words: String,
     codes: Vec<String>,
     digests: Vec<BlobDigest>,
-    names_index_policy: bool,
 }
 
 /// The errors of a registry (OCI distribution-spec, "Error Codes"), or the one of a token server.
@@ -52,11 +48,6 @@ impl Detail {
         self.codes.iter().any(|code| code == REFERENCE_UNKNOWN)
     }
 
-    /// Tells whether it is about the policy for indexes of `morsel serve`.
-    pub fn names_index_policy(&self) -> bool {
-        self.names_index_policy
-    }
-
     /// Returns the digests it speaks of, in its order.
     pub fn digests(&self) -> &[BlobDigest] {
         &self.digests
@@ -74,16 +65,10 @@ impl Detail {
         let Ok(Answer { errors, details }) = serde_json::from_slice(bytes) else { return Self::default() };
         let mut digests = Vec::new();
         errors.iter().for_each(|problem| problem.add_digests(&mut digests));
-        let names_index_policy = errors.iter().any(|problem| problem.detail.get(INDEX_POLICY).is_some());
         let codes = errors.iter().map(|problem| problem.code.clone()).collect();
         let words =
             |problem: Problem| if problem.message.is_empty() { problem.code } else { problem.message };
-        Self {
-            words: shorten(&errors.into_iter().next().map_or(details, words)),
-            codes,
-            digests,
-            names_index_policy,
-        }
+        Self { words: shorten(&errors.into_iter().next().map_or(details, words)), codes, digests }
     }
 }
 

@@ -203,7 +203,7 @@ fn missing(leaves: &[Child], held: &[bool]) -> Vec<Missing> {
     let missing = |(leaf, _): (&Child, &bool)| Missing {
         digest: leaf.digest,
         platform: leaf.platform.clone(),
-        architecture: leaf.listed.platform.as_ref().map(|platform| platform.architecture.clone()),
+        listed: leaf.listed.clone(),
     };
     gaps.map(missing).collect()
 }

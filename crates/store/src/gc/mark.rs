@@ -1,8 +1,9 @@
-//! Finds what has to stay: the images, and all they need.
+//! Finds what has to stay: the images, those that are mounted, and all they need.
 
 use chunked::BlobDigest;
 
 use super::Kept;
+use crate::chains::ChainId;
 use crate::contents;
 use crate::error::Error;
 use crate::images::{Image, Listed};
@@ -16,6 +17,9 @@ pub(super) fn mark(store: &Store) -> Result<Kept, Error> {
             Listed::Other(digests) => mark_documents(store, digests, &mut kept),
         }
     }
+    for mount in store.mounts().list()? {
+        mark_image(store, &mount.image, &mut kept)?;
+    }
     kept.contents.sort_unstable();
     kept.contents.dedup();
     Ok(kept)
@@ -24,6 +28,7 @@ pub(super) fn mark(store: &Store) -> Result<Kept, Error> {
 fn mark_image(store: &Store, image: &Image, kept: &mut Kept) -> Result<(), Error> {
     // The index of an image names manifests of other platforms, which may have been pulled as well.
     mark_documents(store, vec![image.root.digest, image.manifest, image.config], kept);
+    kept.chains.insert(ChainId::of(&image.layers));
     for toc_digest in &image.layers {
         if !kept.layers.insert(*toc_digest) {
             continue;

@@ -9,6 +9,7 @@ use chunked::{ContentDigest, TocDigest};
 use serde::Serialize;
 
 pub use self::sweep::{Report, collect};
+use crate::chains::ChainId;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::store::Store;
@@ -26,7 +27,7 @@ pub struct Plan {
     documents: Vec<(Directory, String)>,
     /// What crashes left.
     leftovers: Vec<(Directory, String)>,
-    /// Files that lead to layers that go, and those that layers were locked by. They are not counted.
+    /// Files that lead to layers that go or were made of them, and those that layers were locked by. They are not counted.
     unseen: Vec<(Directory, String)>,
     summary: Summary,
 }
@@ -69,7 +70,8 @@ impl Plan {
 /// Finds out what could be removed. Others may use the store meanwhile, and then some of it is not garbage:
 /// [`collect`] makes a plan of its own.
 ///
-/// What is kept are the images, their layers, and the contents of these, complete or partial.
+/// What is kept are the images, those that are mounted, their layers, the contents of these, complete or partial, and what
+/// was made of them for mounts.
 ///
 /// # Errors
 /// [`Error::Damaged`] and [`Error::Toc`] when it cannot be read what an image needs: then nothing can be said to be
@@ -81,6 +83,7 @@ pub fn plan(store: &Store) -> Result<Plan, Error> {
     plan.add_objects(store, &kept)?;
     plan.add_partials(store, &kept)?;
     plan.add_documents(store, &kept)?;
+    plan.unseen.extend(store.chains().stray(&kept.chains)?);
     plan.add_leftovers(store)?;
     Ok(plan)
 }
@@ -92,6 +95,7 @@ struct Kept {
     /// Sorted; 32 bytes each, so that a million files take 32 MB.
     contents: Vec<ContentDigest>,
     documents: BTreeSet<chunked::BlobDigest>,
+    chains: BTreeSet<ChainId>,
 }
 
 impl Kept {

@@ -32,7 +32,7 @@ const DOCUMENT_LEN_MAX: u64 = 16 << 20;
 const LOCK: &str = "images";
 
 /// An image in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its name, as the user has it.
     pub name: String,
@@ -49,7 +49,7 @@ pub struct Image {
 }
 
 /// Says what a document is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// Its type.
     pub media_type: String,

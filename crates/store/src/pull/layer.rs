@@ -157,7 +157,7 @@ impl Pull<'_> {
         .run(task.diff_id.as_ref())
     }
 
-    fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
+    pub(super) fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {
         let failed = |failure| Error::of_layer(&task.blob, failure);
         let plain =
             fetch_plain(self.store, task, &self.options.fetch, &self.stop, self.progress).map_err(failed)?;

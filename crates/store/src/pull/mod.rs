@@ -3,8 +3,10 @@
 //! First every layer is opened, which takes a few small requests, and compared with the store. Then what is missing is
 //! fetched. A content that several layers need is brought by the lowest of them.
 
+mod index;
 mod layer;
 mod present;
+mod prove;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +25,9 @@ use crate::layers::{LayerLock, LayerRecord};
 use crate::seed::Seeds;
 use crate::store::Store;
 
+pub use index::{Indexed, find_indexed, index};
 pub use present::{Identity, find_present};
+pub use prove::prove;
 pub use report::{How, LayerReport};
 
 /// Layers at once where nobody says how many.
@@ -85,10 +89,7 @@ pub fn pull(
     let locks = blobs.iter().map(|blob| Ok((*blob, store.layers().lock(blob)?)));
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
-    let start = Instant::now();
-    let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
-    let at_once = options.layers.map_or(LAYERS, Into::into).min(tasks.len()).max(1);
-    let pull = Pull { store, options, progress, elsewhere, stop, start, at_once };
+    let pull = Pull::new(store, options, progress, tasks.len());
     let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
     let done = store.durability().flushing(|| {
@@ -113,7 +114,13 @@ struct Pull<'a> {
     at_once: usize,
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
+    fn new(store: &'a Store, options: &'a Options, progress: &'a dyn fetch::Progress, tasks: usize) -> Self {
+        let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
+        let at_once = options.layers.map_or(LAYERS, Into::into).min(tasks).max(1);
+        Self { store, options, progress, elsewhere, stop, start: Instant::now(), at_once }
+    }
+
     fn others(&self) -> Others<'_> {
         Others { elsewhere: &self.elsewhere, stop: &self.stop }
     }

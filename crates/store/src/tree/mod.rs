@@ -29,6 +29,13 @@ pub use invalid::{Invalid, Problem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(u32);
 
+impl NodeId {
+    /// Returns its number; they go from 0 up.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Points at a name of one [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameId(u32);

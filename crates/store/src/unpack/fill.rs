@@ -5,17 +5,19 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{
+    FileType, Mode, OFlags, XattrFlags, fsetxattr, makedev, mkdirat, mknodat, openat, symlinkat,
+};
 use rustix::io::Errno;
 
 use super::clone::{Cloner, Means};
 use super::crew::Worker;
-use super::metadata::{Target, initial_mode};
+use super::metadata::{ATTRIBUTES, Target, initial_mode};
 use super::report::Reason;
 use super::tally::Tally;
 use super::{Refused, Site};
 use crate::error::Error;
-use crate::tree::{Child, Device, FileContent, Kind, Metadata, NodeId};
+use crate::tree::{Child, Device, FileContent, Kind, Metadata, NodeId, Xattr};
 
 const NEW_FILE: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -40,7 +42,7 @@ impl<'a> Filler<'a> {
             Kind::File(content) => return self.file(directory, child, &node.metadata, *content),
             Kind::Symlink(target) => symlinkat(&**target, directory, child.name)
                 .map_err(io::Error::from)
-                .and_then(|()| self.metadata(Target::Link(directory, child.name), child, &node.metadata)),
+                .and_then(|()| self.link_metadata(directory, child, &node.metadata)),
             Kind::CharDevice(device) => self.special(directory, child, FileType::CharacterDevice, *device),
             Kind::BlockDevice(device) => self.special(directory, child, FileType::BlockDevice, *device),
             Kind::Fifo => {
@@ -62,13 +64,22 @@ impl<'a> Filler<'a> {
             let path = self.site.path_of(child.id);
             move |source| Error::File { action, path, source }
         };
-        let file = openat(directory, child.name, NEW_FILE, initial_mode(metadata));
+        let reference = content.and_then(|content| self.site.contents.reference(&content.digest));
+        let made = match &reference {
+            Some(_) => initial_mode(metadata) | ATTRIBUTES,
+            None => initial_mode(metadata),
+        };
+        let file = openat(directory, child.name, NEW_FILE, made);
         let file = File::from(file.map_err(|error| failed("create")(error.into()))?);
-        if let Some(content) = content {
-            self.content(&file, child, content)?;
+        match (content, reference) {
+            (Some(content), Some(reference)) => {
+                refer(&file, content.len, &reference).map_err(failed("write"))?
+            }
+            (Some(content), None) => self.content(&file, child, content)?,
+            (None, _) => {}
         }
         let target = Target::Open(file.as_fd());
-        self.metadata(target, child, metadata).map_err(failed("set the attributes of"))
+        self.metadata(target, child, metadata, made).map_err(failed("set the attributes of"))
     }
 
     fn content(&mut self, file: &File, child: &Child<'_>, content: FileContent) -> Result<(), Error> {
@@ -96,7 +107,10 @@ impl<'a> Filler<'a> {
         let node = self.site.tree.node(child.node);
         let number = makedev(device.major, device.minor);
         match mknodat(directory, child.name, kind, initial_mode(&node.metadata), number) {
-            Ok(()) => self.metadata(Target::Named(directory, child.name), child, &node.metadata),
+            Ok(()) => {
+                let made = initial_mode(&node.metadata);
+                self.metadata(Target::Named(directory, child.name), child, &node.metadata, made)
+            }
             Err(Errno::PERM) if kind != FileType::Fifo => {
                 let tree = self.site.tree;
                 self.tally.skip(Reason::DeviceNotPermitted, || tree.path_of(child.id).join("/"));
@@ -106,10 +120,26 @@ impl<'a> Filler<'a> {
         }
     }
 
-    fn metadata(&mut self, target: Target<'_>, child: &Child<'_>, metadata: &Metadata) -> io::Result<()> {
+    fn link_metadata(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        child: &Child<'_>,
+        metadata: &Metadata,
+    ) -> io::Result<()> {
+        self.metadata(Target::Link(directory, child.name), child, metadata, initial_mode(metadata))
+    }
+
+    /// Gives a file that was made with `made` as its mode all its metadata.
+    fn metadata(
+        &mut self,
+        target: Target<'_>,
+        child: &Child<'_>,
+        metadata: &Metadata,
+        made: Mode,
+    ) -> io::Result<()> {
         let (site, tally) = (self.site, &mut self.tally);
         let owner = site.owners.of(metadata).flatten();
-        target.apply(metadata, owner, &site.staging.newborn, initial_mode(metadata), |reason, xattr| {
+        target.apply(metadata, owner, &site.staging.newborn, made, |reason, xattr| {
             tally.skip(reason, || format!("{} {}", site.tree.path_of(child.id).join("/"), xattr.name));
         })
     }
@@ -117,6 +147,15 @@ impl<'a> Filler<'a> {
     fn path(&self, child: &Child<'_>) -> PathBuf {
         self.site.path_of(child.id)
     }
+}
+
+/// Makes a file all hole, with attributes that say where its bytes are.
+fn refer(file: &File, len: u64, reference: &[Xattr]) -> io::Result<()> {
+    file.set_len(len)?;
+    for xattr in reference {
+        fsetxattr(file, &*xattr.name, &xattr.value, XattrFlags::empty())?;
+    }
+    Ok(())
 }
 
 impl Worker for Filler<'_> {

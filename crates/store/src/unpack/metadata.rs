@@ -30,6 +30,9 @@ pub(super) struct Newborn {
     pub(super) umask: u16,
 }
 
+/// Permission bits that setting attributes takes.
+pub(super) const ATTRIBUTES: Mode = Mode::RUSR.union(Mode::WUSR);
+
 /// A file to be given metadata.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target<'a> {
@@ -43,7 +46,7 @@ pub(super) enum Target<'a> {
 
 /// Permission bits to make a file with: those it will have, and for attributes, which take leave to write, the owner's.
 pub(super) fn initial_mode(metadata: &Metadata) -> Mode {
-    let own = if metadata.xattrs.is_empty() { Mode::empty() } else { Mode::RUSR | Mode::WUSR };
+    let own = if metadata.xattrs.is_empty() { Mode::empty() } else { ATTRIBUTES };
     Mode::from_raw_mode(u32::from(metadata.mode & 0o777)) | own
 }
 

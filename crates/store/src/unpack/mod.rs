@@ -34,7 +34,7 @@ pub use report::{Amount, Reason, Report, Skipped};
 
 use crate::error::Error;
 use crate::objects::Objects;
-use crate::tree::{NameId, NodeId, Tree};
+use crate::tree::{NameId, NodeId, Tree, Xattr};
 use fill::Filler;
 use staging::Staging;
 use tally::Tally;
@@ -49,6 +49,12 @@ pub trait Contents: Sync {
     /// # Errors
     /// When it is there and cannot be opened.
     fn open(&self, digest: &ContentDigest) -> Result<Option<File>, Error>;
+
+    /// Returns attributes that a file gets in the place of its bytes: it is as long as it should be, and all hole. `None`,
+    /// which is the default, when it gets its bytes.
+    fn reference(&self, _digest: &ContentDigest) -> Option<Vec<Xattr>> {
+        None
+    }
 }
 
 impl Contents for Objects {

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use chunked::ContentDigest;
-use morsel_store::{Error, Exclusive, Store, Wait, gc};
+use morsel_store::chains::Made;
+use morsel_store::{ChainId, Error, Exclusive, MountRecord, Store, Wait, gc};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -43,6 +45,35 @@ fn what_no_image_needs_goes_and_all_else_stays() {
     assert!(store.images().document(&kept.config).unwrap().is_some());
     assert!(store.images().document(&gone.config).unwrap().is_none());
     assert!(gc::collect(&store).unwrap().removed.is_empty());
+}
+
+#[test]
+fn what_is_mounted_stays_when_its_image_is_removed_and_goes_with_the_mount() {
+    let place = Place::new();
+    let store = &place.store;
+    let image = pull(store, "image", &[&[b"mounted"]]);
+    let (chain, stranger) = (ChainId::of(&image.layers), ChainId::of(&[]));
+    for chain in [&chain, &stranger] {
+        store.chains().make(chain, Made::Image, |_| Ok(())).unwrap();
+    }
+    let tree = store.chains().path_of(&stranger, Made::UserTree);
+    fs::create_dir_all(tree.join("closed/inner")).unwrap();
+    fs::write(tree.join("closed/inner/file"), "").unwrap();
+    let directory = PathBuf::from("/where it is");
+    let record = MountRecord { directory: directory.clone(), image: image.clone(), writable: None };
+    store.mounts().put(&record).unwrap();
+    store.images().remove(&image.name).unwrap();
+
+    let (dir, store, report) = collect(place);
+    assert!(report.removed.is_empty() && has(&store, b"mounted"));
+    assert_eq!(files(&dir.path().join("store/chains")), [format!("{}.erofs", chain.hex())]);
+    assert_eq!(store.mounts().list().unwrap(), std::slice::from_ref(&record));
+    assert_eq!(store.mounts().get(&directory).unwrap(), Some(record));
+
+    assert!(store.mounts().remove(&directory).unwrap() && !store.mounts().remove(&directory).unwrap());
+    let removed = gc::collect(&store).unwrap().removed;
+    assert_eq!((removed.layers, removed.objects), (1, 1));
+    assert!(!has(&store, b"mounted") && files(&dir.path().join("store/chains")).is_empty());
 }
 
 #[test]

@@ -44,13 +44,27 @@ impl Podman {
         Pull { image_id: format!("sha256:{image_id}"), log: written.stderr }
     }
 
+    /// Returns the directory that podman sees.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Runs a command in a container of an image that has been pulled, and returns what it prints.
     pub fn run(&self, image: &str, arguments: &[&str]) -> String {
+        self.run_with(&[image], arguments)
+    }
+
+    /// Runs a command in a container on a root file system below [`Podman::dir`], and returns what it prints.
+    pub fn run_rootfs(&self, rootfs: &str, arguments: &[&str]) -> String {
+        self.run_with(&["--rootfs", rootfs], arguments)
+    }
+
+    fn run_with(&self, what: &[&str], arguments: &[&str]) -> String {
         let mut podman = self.command();
         // crun refuses hybrid cgroups, and a nested machine may not raise limits.
         podman.args(["run", "--rm", "--runtime=runc", "--network=none"]);
-        podman.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", image]);
-        run(podman.args(arguments)).text().to_owned()
+        podman.args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]);
+        run(podman.args(what).args(arguments)).text().to_owned()
     }
 
     /// Takes an image from a layout, mounts it, and copies its root file system to a directory, attributes and all.

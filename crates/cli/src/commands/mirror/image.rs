@@ -71,6 +71,8 @@ impl<'a> Run<'a> {
             Destination::create(destination, self.access, options.jobs.get()).with_context(cannot)?;
         let plan = mirror::plan(&image, &mut destination, options, &self.placed).with_context(cannot)?;
         if self.dry_run {
+            // Later images find what this one would have brought.
+            self.placed.assume(&plan, &destination);
             return Ok(Mirrored { plan, done: None });
         }
         let done = mirror::run(&plan, &image, destination, options, &self.placed, self.progress);

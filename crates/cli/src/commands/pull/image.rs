@@ -9,14 +9,14 @@ use chunked::{BlobDigest, DiffId};
 use registry::blob::Blob;
 use registry::platform::Selector;
 use registry::{Descriptor, Document, ImageSource, Instance, Instances, Reference};
-use store::pull::{LayerReport, Task};
+use store::pull::Task;
 use store::{LayerRecord, Store, images};
 
 use crate::image_name::stored_name;
 use crate::interrupt::Interrupt;
 
 /// An image that was chosen from what stands behind a reference.
-pub(super) struct Image<'a> {
+pub(in crate::commands) struct Image<'a> {
     source: &'a dyn ImageSource,
     instance: Instance,
     /// The documents that led to it, as they came.
@@ -25,7 +25,10 @@ pub(super) struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Chooses the image for `platform`, or for this machine.
-    pub(super) fn choose(source: &'a dyn ImageSource, platform: Option<&Selector>) -> anyhow::Result<Self> {
+    pub(in crate::commands) fn choose(
+        source: &'a dyn ImageSource,
+        platform: Option<&Selector>,
+    ) -> anyhow::Result<Self> {
         let recorder = Recorder { source, documents: Mutex::default() };
         let instance = choose(&recorder, platform)?;
         let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +56,7 @@ impl<'a> Image<'a> {
     }
 
     /// Adds the layers that no other image of the pull has.
-    pub(super) fn add_tasks<'t>(
+    pub(in crate::commands) fn add_tasks<'t>(
         &'t self,
         interrupt: &'t Interrupt,
         tasks: &mut Vec<Task<'t>>,
@@ -77,16 +80,16 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    /// Names the image in the store.
-    pub(super) fn put(
+    /// Names the image in the store, with the layers that the tasks brought.
+    pub(in crate::commands) fn put(
         &self,
         store: &Store,
         tasks: &[Task<'_>],
-        layers: &[(LayerRecord, LayerReport)],
-    ) -> anyhow::Result<()> {
+        records: &[LayerRecord],
+    ) -> anyhow::Result<images::Image> {
         let tocs = self.layers().map(|(descriptor, diff_id)| {
             let index = tasks.iter().position(|task| is_for(task, descriptor, diff_id))?;
-            layers.get(index).map(|(record, _)| record.toc_digest)
+            records.get(index).map(|record| record.toc_digest)
         });
         let root = self.source.root();
         let image = images::Image {
@@ -103,7 +106,8 @@ impl<'a> Image<'a> {
         };
         let documents: Vec<_> =
             self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
-        Ok(store.images().put(&image, &documents)?)
+        store.images().put(&image, &documents)?;
+        Ok(image)
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use registry::transport;
 use store::pull;
 
-use image::Image;
+pub(super) use image::Image;
 pub(crate) use image::choose;
 use receipt::Receipt;
 
@@ -61,8 +61,9 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         Ok(layers) => layers,
     };
     store.sync()?;
+    let records: Vec<_> = layers.iter().map(|(record, _)| record.clone()).collect();
     for image in &images {
-        image.put(&store, &tasks, &layers)?;
+        image.put(&store, &tasks, &records)?;
     }
     let receipt = Receipt::of(&images, &tasks, &layers, &store);
     if request.form.json {

@@ -1,0 +1,40 @@
+//! What a daemon tells people, a line each.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use chunked::ContentDigest;
+use mount::fetch::{Events, Failure};
+use store::LayerRecord;
+
+use crate::ui;
+
+/// Failed reads are told of so often: a registry that is down fails thousands of them.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes to standard error.
+#[derive(Debug)]
+pub(in crate::commands) struct Log;
+
+impl Events for Log {
+    fn read_failed(&self, content: &ContentDigest, failure: &Failure) {
+        static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+        let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() > INTERVAL) {
+            *last = Some(Instant::now());
+            ui::say(&format!("cannot read {content}: {failure}\n"));
+        }
+    }
+
+    fn fill_failed(&self, layer: &LayerRecord, failure: &Failure) {
+        ui::say(&format!("cannot fill in layer {}: {failure}\n", layer.blob));
+    }
+
+    fn proven(&self, layer: &LayerRecord) {
+        ui::say(&format!("layer {} is here: {}\n", layer.blob, layer.state));
+    }
+
+    fn quarantined(&self, layer: &LayerRecord, why: &str) {
+        ui::say(&format!("QUARANTINE: layer {} is not what its image says: {why}\n", layer.blob));
+    }
+}

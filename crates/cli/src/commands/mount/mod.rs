@@ -1,0 +1,127 @@
+//! The verbs about mounts.
+
+mod text;
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context;
+use mount::overlay::DataDirectory;
+use mount::rootfs::{self, Mounted, Restored};
+use serde::Serialize;
+use store::{Image, MountRecord, Store};
+
+use super::lazy::{Ready, prepare};
+use crate::args::{Mount, Mounts, Restore, Umount};
+use crate::exit;
+use crate::image_name;
+use crate::output::{print, print_text};
+use crate::request;
+use crate::ui;
+use crate::ui::json::to_json;
+
+/// A mount that was made.
+#[derive(Debug, Serialize)]
+struct Report {
+    image: Image,
+    #[serde(flatten)]
+    mounted: Mounted,
+    /// Seconds for the mount, without a pull.
+    seconds: f64,
+}
+
+/// A mount that was to be made again.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    record: MountRecord,
+    /// Why there is none; `None` when there is.
+    error: Option<String>,
+}
+
+/// Mounts an image. What is missing of it is served by a daemon, or pulled before.
+pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
+    let store = args.store.create()?;
+    let cannot = || format!("cannot mount `{}` on `{}`", args.image, args.directory.display());
+    let ready = match args.eager {
+        true => complete_image(&store, args).map(|image| Ready { image, missing: None }),
+        false => prepare(&store, &request::Pull::of(&args.image, args)?, &args.image, !args.no_fill),
+    };
+    let Ready { image, missing } = ready.with_context(cannot)?;
+    let started = Instant::now();
+    let request = rootfs::Request { image: &image, directory: &args.directory, writable: args.rw.as_deref() };
+    let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
+    let mounted = rootfs::mount(&store, &request, missing).with_context(cannot)?;
+    let report = Report { image, mounted, seconds: started.elapsed().as_secs_f64() };
+    if args.form.json {
+        print(&to_json(&report)?)?;
+    } else if !args.form.quiet {
+        ui::say(&text::mounted(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds an image in the store; where it is not, or not all of it, it is pulled.
+fn complete_image(store: &Store, args: &Mount) -> anyhow::Result<Image> {
+    let wanted = match image_name::find(store.images(), &args.image) {
+        Ok(image) if is_complete(store, &image)? => return Ok(image),
+        Ok(image) => image.name,
+        Err(store::Error::NoSuchImage { .. }) => args.image.clone(),
+        Err(error) => return Err(error.into()),
+    };
+    super::pull::run(&request::Pull::of(&wanted, args)?)?;
+    Ok(image_name::find(store.images(), &wanted)?)
+}
+
+fn is_complete(store: &Store, image: &Image) -> Result<bool, mount::Error> {
+    match rootfs::is_complete(store, image) {
+        Err(mount::Error::Store(store::Error::NoLayer { .. })) => Ok(false),
+        known => known,
+    }
+}
+
+/// Takes a mount away.
+pub(crate) fn umount(args: &Umount) -> anyhow::Result<ExitCode> {
+    let store = args.store.open()?;
+    let cannot = || format!("cannot unmount `{}`", args.directory.display());
+    if !rootfs::umount(&store, &args.directory, args.lazy).with_context(cannot)? {
+        ui::say("it was not mounted, and is forgotten\n");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists mounts.
+pub(crate) fn mounts(args: &Mounts) -> anyhow::Result<ExitCode> {
+    let store = args.store.open()?;
+    let mounts = rootfs::list(&store)
+        .with_context(|| format!("cannot list the mounts of `{}`", store.path().display()))?;
+    match args.json {
+        true => print(&to_json(&mounts)?)?,
+        false => print_text(&text::mounts(&mounts))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Mounts again what was mounted. What fails is told, and does not keep the others from being mounted.
+pub(crate) fn restore(args: &Restore) -> anyhow::Result<ExitCode> {
+    let store = args.store.open()?;
+    let restored = rootfs::restore(&store, None)
+        .with_context(|| format!("cannot restore the mounts of `{}`", store.path().display()))?;
+    let mut code = ExitCode::SUCCESS;
+    let mut outcomes = Vec::new();
+    for Restored { record, outcome } in restored {
+        let cannot = format!("cannot mount `{}` on `{}`", record.image.name, record.directory.display());
+        let error = outcome.map_err(anyhow::Error::from).context(cannot).err();
+        if let Some(error) = &error {
+            code = exit::fail(error);
+        } else if !args.form.quiet && !args.form.json {
+            ui::say(&text::restored(&record));
+        }
+        outcomes.push(Outcome { record, error: error.map(|error| format!("{error:#}")) });
+    }
+    if args.form.json {
+        print(&to_json(&outcomes)?)?;
+    }
+    Ok(code)
+}

@@ -1,0 +1,105 @@
+//! Makes the table of a layer from the entries of its TOC.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use chunked::{ContentDigest, Entry};
+use store::{LayerRecord, Store, contents};
+
+use super::row::{ChunkRow, ContentRow};
+use super::table::{BITS_MAX, MAGIC, Table};
+use crate::error::{Error, at_path};
+
+/// Contents for each value of the first bits, on average.
+const FAN_LEN: usize = 16;
+
+/// Opens the table of a layer in `directory`, making it if it is not there.
+///
+/// # Errors
+/// Those of [`store::Layers::visit_toc`], and of the file system.
+pub fn build(store: &Store, record: &LayerRecord, directory: &Path) -> Result<Table, Error> {
+    let path = directory.join(record.toc_digest.0.hex());
+    if let Ok(table) = Table::open(&path) {
+        return Ok(table);
+    }
+    let mut builder = Builder::default();
+    store.layers().visit_toc(record, |entry| builder.add(&entry))?;
+    fs::create_dir_all(directory).map_err(at_path("create", directory))?;
+    let staged = directory.join(format!(".{}.{}", record.toc_digest.0.hex(), std::process::id()));
+    let written = File::create(&staged).and_then(|file| builder.write(BufWriter::new(file)));
+    written.and_then(|()| fs::rename(&staged, &path)).map_err(at_path("write", &path))?;
+    Table::open(&path)
+}
+
+/// Gathers the contents of a layer.
+#[derive(Debug, Default)]
+pub struct Builder {
+    /// In the order of the TOC, each once.
+    contents: Vec<ContentRow>,
+    chunks: Vec<ChunkRow>,
+    known: HashMap<ContentDigest, ()>,
+}
+
+impl Builder {
+    /// Adds the next entry of the TOC. Of contents that were added before, nothing is added.
+    pub fn add(&mut self, entry: &Entry) {
+        let Some((digest, len)) = contents::of(entry) else { return };
+        let Some(content) = &entry.content else { return };
+        if self.known.insert(digest, ()).is_some() {
+            return;
+        }
+        // A TOC has far fewer than 2^32 rows.
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (first_chunk, chunk_count) = (narrow(self.chunks.len()), narrow(content.chunks.len()));
+        let place = narrow(self.contents.len());
+        self.contents.push(ContentRow { digest, len, first_chunk, chunk_count });
+        self.chunks.extend(content.chunks.iter().map(|chunk| ChunkRow { chunk: *chunk, content: place }));
+    }
+
+    /// Writes the table.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(self, mut out: impl Write) -> io::Result<()> {
+        let Self { contents, mut chunks, .. } = self;
+        let mut order: Vec<usize> = (0..contents.len()).collect();
+        order.sort_unstable_by_key(|place| contents.get(*place).map(|content| content.digest.0));
+        let mut rows = vec![0_u32; contents.len()];
+        for (row, place) in order.iter().enumerate() {
+            if let Some(slot) = rows.get_mut(*place) {
+                *slot = u32::try_from(row).unwrap_or(u32::MAX);
+            }
+        }
+        for chunk in &mut chunks {
+            chunk.content = rows.get(chunk.content as usize).copied().unwrap_or(u32::MAX);
+        }
+        let sorted: Vec<_> = order.iter().filter_map(|place| contents.get(*place)).collect();
+        let mut bytes = header(&sorted, chunks.len());
+        sorted.iter().for_each(|content| content.encode(&mut bytes));
+        out.write_all(&bytes)?;
+        for run in chunks.chunks(4096) {
+            bytes.clear();
+            run.iter().for_each(|chunk| chunk.encode(&mut bytes));
+            out.write_all(&bytes)?;
+        }
+        out.flush()
+    }
+}
+
+fn header(sorted: &[&ContentRow], chunks: usize) -> Vec<u8> {
+    let bits = (sorted.len() / FAN_LEN).checked_ilog2().unwrap_or(0).min(BITS_MAX);
+    let mut bytes = MAGIC.to_vec();
+    for number in [sorted.len(), chunks, bits as usize, 0] {
+        bytes.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    let len = sorted.iter().fold(0_u64, |sum, content| sum.saturating_add(content.len));
+    bytes.extend(len.to_le_bytes());
+    for first in 0..=1_u64 << bits {
+        let before =
+            sorted.partition_point(|content| super::table::first_bits(&content.digest, bits) < first);
+        bytes.extend(u32::try_from(before).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    bytes
+}

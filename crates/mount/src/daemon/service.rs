@@ -1,0 +1,344 @@
+//! Puts the parts of a daemon together.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chunked::{BlobDigest, TocDigest};
+use rustix::mount::UnmountFlags;
+use store::{LayerRecord, LayerState, Store};
+
+use super::attachments::{Attachment, Attachments};
+use super::keep::{Inherited, Keep, OBJECTS};
+use super::nodes::Nodes;
+use super::protocol::{Answer, ImageStatus, LayerStatus, Question, Status};
+use super::{RunDirectory, server};
+use crate::contents;
+use crate::error::{Error, at_path};
+use crate::fetch::{self, Events, Failure, Fetcher, Layer, Progress, Supply, Verdict};
+use crate::fuse::{self, Device, Devices, Session};
+use crate::profile::Profile;
+use crate::quarantine;
+
+/// Between two looks whether everything ends.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How a daemon works.
+#[derive(Debug)]
+pub struct Options {
+    /// How content is fetched.
+    pub fetch: fetch::Options,
+    /// How the kernel is answered.
+    pub fuse: fuse::Options,
+    /// Threads that answer the kernel, at most 16.
+    pub threads: usize,
+    /// Where metrics can be asked for, besides the socket for verbs.
+    pub metrics: Option<TcpListener>,
+    /// How often it says that it is well.
+    pub watchdog: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (fetch, fuse) = (fetch::Options::default(), fuse::Options::default());
+        Self { fetch, fuse, threads: 4, metrics: None, watchdog: None }
+    }
+}
+
+/// Serves what is attached to a store, until a verb or `stop` ends it.
+///
+/// # Errors
+/// [`Error::DaemonRuns`] when there is a daemon; those of the store and the system.
+pub fn serve(
+    store: &Store,
+    (supply, events): (&dyn Supply, &dyn Events),
+    mut inherited: Inherited,
+    keep: &Keep,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let run = RunDirectory::open(store.path())?;
+    let _lock = match inherited.lock.take() {
+        Some(lock) => lock,
+        None => run.try_lock()?.ok_or_else(|| Error::DaemonRuns { store: store.path().to_owned() })?.into(),
+    };
+    let control = inherited.control.take().map_or_else(|| run.listen(), Ok)?;
+    let (fetcher, ended) = Fetcher::new(store, supply, events, options.fetch);
+    let service = Service::new(store, &fetcher, run);
+    let is_taken_over = !inherited.objects.is_empty();
+    service.resume(is_taken_over)?;
+    let devices = match is_taken_over {
+        true => inherited.objects.drain(..).map(Device::from_fd).collect(),
+        false => service.mount(options.threads)?,
+    };
+    if !is_taken_over {
+        let fds: Vec<_> = devices.iter().map(std::os::fd::AsFd::as_fd).collect();
+        keep.keep(OBJECTS, &fds).map_err(at_path("keep", service.run.objects()))?;
+    }
+    let session = Session::new(devices, &fetcher, ended, options.fuse)?;
+    thread::scope(|scope| {
+        fetcher.start(scope);
+        session.start(scope);
+        scope.spawn(|| server::listen(scope, &service, &control, options.metrics.as_ref()));
+        let served = service.supervise(&session, is_taken_over, keep, options, stop);
+        service.stop();
+        session.stop();
+        fetcher.stop();
+        // What still uses it gets errors from now on.
+        let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
+        served
+    })
+}
+
+/// What verbs ask.
+#[derive(Debug)]
+pub(super) struct Service<'f, 's> {
+    store: &'s Store,
+    fetcher: &'f Fetcher<'s>,
+    run: RunDirectory,
+    nodes: Nodes,
+    attachments: Attachments,
+    served: Mutex<BTreeMap<BlobDigest, Served>>,
+    is_stopping: AtomicBool,
+}
+
+/// An image that is served.
+#[derive(Debug, Clone)]
+struct Served {
+    attachment: Attachment,
+    layers: Vec<ServedLayer>,
+}
+
+/// A layer of it.
+#[derive(Debug, Clone)]
+enum ServedLayer {
+    /// It was complete when the image was attached.
+    Complete(TocDigest, LayerState),
+    Lazy(Arc<Layer>),
+}
+
+impl<'f, 's> Service<'f, 's> {
+    fn new(store: &'s Store, fetcher: &'f Fetcher<'s>, run: RunDirectory) -> Self {
+        let (nodes, attachments) = (Nodes::of(run.path()), Attachments::of(store.path()));
+        let (served, is_stopping) = (Mutex::default(), AtomicBool::new(false));
+        Self { store, fetcher, run, nodes, attachments, served, is_stopping }
+    }
+
+    /// Attaches what was attached before. The tables that the kernel knows get the numbers it knows them by.
+    fn resume(&self, is_taken_over: bool) -> Result<(), Error> {
+        match is_taken_over {
+            false => self.nodes.clear()?,
+            true => {
+                for toc_digest in self.nodes.list()? {
+                    let record = self.store.layers().get(&toc_digest)?;
+                    let record = record.ok_or_else(|| no_layer(&toc_digest))?;
+                    self.fetcher.attach(&record, self.table(&record)?);
+                }
+            }
+        }
+        for attachment in self.attachments.list()? {
+            // One that cannot be served does not keep the others from it.
+            let _ = self.serve(attachment);
+        }
+        Ok(())
+    }
+
+    /// Mounts the directory of contents anew.
+    fn mount(&self, threads: usize) -> Result<Devices, Error> {
+        let objects = self.run.objects();
+        // What an earlier daemon left answers nothing any more.
+        while rustix::mount::unmount(&objects, UnmountFlags::DETACH).is_ok() {}
+        fs::create_dir_all(&objects).map_err(at_path("create", &objects))?;
+        let device = Device::open()?;
+        fuse::mount(&device, &objects)?;
+        let others: Vec<_> = (1..threads.clamp(1, 16)).map(|_| device.another()).collect::<Result<_, _>>()?;
+        Ok([device].into_iter().chain(others).collect())
+    }
+
+    fn table(&self, record: &LayerRecord) -> Result<contents::Table, Error> {
+        contents::build(self.store, record, &self.store.path().join("tables"))
+    }
+
+    /// Stays until everything is to end.
+    fn supervise(
+        &self,
+        session: &Session<'_, '_>,
+        is_taken_over: bool,
+        keep: &Keep,
+        options: &Options,
+        stop: &AtomicBool,
+    ) -> Result<(), Error> {
+        if is_taken_over {
+            session.take_over()?;
+        }
+        let told = |told: std::io::Result<()>| told.map_err(at_path("tell of", self.run.path()));
+        told(keep.ready())?;
+        let mut last = Instant::now();
+        while !self.is_stopping() && !stop.load(Ordering::Acquire) && !session.is_over() {
+            thread::sleep(TICK);
+            if let Some(interval) = options.watchdog.filter(|interval| last.elapsed() >= *interval) {
+                last = last.checked_add(interval).unwrap_or(last);
+                told(keep.alive())?;
+            }
+        }
+        told(keep.stopping())
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Answers a question.
+    pub(super) fn answer(&self, question: Question) -> Answer {
+        let answered = match question {
+            Question::Attach(attachment) => self.attach(attachment),
+            Question::Detach { manifest } => self.detach(&manifest),
+            Question::Status => self.status().map(|status| Answer::Status(Box::new(status))),
+            Question::Wait { manifest } => self.wait(&manifest),
+            Question::Stop => {
+                self.stop();
+                Ok(Answer::Done)
+            }
+        };
+        answered.unwrap_or_else(|error| Answer::Failed { why: crate::error::chain(&error) })
+    }
+
+    fn attach(&self, attachment: Attachment) -> Result<Answer, Error> {
+        self.attachments.put(&attachment)?;
+        self.serve(attachment)?;
+        Ok(Answer::Attached { objects: self.run.objects() })
+    }
+
+    fn serve(&self, attachment: Attachment) -> Result<(), Error> {
+        let mut layers = Vec::new();
+        for toc_digest in &attachment.layers {
+            let record = self.store.layers().get(toc_digest)?.ok_or_else(|| no_layer(toc_digest))?;
+            quarantine::check(self.store.path(), &record)?;
+            layers.push(match record.state {
+                LayerState::Indexed => ServedLayer::Lazy(self.serve_layer(&record, &attachment)?),
+                state => ServedLayer::Complete(*toc_digest, state),
+            });
+        }
+        if let Some(profile) = Profile::load(self.store.path(), &attachment.manifest)? {
+            self.fetcher.prefetch_all(&profile.reads)?;
+        }
+        self.served().insert(attachment.manifest, Served { attachment, layers });
+        Ok(())
+    }
+
+    fn serve_layer(&self, record: &LayerRecord, attachment: &Attachment) -> Result<Arc<Layer>, Error> {
+        if self.fetcher.tables().number(&record.toc_digest).is_none() {
+            self.nodes.add(&record.toc_digest)?;
+        }
+        let layer = self.fetcher.attach(record, self.table(record)?);
+        layer.add_place(&attachment.place);
+        if attachment.fill {
+            self.fetcher.fill(&layer, true);
+        }
+        Ok(layer)
+    }
+
+    fn detach(&self, manifest: &BlobDigest) -> Result<Answer, Error> {
+        let removed = self.attachments.remove(manifest)?;
+        let Some(served) = self.served().remove(manifest) else {
+            return if removed { Ok(Answer::Done) } else { Err(not_served(manifest)) };
+        };
+        let still: Vec<_> = self.served().values().flat_map(Served::lazy).map(|layer| layer.number).collect();
+        for layer in served.lazy().filter(|layer| !still.contains(&layer.number)) {
+            self.fetcher.fill(layer, false);
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Fills an image in, and returns once all of it is here and verified.
+    fn wait(&self, manifest: &BlobDigest) -> Result<Answer, Error> {
+        let served = self.served().get(manifest).cloned().ok_or_else(|| not_served(manifest))?;
+        served.lazy().for_each(|layer| self.fetcher.fill(layer, true));
+        while !self.is_stopping() {
+            let status = served.status(self.fetcher)?;
+            if status.is_done() {
+                return Ok(Answer::Done);
+            }
+            if let Some((toc_digest, why)) = status.quarantined() {
+                return Err(Error::Daemon { why: format!("the layer {toc_digest} is in quarantine: {why}") });
+            }
+            thread::sleep(TICK);
+        }
+        Err(Error::Daemon { why: "it ends".to_owned() })
+    }
+
+    /// Says how everything is.
+    pub(super) fn status(&self) -> Result<Status, Error> {
+        let served: Vec<_> = self.served().values().cloned().collect();
+        let images =
+            served.iter().map(|served| served.full_status(self.fetcher)).collect::<Result<_, _>>()?;
+        Ok(Status {
+            pid: std::process::id(),
+            objects: self.run.objects(),
+            images,
+            counts: self.fetcher.counters().counts(),
+            pending: self.fetcher.pending(),
+        })
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeMap<BlobDigest, Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Served {
+    fn lazy(&self) -> impl Iterator<Item = &Arc<Layer>> {
+        self.layers.iter().filter_map(|layer| match layer {
+            ServedLayer::Lazy(layer) => Some(layer),
+            ServedLayer::Complete(..) => None,
+        })
+    }
+
+    /// Says how it is, but for how much is here.
+    fn status(&self, _fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
+        let layers = self.layers.iter().map(|layer| match layer {
+            ServedLayer::Lazy(layer) => {
+                LayerStatus { toc_digest: layer.record().toc_digest, verdict: layer.verdict() }
+            }
+            ServedLayer::Complete(toc_digest, state) => {
+                LayerStatus { toc_digest: *toc_digest, verdict: Verdict::Done(*state) }
+            }
+        });
+        Ok(ImageStatus {
+            name: self.attachment.name.clone(),
+            manifest: self.attachment.manifest,
+            progress: Progress::default(),
+            layers: layers.collect(),
+        })
+    }
+
+    fn full_status(&self, fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
+        let mut status = self.status(fetcher)?;
+        for layer in self.lazy() {
+            status.progress.add(&fetcher.progress(layer).map_err(said)?);
+        }
+        Ok(status)
+    }
+}
+
+fn said(failure: Failure) -> Error {
+    Error::Daemon { why: failure.to_string() }
+}
+
+fn no_layer(toc_digest: &TocDigest) -> Error {
+    let missing = store::Error::NoLayer { image: String::new(), toc_digest: Box::new(*toc_digest) };
+    Error::Store(missing)
+}
+
+fn not_served(manifest: &BlobDigest) -> Error {
+    Error::Daemon { why: format!("it does not serve an image with the manifest {manifest}") }
+}

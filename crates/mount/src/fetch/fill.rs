@@ -1,0 +1,126 @@
+//! Fills in, when nobody waits for anything, what nobody asked for yet, so that some day everything is here.
+
+use std::time::Instant;
+
+use chunked::ChunkKind;
+
+use super::layer::{Layer, Verdict};
+use super::queue::{Bounds, Job, Key};
+use super::{Failure, Fetcher, is_small};
+use crate::contents::{ContentRow, Node};
+
+/// What is asked for at once: little enough that who then needs something of it does not wait long.
+const BOUNDS: Bounds = Bounds { count: 512, blob_len: 2 << 20 };
+/// Chunks that are looked at together.
+const ROWS: u32 = 256;
+
+/// What filling comes to next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// These are missing.
+    Jobs(Vec<Job>),
+    /// Nothing is missing.
+    Complete,
+    /// Something was, and whether it came shows when all is looked through again.
+    Again,
+}
+
+impl<'s> Fetcher<'s> {
+    /// Finds what to fill in next, of any layer.
+    pub(super) fn next_fill(&self) -> Vec<Job> {
+        let now = Instant::now();
+        for layer in self.layers() {
+            if !layer.can_be_filled(now) {
+                continue;
+            }
+            match self.next_of(&layer) {
+                Ok(Next::Jobs(jobs)) => return jobs,
+                Ok(Next::Complete) => {
+                    layer.judge(Verdict::Proving);
+                    self.prove(&layer);
+                }
+                Ok(Next::Again) => {}
+                Err(failure) => {
+                    layer.back_off();
+                    self.events.fill_failed(layer.record(), &failure);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    /// Finds the next chunks of a layer that are not here.
+    fn next_of(&self, layer: &Layer) -> Result<Next, Failure> {
+        let mut fill = layer.fill();
+        let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
+        while jobs.len() < BOUNDS.count && blob_len < BOUNDS.blob_len {
+            let rows = layer.table.chunks(fill.next, ROWS)?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                if jobs.len() >= BOUNDS.count || blob_len >= BOUNDS.blob_len {
+                    break;
+                }
+                let Some(content) = layer.table.content(row.content)? else { break };
+                let job = self.job_for(layer, row.content, &content, fill.next)?;
+                fill.next = fill.next.saturating_add(1);
+                let Some(job) = job else { continue };
+                fill.found_missing = true;
+                blob_len = blob_len.saturating_add(job.chunk.blob.len());
+                jobs.push(job);
+            }
+        }
+        if !jobs.is_empty() {
+            return Ok(Next::Jobs(jobs));
+        }
+        let was_missing = std::mem::take(&mut fill.found_missing);
+        fill.next = 0;
+        Ok(if was_missing { Next::Again } else { Next::Complete })
+    }
+
+    /// Says what to fetch for the chunk at a place of a layer; `None` when it is here. What another layer is known for is
+    /// fetched from there, so that it is cut in one way only.
+    fn job_for(
+        &self,
+        layer: &Layer,
+        row: u32,
+        content: &ContentRow,
+        place: u32,
+    ) -> Result<Option<Job>, Failure> {
+        if self.store.objects().len_of(&content.digest)?.is_some() {
+            return Ok(None);
+        }
+        let own = Node { table: layer.number, row };
+        let node = self.tables.find(&content.digest)?.unwrap_or(own);
+        if node == own {
+            let chunk = place.saturating_sub(content.first_chunk);
+            return self.job(Key { node, chunk }, content);
+        }
+        let Some(content) = self.tables.content(node)? else { return Ok(None) };
+        for chunk in 0..content.chunk_count {
+            if let Some(job) = self.job(Key { node, chunk }, &content)? {
+                return Ok(Some(job));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says what to fetch for a chunk of a content that is not an object; `None` when it is here.
+    pub(super) fn job(&self, key: Key, content: &ContentRow) -> Result<Option<Job>, Failure> {
+        if is_small(content) {
+            let place = content.first_chunk.saturating_add(key.chunk);
+            let table = self.tables.table(key.node.table).ok_or(Failure::NoLayer)?;
+            let row = table.chunks(place, 1)?.first().copied();
+            if let Some(chunk) = row.map(|row| row.chunk).filter(|chunk| chunk.kind == ChunkKind::Data) {
+                return Ok(Some(Job { key, content: *content, chunk }));
+            }
+        }
+        let held = self.held(key.node, content)?;
+        let index = key.chunk as usize;
+        let is_here = held.has(index);
+        self.ripen(&held);
+        let chunk = held.chunks.get(index).copied().filter(|_| !is_here);
+        Ok(chunk.map(|chunk| Job { key, content: *content, chunk }))
+    }
+}

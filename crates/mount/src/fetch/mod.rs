@@ -1,0 +1,342 @@
+//! Fetches content that is missing: at once what somebody waits for, soon what somebody will want, and everything else when
+//! nobody waits for anything.
+//!
+//! ```text
+//!  reads of the kernel ──► queue ──► carriers (threads) ──► objects, chunks of partial files
+//!  profiles, neighbours ──►  ▲            │                        │
+//!  filling ──────────────────┘            ▼                        ▼
+//!                                  who waits is told      whole files verified, layers proven
+//! ```
+//!
+//! No chunk is on its way twice, whoever wants it. A chunk is seen by readers once its own digest is verified, a whole file
+//! becomes an object once its digest is, and a layer is called proven once its tar has the diff ID. Some of the carriers are
+//! kept free of everything but faults, and filling reads no further while a fault is not served.
+
+mod ahead;
+mod carry;
+mod counters;
+mod events;
+mod failure;
+mod fill;
+mod held;
+mod layer;
+mod progress;
+mod prove;
+mod queue;
+mod read;
+mod record;
+mod supply;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use store::{LayerRecord, Store};
+
+pub use counters::{Counters, Counts};
+pub use events::{Events, NoEvents};
+pub use failure::Failure;
+pub use layer::{Layer, Verdict};
+pub use progress::Progress;
+pub use queue::Class;
+pub use read::{Found, Missing};
+pub use supply::{Place, Supply};
+
+use ahead::Budget;
+use carry::{Carrier, SMALL_LEN_MAX};
+use held::{Held, HeldContents};
+use queue::{Bounds, Job, Key, Queue};
+
+use crate::contents::{ContentRow, Node, Table, Tables};
+
+/// What is asked for at once when somebody waits for it.
+const BOUNDS: Bounds = Bounds { count: 256, blob_len: 4 << 20 };
+/// Between two looks at what has to be done now and then.
+const TICK: Duration = Duration::from_millis(250);
+/// How long filling waits for a fault at most, so that nobody is stopped by it for ever.
+const WAY_GIVEN_MAX: Duration = Duration::from_secs(10);
+
+/// How content is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Threads that fetch.
+    pub carriers: usize,
+    /// How long nobody must have waited for anything until something is filled in.
+    pub quiet: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { carriers: 8, quiet: Duration::from_secs(1) }
+    }
+}
+
+/// Stands for somebody who waits for chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Says that somebody has nothing to wait for any more.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Who.
+    pub ticket: Ticket,
+    /// Whether all of it came.
+    pub result: Result<(), Failure>,
+}
+
+/// Fetches what is missing of the layers that are attached to it.
+pub struct Fetcher<'s> {
+    store: &'s Store,
+    supply: &'s dyn Supply,
+    events: &'s dyn Events,
+    options: Options,
+    tables: Tables,
+    layers: RwLock<BTreeMap<u32, Arc<Layer>>>,
+    held: HeldContents<'s>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    tell: Sender<Ended>,
+    ripe: (Sender<Ripe<'s>>, Receiver<Ripe<'s>>),
+    /// Carriers that prefetch or fill.
+    busy: [AtomicUsize; 2],
+    last_fault: Mutex<Option<Instant>>,
+    budget: Budget,
+    counters: Counters,
+    record: Mutex<Option<record::Reads>>,
+    is_stopped: AtomicBool,
+}
+
+/// What is complete and has to be verified as a whole.
+enum Ripe<'s> {
+    File(Arc<Held<'s>>),
+    Layer(Arc<Layer>),
+}
+
+impl<'s> Fetcher<'s> {
+    /// Fetches into `store`, from `supply`. Who waits is told by the receiver.
+    pub fn new(
+        store: &'s Store,
+        supply: &'s dyn Supply,
+        events: &'s dyn Events,
+        options: Options,
+    ) -> (Self, Receiver<Ended>) {
+        let (tell, ended) = unbounded();
+        let fetcher = Self {
+            store,
+            supply,
+            events,
+            options,
+            tables: Tables::default(),
+            layers: RwLock::default(),
+            held: HeldContents::default(),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            tell,
+            ripe: unbounded(),
+            busy: Default::default(),
+            last_fault: Mutex::default(),
+            budget: Budget::default(),
+            counters: Counters::default(),
+            record: Mutex::default(),
+            is_stopped: AtomicBool::new(false),
+        };
+        (fetcher, ended)
+    }
+
+    /// Serves the contents of a layer from now on.
+    pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
+        let number = self.tables.add(&record.toc_digest, table);
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layer) = layers.get(&number) {
+            return Arc::clone(layer);
+        }
+        let table = self.tables.table(number);
+        let layer = table.map(|table| Arc::new(Layer::new(number, table, record.clone())));
+        // A table that was just added is there.
+        let layer = layer.unwrap_or_else(|| unreachable!("tables do not go away"));
+        layers.insert(number, Arc::clone(&layer));
+        layer
+    }
+
+    /// Wants all of a layer to be here some day, or not any more.
+    pub fn fill(&self, layer: &Layer, is_wanted: bool) {
+        layer.want_filled(is_wanted);
+        self.changed.notify_all();
+    }
+
+    /// Returns the tables of the layers.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Counts what was done.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts the chunks that are on their way.
+    pub fn pending(&self) -> usize {
+        self.queue().len()
+    }
+
+    /// Starts to work, until [`Fetcher::stop`] is called.
+    pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>)
+    where
+        's: 'scope,
+    {
+        for _ in 0..self.options.carriers.max(2) {
+            scope.spawn(|| self.work());
+        }
+        scope.spawn(|| self.verify());
+        scope.spawn(|| self.tick());
+    }
+
+    /// Ends all threads, once what they are about is done.
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    fn work(&self) {
+        let mut carrier = Carrier::new(self);
+        while !self.is_stopped() {
+            let Some((class, jobs, _busy)) = self.next() else {
+                let queue = self.queue();
+                drop(self.changed.wait_timeout(queue, TICK));
+                continue;
+            };
+            carrier.carry(class, jobs);
+        }
+    }
+
+    /// Finds the most urgent work. Two carriers are left for faults, and half of them for faults and what will soon be wanted.
+    fn next(&self) -> Option<(Class, Vec<Job>, Busy<'_>)> {
+        let carriers = self.options.carriers.max(2);
+        let jobs = self.queue().take(Class::Fault, BOUNDS);
+        if !jobs.is_empty() {
+            return Some((Class::Fault, jobs, Busy(None)));
+        }
+        let [prefetching, filling] = &self.busy;
+        if let Some(busy) = Busy::below(prefetching, carriers.saturating_sub(2).max(1)) {
+            let jobs = self.queue().take(Class::Prefetch, BOUNDS);
+            if !jobs.is_empty() {
+                return Some((Class::Prefetch, jobs, busy));
+            }
+        }
+        let busy = Busy::below(filling, carriers / 2).filter(|_| self.is_quiet())?;
+        let jobs = self.next_fill();
+        let jobs = self.queue().take_fill(jobs);
+        (!jobs.is_empty()).then_some((Class::Fill, jobs, busy))
+    }
+
+    fn is_quiet(&self) -> bool {
+        let last = *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.queue().is_urgent() && last.is_none_or(|at| at.elapsed() >= self.options.quiet)
+    }
+
+    /// Waits, if this is only to fill in, while somebody else waits for something.
+    fn give_way(&self, class: Class, key: &Key) {
+        if class != Class::Fill {
+            return;
+        }
+        let start = Instant::now();
+        let mut queue = self.queue();
+        while queue.is_urgent()
+            && queue.class_of(key) == Some(Class::Fill)
+            && start.elapsed() < WAY_GIVEN_MAX
+            && !self.is_stopped()
+        {
+            let waited = self.changed.wait_timeout(queue, TICK);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes note that a chunk came or will not come.
+    fn ended(&self, class: Class, job: &Job, result: Result<(), Failure>) {
+        match &result {
+            Ok(()) => {
+                self.counters.chunk(class, job.chunk.blob.len());
+                if let Some(layer) = self.layer(job.key.node.table) {
+                    layer.goes_well();
+                }
+            }
+            Err(Failure::Wrong { .. } | Failure::Frame { .. }) => self.counters.wrong_chunk(),
+            Err(_) => {}
+        }
+        let ended = self.queue().end(&job.key, &result);
+        self.changed.notify_all();
+        for ended in ended {
+            // Nobody listens when everything ends.
+            let _ = self.tell.send(ended);
+        }
+    }
+
+    fn put_back(&self, jobs: &[Job]) {
+        if !jobs.is_empty() {
+            self.queue().put_back(jobs);
+            self.changed.notify_all();
+        }
+    }
+
+    fn tick(&self) {
+        while !self.is_stopped() {
+            std::thread::sleep(TICK);
+            self.held.sweep();
+        }
+    }
+
+    fn held(&self, node: Node, content: &ContentRow) -> Result<Arc<Held<'s>>, Failure> {
+        let table = self.tables.table(node.table).ok_or(Failure::NoLayer)?;
+        self.held.get(self.store, node, content, &table)
+    }
+
+    fn layer(&self, number: u32) -> Option<Arc<Layer>> {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    /// Lists the layers.
+    pub fn layers(&self) -> Vec<Arc<Layer>> {
+        self.layers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Fetcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("store", &self.store.path()).finish_non_exhaustive()
+    }
+}
+
+/// Tells whether a content is decoded, hashed and stored in one go, unless it is a hole.
+fn is_small(content: &ContentRow) -> bool {
+    content.chunk_count == 1 && content.len <= SMALL_LEN_MAX
+}
+
+/// A carrier that is at work on something that is not urgent.
+struct Busy<'f>(Option<&'f AtomicUsize>);
+
+impl<'f> Busy<'f> {
+    fn below(count: &'f AtomicUsize, most: usize) -> Option<Self> {
+        let more = |count: usize| (count < most).then_some(count.saturating_add(1));
+        count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self(Some(count)))
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if let Some(count) = self.0 {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}

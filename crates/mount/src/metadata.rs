@@ -1,0 +1,149 @@
+//! The metadata of an image: made of its layers' TOCs once, then used for every mount.
+//!
+//! It is an EROFS image where the kernel has EROFS and we may mount it. Otherwise it is a directory with files that are all
+//! hole: slower to make, and some blocks on disk for each file, but any kernel and any user can have it.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use chunked::ContentDigest;
+use serde::Serialize;
+use store::chains::Made;
+use store::tree::Xattr;
+use store::unpack::{Contents, Options, Owners, Refused, unpack};
+use store::{ChainId, Image, Store, objects};
+
+use crate::erofs::{self, Form};
+use crate::error::{Error, at_path};
+use crate::overlay::{Backing, MountedImage, Root};
+use crate::userns;
+
+/// The metadata of an image, ready for an overlay.
+#[derive(Debug)]
+pub(crate) enum Metadata {
+    /// An EROFS image.
+    Image(MountedImage),
+    /// A directory.
+    Tree(File, PathBuf, Form),
+}
+
+/// Where the kernel reads the metadata of a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Source {
+    /// An EROFS image.
+    Image {
+        /// What that is read from.
+        backing: Backing,
+    },
+    /// A directory.
+    Tree {
+        /// Why it is not an image.
+        why: String,
+    },
+}
+
+/// Metadata, and how it came to be.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) metadata: Metadata,
+    pub(crate) source: Source,
+    /// Whether it was made now.
+    pub(crate) is_new: bool,
+}
+
+/// Makes or finds the metadata of an image, and mounts it where nobody sees it.
+pub(crate) fn prepare(store: &Store, image: &Image) -> Result<Prepared, Error> {
+    if userns::is_inside() {
+        return tree(store, image, Form::User, "EROFS cannot be mounted in a user namespace".to_owned());
+    }
+    match erofs(store, image) {
+        Err(Error::Kernel { kind: "erofs", messages, source }) => {
+            let why = Error::Kernel { kind: "erofs", messages, source };
+            tree(store, image, Form::Trusted, crate::error::with_cause(&why))
+        }
+        prepared => prepared,
+    }
+}
+
+fn erofs(store: &Store, image: &Image) -> Result<Prepared, Error> {
+    let chain = ChainId::of(&image.layers);
+    let found = store.chains().open(&chain, Made::Image)?;
+    let is_new = found.is_none();
+    let file = match found {
+        Some(file) => file,
+        None => {
+            let tree = store.tree(image)?;
+            let plan = erofs::Image::plan(&tree, erofs::Options::new(Form::Trusted, chain.prefix()))?;
+            let write = |file: &File| plan.write(BufWriter::with_capacity(1 << 20, file));
+            store.chains().make(&chain, Made::Image, write)?
+        }
+    };
+    let mounted = MountedImage::mount(&file)?;
+    let source = Source::Image { backing: mounted.backing() };
+    Ok(Prepared { metadata: Metadata::Image(mounted), source, is_new })
+}
+
+fn tree(store: &Store, image: &Image, form: Form, why: String) -> Result<Prepared, Error> {
+    let chain = ChainId::of(&image.layers);
+    let (what, owners) = match form {
+        Form::Trusted => (Made::Tree, Owners::AsIs),
+        Form::User => (Made::UserTree, Owners::Squash),
+    };
+    let path = store.chains().path_of(&chain, what);
+    let is_new = !path.exists();
+    if is_new {
+        let options = Options { owners, ..Options::default() };
+        match unpack(&store.tree(image)?, &References(form), &path, &options) {
+            // Another process was faster.
+            Err(store::Error::Refused(Refused::NotEmpty(_))) => {}
+            unpacked => drop(unpacked?),
+        }
+    }
+    let directory = File::open(&path).map_err(at_path("open", &path))?;
+    let path = path.canonicalize().map_err(at_path("find", &path))?;
+    Ok(Prepared { metadata: Metadata::Tree(directory, path, form), source: Source::Tree { why }, is_new })
+}
+
+impl Metadata {
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::Image(_) => Form::Trusted,
+            Self::Tree(_, _, form) => *form,
+        }
+    }
+
+    /// Returns it as a part of an overlay.
+    pub(crate) fn root(&self) -> Root<'_> {
+        match self {
+            Self::Image(image) => Root::Detached(image.as_fd()),
+            Self::Tree(directory, path, _) => Root::Directory(directory.as_fd(), path),
+        }
+    }
+}
+
+impl AsFd for Metadata {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Image(image) => image.as_fd(),
+            Self::Tree(directory, _, _) => directory.as_fd(),
+        }
+    }
+}
+
+/// Stands for content: says where it is.
+struct References(Form);
+
+impl Contents for References {
+    fn open(&self, _digest: &ContentDigest) -> Result<Option<File>, store::Error> {
+        Ok(None)
+    }
+
+    fn reference(&self, digest: &ContentDigest) -> Option<Vec<Xattr>> {
+        let xattr = |name: &str, value: &str| Xattr { name: name.into(), value: value.as_bytes().into() };
+        let path = format!("/{}", objects::path_of(digest));
+        Some(vec![xattr(self.0.metacopy_name(), ""), xattr(self.0.redirect_name(), &path)])
+    }
+}

@@ -1,0 +1,345 @@
+//! A layer that is served before its content is here.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use chunked::convert::{Options, Outcome, convert};
+use chunked::{Abilities, BlobDigest, BlobRange, ContentDigest, DiffId, Link, RangeSource, Ranges};
+use morsel_mount::contents;
+use morsel_mount::fetch::{self, Fetcher, NoEvents, Place, Supply, Verdict};
+use morsel_mount::fuse::{self, Device, Session};
+use rustix::mount::UnmountFlags;
+use store::pull::{self, Task};
+use store::{LayerRecord, LayerState, Store};
+use testkit::data;
+use testkit::tar::{Member, Tar};
+use testkit::tools::{self, Tier};
+
+/// A zstd:chunked layer in memory.
+pub(crate) struct Made {
+    pub(crate) blob: Vec<u8>,
+    annotations: BTreeMap<String, String>,
+    diff_id: DiffId,
+}
+
+impl Made {
+    pub(crate) fn of(files: &[(&str, Vec<u8>)]) -> Self {
+        let tar =
+            Tar::new().members(files.iter().map(|(name, content)| Member::file(name, content))).finish();
+        let mut blob = Vec::new();
+        let converted =
+            convert(tar.as_slice(), &mut blob, &Options::default(), &chunked::convert::NoProgress).unwrap();
+        let Outcome::Chunked { .. } = converted.outcome else { panic!("the layer has no TOC") };
+        Self { blob, annotations: converted.annotations(), diff_id: converted.diff_id }
+    }
+
+    /// Brings the metadata into a store.
+    pub(crate) fn index(&self, store: &Store) -> LayerRecord {
+        let task = Task {
+            blob: BlobDigest::of(&self.blob),
+            source: Box::new(self.blob.as_slice()),
+            annotations: self.annotations.clone(),
+            diff_id: Some(self.diff_id),
+        };
+        let indexed = pull::index(store, &[task], &pull::Options::default(), &store::fetch::NoProgress);
+        indexed.unwrap().remove(0).record
+    }
+}
+
+/// A blob that does as told, and remembers what was read of it.
+pub(crate) struct Scripted {
+    blob: Vec<u8>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    requests: Vec<Vec<BlobRange>>,
+    /// Bytes that are handed out wrong.
+    flipped: Option<u64>,
+    failing: Option<io::ErrorKind>,
+    delay: Duration,
+}
+
+impl Scripted {
+    pub(crate) fn new(made: &Made) -> Self {
+        Self { blob: made.blob.clone(), state: Mutex::default() }
+    }
+
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+    }
+
+    fn requests(&self) -> Vec<Vec<BlobRange>> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    fn fetched(&self) -> u64 {
+        self.requests().iter().flatten().map(BlobRange::len).sum()
+    }
+}
+
+impl Supply for Scripted {
+    fn abilities(&self, _place: &Place, _layer: &LayerRecord) -> Abilities {
+        let ranges = Ranges::Many { count: 50, header_len: 4000 };
+        Abilities { ranges, parallelism: 4, link: Link::new(Duration::from_nanos(1), 1e6) }
+    }
+
+    fn read(
+        &self,
+        _place: &Place,
+        _layer: &LayerRecord,
+        ranges: &[BlobRange],
+        take: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.requests.push(ranges.to_vec());
+        if let Some(kind) = state.failing {
+            return Err(kind.into());
+        }
+        let (flipped, delay) = (state.flipped, state.delay);
+        drop(state);
+        thread::sleep(delay);
+        let mut bytes = Vec::new();
+        for range in ranges {
+            self.blob.read_range(*range)?.read_to_end(&mut bytes)?;
+            if let Some(at) = flipped.filter(|at| (range.start()..range.end()).contains(at)) {
+                let place = bytes.len() - (range.end() - at) as usize;
+                bytes[place] ^= 1;
+            }
+        }
+        take(&mut bytes.as_slice())
+    }
+}
+
+/// Returns the path of a content below a directory of objects.
+pub(crate) fn path_of(root: &Path, content: &[u8]) -> PathBuf {
+    let text = ContentDigest::of(content).to_string();
+    let hex = text.strip_prefix("sha256:").unwrap();
+    root.join(&hex[..2]).join(&hex[2..])
+}
+
+/// Serves a layer while something is done.
+pub(crate) fn serve(
+    store: &Store,
+    made: &Made,
+    supply: &Scripted,
+    act: impl FnOnce(&Path, &Fetcher<'_>, &fetch::Layer),
+) {
+    serve_within(Duration::from_secs(60), store, made, supply, act);
+}
+
+fn serve_within(
+    patience: Duration,
+    store: &Store,
+    made: &Made,
+    supply: &Scripted,
+    act: impl FnOnce(&Path, &Fetcher<'_>, &fetch::Layer),
+) {
+    let record = made.index(store);
+    let dir = tempfile::tempdir().unwrap();
+    let table = contents::build(store, &record, &store.path().join("tables")).unwrap();
+    let options = fetch::Options { quiet: Duration::ZERO, ..fetch::Options::default() };
+    let (fetcher, ended) = Fetcher::new(store, supply, &NoEvents, options);
+    let layer = fetcher.attach(&record, table);
+    layer.add_place(&Place::default());
+    let device = Device::open().unwrap();
+    fuse::mount(&device, dir.path()).unwrap();
+    let devices = vec![device.another().unwrap(), device];
+    let session = Session::new(devices, &fetcher, ended, fuse::Options { patience }).unwrap();
+    thread::scope(|scope| {
+        fetcher.start(scope);
+        session.start(scope);
+        let done =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(dir.path(), &fetcher, &layer)));
+        rustix::mount::unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+        fetcher.stop();
+        if let Err(panic) = done {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Tells whether there is no FUSE here, after saying so.
+fn is_skipped() -> bool {
+    let is_missing = !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists();
+    if is_missing {
+        tools::skip(Tier::Root, "only root can mount FUSE, where there is one");
+    }
+    is_missing
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("store")).unwrap();
+    (dir, store)
+}
+
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    let small = |seed: u64| data::stream(seed, 3000 + seed as usize * 100);
+    vec![
+        ("a", small(1)),
+        ("b", small(2)),
+        ("large", data::stream(3, 9_000_000)),
+        ("z", small(4)),
+        ("zeros", vec![0; 300_000]),
+    ]
+}
+
+#[test]
+fn root_content_is_fetched_when_it_is_read() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, fetcher, _| {
+        assert_eq!(path_of(root, &files[0].1).metadata().unwrap().len(), 3100);
+        assert_eq!(supply.requests(), [] as [Vec<BlobRange>; 0]);
+        assert!(std::fs::read(path_of(root, b"something else")).is_err());
+        for (name, content) in &files {
+            assert!(std::fs::read(path_of(root, content)).unwrap() == *content, "{name}");
+        }
+        assert!(supply.fetched() <= made.blob.len() as u64);
+        let counts = fetcher.counters().counts();
+        assert_eq!((counts.failed_reads, counts.wrong_chunks), (0, 0), "{counts:?}");
+        // Twice costs nothing.
+        let fetched = supply.fetched();
+        assert!(std::fs::read(path_of(root, &files[2].1)).unwrap() == files[2].1);
+        assert_eq!(supply.fetched(), fetched);
+    });
+    for (_, content) in &files {
+        assert!(path_of(&store.path().join("objects"), content).exists());
+    }
+}
+
+#[test]
+fn root_a_part_of_a_large_file_is_enough() {
+    use std::os::unix::fs::FileExt;
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, _, _| {
+        let file = std::fs::File::open(path_of(root, &files[2].1)).unwrap();
+        let mut piece = [0; 4096];
+        file.read_exact_at(&mut piece, 5_000_000).unwrap();
+        assert!(piece == files[2].1[5_000_000..][..4096]);
+        assert!(supply.fetched() < 2_000_000, "{}", supply.fetched());
+    });
+}
+
+#[test]
+fn root_many_readers_of_one_file_fetch_each_chunk_once() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    supply.set(|state| state.delay = Duration::from_millis(5));
+    serve(&store, &made, &supply, |root, _, _| {
+        let path = path_of(root, &files[2].1);
+        thread::scope(|scope| {
+            for _ in 0..64 {
+                scope.spawn(|| assert!(std::fs::read(&path).unwrap() == files[2].1));
+            }
+        });
+        let mut ranges: Vec<_> = supply.requests().into_iter().flatten().collect();
+        ranges.sort();
+        assert!(ranges.is_sorted_by(|one, next| one.end() <= next.start()), "{ranges:?}");
+    });
+}
+
+#[test]
+fn root_what_is_wrong_or_does_not_come_is_an_error_until_it_is_right() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, fetcher, layer| {
+        let path = path_of(root, &files[0].1);
+        let table = contents::build(&store, layer.record(), &store.path().join("tables")).unwrap();
+        let row = table.find(&ContentDigest::of(&files[0].1)).unwrap().unwrap();
+        let chunk = table.chunks(table.content(row).unwrap().unwrap().first_chunk, 1).unwrap()[0].chunk;
+        supply.set(|state| state.flipped = Some(chunk.blob.start() + chunk.blob.len() / 2));
+        let error = std::fs::read(&path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+        assert!(fetcher.counters().counts().wrong_chunks > 0);
+        supply.set(|state| state.failing = Some(io::ErrorKind::ConnectionRefused));
+        assert!(std::fs::read(&path).is_err());
+        supply.set(|state| (state.failing, state.flipped) = (None, None));
+        assert!(std::fs::read(&path).unwrap() == files[0].1);
+    });
+}
+
+#[test]
+fn root_what_never_comes_is_an_error_in_the_end() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    supply.set(|state| state.delay = Duration::from_secs(2));
+    // The kernel asks once more for what failed when it was read ahead.
+    serve_within(Duration::from_millis(300), &store, &made, &supply, |root, fetcher, _| {
+        assert!(std::fs::read(path_of(root, &files[0].1)).is_err());
+        assert!(fetcher.counters().counts().failed_reads > 0);
+    });
+}
+
+#[test]
+fn root_all_is_filled_in_and_proven() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |_, fetcher, layer| {
+        fetcher.fill(layer, true);
+        while !matches!(layer.verdict(), Verdict::Done(_)) {
+            assert!(!matches!(layer.verdict(), Verdict::Quarantined(_)));
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(layer.verdict(), Verdict::Done(LayerState::Proven));
+        let progress = fetcher.progress(layer).unwrap();
+        assert_eq!((progress.contents_here, progress.len_here), (progress.contents, progress.len));
+    });
+    let record = made.index(&store);
+    assert_eq!((record.state, record.diff_id), (LayerState::Proven, Some(made.diff_id)));
+    for (_, content) in &files {
+        assert!(std::fs::read(path_of(&store.path().join("objects"), content)).unwrap() == *content);
+    }
+}
+
+#[test]
+fn root_a_layer_whose_tar_is_another_one_is_put_into_quarantine() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made { diff_id: DiffId::of(b"another tar"), ..Made::of(&files) };
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, fetcher, layer| {
+        fetcher.fill(layer, true);
+        while !matches!(layer.verdict(), Verdict::Quarantined(_)) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // What is mounted stays.
+        assert!(std::fs::read(path_of(root, &files[2].1)).unwrap() == files[2].1);
+        let error = morsel_mount::quarantine::check(store.path(), layer.record()).unwrap_err();
+        assert_eq!(error.class(), chunked::Class::Corrupt);
+    });
+    assert_eq!(made.index(&store).state, LayerState::Indexed);
+}

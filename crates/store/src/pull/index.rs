@@ -1,0 +1,107 @@
+//! Opens layers without bringing their content: TOC and tar-split come, verified, and what is in them can be fetched later.
+
+use chunked::ChunkedLayer;
+use chunked::digest::DiffId;
+
+use super::layer::Opened;
+use super::present::Identity;
+use super::{Options, Pull, Task, find_present};
+use crate::error::Error;
+use crate::fetch::{self, Failure, Verification};
+use crate::layers::{LayerRecord, LayerState, Origin, if_sound};
+use crate::store::Store;
+
+/// A layer that can be used before its content is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// What is known of it: [`LayerState::Indexed`], or better.
+    pub record: LayerRecord,
+    /// Why it was brought in whole, if it had to be.
+    pub whole: Option<String>,
+}
+
+/// Brings in the TOC and the tar-split of layers. A layer that cannot be fetched in parts is brought in whole.
+///
+/// Returns, for each task, the layer.
+///
+/// # Errors
+/// Those of [`pull`](super::pull()).
+pub fn index(
+    store: &Store,
+    tasks: &[Task<'_>],
+    options: &Options,
+    progress: &dyn fetch::Progress,
+) -> Result<Vec<Indexed>, Error> {
+    let pull = Pull::new(store, options, progress, tasks.len());
+    pull.each(tasks, |_, task| pull.index(task))
+}
+
+impl Pull<'_> {
+    fn index(&self, task: &Task<'_>) -> Result<Indexed, Error> {
+        let here = |record| Indexed { record, whole: None };
+        let identity = task.identity();
+        if let Some(record) = find_indexed(self.store, &identity, self.options.fetch.verification)? {
+            return Ok(here(record));
+        }
+        let _lock = self.store.layers().lock(&task.blob)?;
+        // Whoever had the lock may have been about the same.
+        if let Some(record) = find_indexed(self.store, &identity, self.options.fetch.verification)? {
+            return Ok(here(record));
+        }
+        match self.open(task)? {
+            Opened::Present(record) => Ok(here(record)),
+            Opened::Chunked(layer, _) => self.save_indexed(task, &layer).map(here),
+            Opened::Plain(why) => {
+                let (record, _) = self.whole(task, why.clone())?;
+                self.store.sync()?;
+                Ok(Indexed { record, whole: Some(why) })
+            }
+        }
+    }
+
+    fn save_indexed(&self, task: &Task<'_>, layer: &ChunkedLayer) -> Result<LayerRecord, Error> {
+        // Another image must not take back what was proven.
+        if let Some(LayerRecord { state: LayerState::Proven, diff_id: Some(found), .. }) =
+            if_sound(self.store.layers().get(&layer.toc_digest))?
+            && let Some(expected) = task.diff_id
+        {
+            return Err(Error::of_layer(&task.blob, Failure::DiffId { expected, found }));
+        }
+        let record = LayerRecord {
+            toc_digest: layer.toc_digest,
+            blob: task.blob,
+            blob_len: layer.blob_len,
+            payload_len: layer.payload_len,
+            diff_id: task.diff_id,
+            tar_len: 0,
+            state: LayerState::Indexed,
+            origin: Origin::Chunked,
+        };
+        let tar_split = layer.tar_split.as_ref().map(|tar_split| tar_split.blob.as_slice());
+        self.store.layers().save(&record, &layer.toc_blob, tar_split)?;
+        Ok(record)
+    }
+}
+
+/// Finds a layer whose TOC is here, or one that is here altogether and as trusted as is wanted.
+///
+/// # Errors
+/// Those of the store.
+pub fn find_indexed(
+    store: &Store,
+    identity: &Identity,
+    verification: Verification,
+) -> Result<Option<LayerRecord>, Error> {
+    if let Some(record) = find_present(store, identity, verification)? {
+        return Ok(Some(record));
+    }
+    let Some(toc_digest) = &identity.toc_digest else { return Ok(None) };
+    let record = if_sound(store.layers().get(toc_digest))?;
+    // What was indexed may have been said to have another tar.
+    let is_same = |record: &LayerRecord| same_diff_id(record.diff_id, identity.diff_id);
+    Ok(record.filter(|record| record.origin == Origin::Chunked && is_same(record)))
+}
+
+fn same_diff_id(known: Option<DiffId>, said: Option<DiffId>) -> bool {
+    said.is_none() || known == said
+}

@@ -1,0 +1,68 @@
+//! Proves a layer all of whose content is here, by what the store has of it.
+
+use std::sync::atomic::AtomicBool;
+
+use chunked::digest::TarSplitDigest;
+use chunked::layer::TarSplit;
+use chunked::location::Located;
+use chunked::toc::Toc;
+use chunked::{BlobRange, ChunkedLayer, Dialect, Location};
+
+use crate::error::Error;
+use crate::fetch::{Contents, Elsewhere, Failure, Fetch, Needs, NoProgress, Options, Others};
+use crate::layers::{LayerRecord, LayerState};
+use crate::seed::Seeds;
+use crate::store::Store;
+
+/// Rebuilds the tar of a layer from its tar-split and the objects, and compares it with the diff ID in the record. Then
+/// puts the content on disk, and writes down that the layer is proven; without a diff ID to compare with, complete.
+///
+/// # Errors
+/// [`Failure::DiffId`] in [`Error::Layer`] when the tar is another one; [`Failure::Read`] when content is missing.
+pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<LayerRecord, Error> {
+    let failed = |failure| Error::of_layer(&record.blob, failure);
+    let mut contents = Contents::default();
+    let trailer = store.layers().visit_toc(record, |entry| contents.add(&entry))?;
+    let layer = stored(store, record, Toc { entries: Vec::new(), trailer })?;
+    let needs = Needs::of(store, &contents, record.payload_len, &|_| false)?;
+    // Nothing can be read of it, so that what is missing is an error.
+    let nowhere: &[u8] = &[];
+    let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
+    let seeds = Seeds::default();
+    let others = Others { elsewhere: &elsewhere, stop: &stop };
+    let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, (others, &seeds), &NoProgress)
+        .run(record.diff_id.as_ref())
+        .map_err(failed)?;
+    let is_proven = record.diff_id.is_some() && fetched.diff_id == record.diff_id;
+    let state = if is_proven { LayerState::Proven } else { LayerState::Complete };
+    store.index().add(contents.places())?;
+    store.sync()?;
+    let record = LayerRecord { state, tar_len: fetched.tar_len, ..record.clone() };
+    store.layers().update(&record)?;
+    Ok(record)
+}
+
+/// Puts a layer together from the files of the store. Where they were in the blob is of no interest any more.
+fn stored(store: &Store, record: &LayerRecord, toc: Toc) -> Result<ChunkedLayer, Error> {
+    let toc_blob = store.layers().toc_bytes(record)?;
+    let tar_split = store.layers().tar_split(record)?.map(|blob| TarSplit {
+        digest: TarSplitDigest::of(&blob),
+        blob,
+        len: u64::MAX,
+        is_verified: true,
+    });
+    let missing = || Error::of_layer(&record.blob, Failure::Order);
+    let range = BlobRange::saturating(record.payload_len, toc_blob.len() as u64);
+    Ok(ChunkedLayer {
+        dialect: Dialect::Current,
+        blob_len: record.blob_len,
+        location: Location { toc: Located { range, len: 0 }, tar_split: None },
+        payload_len: record.payload_len,
+        footer: None,
+        toc,
+        toc_blob,
+        toc_digest: record.toc_digest,
+        annotations: None,
+        tar_split: Some(tar_split.ok_or_else(missing)?),
+    })
+}
