@@ -214,7 +214,9 @@ fn many_images_are_mirrored_from_a_list() {
     index   sha256:451dde.., byte for byte
     beside  a record of what is left out
     moved   10.5 KiB (4 blobs); mounted nothing; there before nothing
-    3 images, 2 failed: moved 21.0 KiB (8 blobs), mounted nothing, in 0.12 s
+    images  3, 2 failed
+    moved   21.0 KiB (8 blobs); mounted nothing
+    time    [time]
     --- stderr
     error: cannot mirror `docker://FROM/gone:1` to `docker://HOST/hub/gone:1`
       cause: cannot access `docker://FROM/gone:1`
@@ -268,7 +270,9 @@ fn mistakes_on_the_command_line_are_named() {
     sandbox.write("list", "oci:image:1\n");
     insta::assert_snapshot!(run("morsel mirror --from-file list oci-archive:x.tar"), @"
     $ morsel mirror --from-file list oci-archive:x.tar
-    0 images, 1 failed: moved nothing, mounted nothing, in 0.00 s
+    images  0, 1 failed
+    moved   nothing; mounted nothing
+    time    [time]
     --- stderr
     error: `oci-archive:x.tar` cannot hold several images, expected `HOST[/PREFIX]` or `oci:DIR`
     --- exit 2
