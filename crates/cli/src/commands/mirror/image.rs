@@ -50,9 +50,9 @@ impl<'a> Run<'a> {
         self.access
     }
 
-    /// Fails once the process was asked to stop.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        Ok(self.interrupt.check()?)
+    /// Ends the process if it was asked to stop.
+    pub(super) fn check(&self) {
+        self.interrupt.die_if_asked();
     }
 
     /// Takes the progress away, and ends the process if it was asked to stop.
