@@ -15,6 +15,7 @@ mod host_seed;
 mod inspect;
 mod memory;
 mod mirror;
+mod mirror_served;
 mod mount;
 mod output;
 mod peers;
