@@ -69,6 +69,23 @@ impl Name {
         self.tag.as_deref()
     }
 
+    /// Names the image of another tag in the same repository.
+    ///
+    /// # Errors
+    /// [`Invalid::Tag`] when that is no tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, Invalid> {
+        match is_tag(tag) {
+            true => Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }),
+            false => Err(Invalid::Tag(shorten(tag))),
+        }
+    }
+
+    /// Names what has a digest in the same repository.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
     /// Names the same image at another place.
     pub(crate) fn moved(&self, host: &str, repository: &str) -> Result<Self, Invalid> {
         check(host, repository)?;
@@ -121,7 +138,7 @@ fn check(host: &str, repository: &str) -> Result<(), Invalid> {
     if !is_host(host) {
         return Err(Invalid::Host(shorten(host)));
     }
-    if !repository.split('/').all(is_repository_component) {
+    if !is_repository(repository) {
         return Err(Invalid::Repository(shorten(repository)));
     }
     Ok(())
@@ -174,6 +191,11 @@ fn is_host_label(label: &str) -> bool {
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Tells whether a text can be the path of a repository below its host, such as `library/debian`.
+pub fn is_repository(text: &str) -> bool {
+    text.len() <= NAME_LEN_MAX && text.split('/').all(is_repository_component)
+}
+
 /// Accepts runs of lower-case letters and digits, separated by one `.`, one or two `_`, or any number of `-`.
 fn is_repository_component(component: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -185,7 +207,8 @@ fn is_repository_component(component: &str) -> bool {
         })
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Tells whether a text can be a tag.
+pub fn is_tag(tag: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= TAG_LEN_MAX
         && tag.bytes().next().is_some_and(is_word)

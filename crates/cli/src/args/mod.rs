@@ -3,10 +3,13 @@
 mod convert;
 mod daemon;
 mod doctor;
+mod index;
 mod inspect;
+mod mirror;
 mod mount;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
@@ -15,10 +18,13 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -32,7 +38,8 @@ Exit codes:
   5  valid, but not supported
   6  refused by the other side
   7  may work when tried again
-  8  verify only: consistent, but not proven";
+  8  verify only: consistent, but not proven
+  9  mirror verify only: sparse on purpose";
 
 /// Turn container image layers into zstd:chunked, look into them, and prove them.
 #[derive(Debug, Parser)]
@@ -48,6 +55,7 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Mirror(Box<Mirror>),
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),
@@ -64,7 +72,9 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Index(Index),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.

@@ -4,16 +4,20 @@ mod convert;
 mod daemon;
 mod doctor;
 mod estimate;
+mod index;
 mod inspect;
 mod lazy;
+mod mirror;
 mod mount;
 mod pull;
+mod serve;
 mod store;
 mod unpack;
 mod verify;
 
 use std::process::ExitCode;
 
+pub(crate) use index::NotIndexed;
 pub(crate) use inspect::layer::NoToc;
 pub(crate) use store::repaired;
 
@@ -28,6 +32,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Mirror(request) => mirror::run(&request),
+        Request::MirrorVerify(request) => mirror::verify(&request),
         Request::Pull(request) => pull::run(&request),
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),
@@ -40,10 +46,12 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
+        Request::Index(args) => index::run(&args),
     }
 }

@@ -1,6 +1,9 @@
 //! What the words of a command line ask for.
 
+mod mirror;
+
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use chunked::convert::{Options, SelfCheck};
@@ -9,7 +12,8 @@ use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
-use store::pull;
+
+pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 
 use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
@@ -28,6 +32,10 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// Mirror images.
+    Mirror(Box<Mirror>),
+    /// Say how complete a mirror is.
+    MirrorVerify(Box<MirrorVerify>),
     /// Bring images into the store.
     Pull(Box<Pull>),
     /// Say what a pull would cost.
@@ -52,6 +60,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Serve a directory as a registry.
+    Serve(Box<args::Serve>),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -62,6 +72,8 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    /// Look after the dedup index.
+    Index(args::Index),
 }
 
 /// A layer to convert.
@@ -93,7 +105,10 @@ pub(crate) struct Pull {
     pub(crate) references: Vec<Reference>,
     /// The platform, if not this machine's.
     pub(crate) platform: Option<Selector>,
-    pub(crate) options: pull::Options,
+    pub(crate) layers: NonZeroUsize,
+    pub(crate) fetch: fetch::Options,
+    /// Names of places that may hold content.
+    pub(crate) seeds: Vec<String>,
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -203,6 +218,14 @@ pub(crate) enum Invalid {
     LayerToPull(String),
     #[error("`{0}` is not an image in a registry")]
     NotInRegistry(String),
+    #[error("there is nothing to mirror, expected an image and where it goes")]
+    NothingToMirror,
+    #[error("`{0}` is to be mirrored, but it is not said where to")]
+    NoDestination(String),
+    #[error(
+        "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
+    )]
+    SourceAndList(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -226,6 +249,7 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Mirror(args) => mirror::mirror(*args),
             Verb::Pull(args) => pull(args),
             Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),
@@ -242,7 +266,9 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }
 }
@@ -341,7 +367,9 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
     Ok(Request::Pull(Box::new(Pull {
         references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
-        options: pull::Options { layers: Some(args.layers), fetch },
+        layers: args.layers,
+        fetch,
+        seeds: args.seed,
         store: args.store,
         registry: args.registry,
         form: args.form,
@@ -361,13 +389,18 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     })))
 }
 
+/// Layers that a pull brings at once where nobody says how many.
+const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
 impl Pull {
     /// Asks for the image that a command is to be recorded in.
     pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
         Ok(Self {
             references: vec![image(&args.image)?],
             platform: args.platform.clone(),
-            options: pull::Options::default(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
             store: args.store.clone(),
             registry: args.registry.clone(),
             form: args.form,
@@ -379,7 +412,9 @@ impl Pull {
         Ok(Self {
             references: vec![image(text)?],
             platform: args.platform.clone(),
-            options: pull::Options::default(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
             store: args.store.clone(),
             registry: args.registry.clone(),
             // Programs get the report of the command, and nothing else.

@@ -10,10 +10,13 @@ use std::process::Command;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
 use testkit::registry::{Registry, push};
+use testkit::scripted::{Indexes, Script, Scripted};
 use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
+use crate::mirror::add_image;
 use crate::sandbox::{Sandbox, Unmount, testdata};
+use crate::served::Served;
 
 #[test]
 fn convert() {
@@ -31,6 +34,12 @@ fn estimate() {
 }
 
 #[test]
+fn mirror() {
+    let registry = Scripted::start(Script { indexes: Indexes::None, ..Script::default() });
+    run_page_with("mirror.md", &[("localhost:5000", &registry.host())]);
+}
+
+#[test]
 fn verify() {
     run_page("verify.md");
 }
@@ -43,6 +52,11 @@ fn store() {
 #[test]
 fn pull() {
     run_page("pull.md");
+}
+
+#[test]
+fn seeds() {
+    run_page("seeds.md");
 }
 
 #[test]
@@ -77,6 +91,17 @@ fn tool_doctor() {
 }
 
 #[test]
+fn tool_serve() {
+    if tools::host(Tier::Tool, "curl").is_none() {
+        return;
+    }
+    let dir = Sandbox::new();
+    let served = Served::start(&dir.path("registry"), &[]);
+    let path = dir.path("registry").display().to_string();
+    run_page_with("serve.md", &[("localhost:5000", served.host()), ("/srv/registry", &path)]);
+}
+
+#[test]
 fn links_lead_somewhere() {
     for page in fs::read_dir(docs()).unwrap() {
         let text = fs::read_to_string(page.unwrap().path()).unwrap();
@@ -91,7 +116,7 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 
-/// Runs the commands of a page, one after another, beside an image and its only layer.
+/// Runs the commands of a page, one after another, beside an image and its only layer, and one for several platforms.
 fn run_page(name: &str) {
     run_page_with(name, &[]);
 }
@@ -105,6 +130,7 @@ fn run_page_with(name: &str, words: &[(&str, &str)]) {
     sandbox.write("layer.tar.gz", layer);
     std::os::unix::fs::symlink(layout.dir(), sandbox.path("image")).unwrap();
     shell(&sandbox, "gzip -dk layer.tar.gz");
+    add_image(&Layout::create(sandbox.path("multi")), "1", 10_000);
 
     let page = fs::read_to_string(docs().join(name)).unwrap();
     let page = words.iter().fold(page, |page, (word, here)| page.replace(word, here));
