@@ -11,6 +11,7 @@ mod estimate;
 mod harness;
 mod help;
 mod inspect;
+mod lazy;
 mod memory;
 mod mount;
 mod output;
