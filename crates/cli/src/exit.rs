@@ -11,7 +11,7 @@ use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 use store::unpack::Refused;
 
-use crate::commands::NoToc;
+use crate::commands::{NoToc, NotIndexed};
 use crate::descriptor_file::NotADescriptor;
 use crate::request::{Invalid, NotAFile};
 use crate::ui;
@@ -58,7 +58,7 @@ fn render(error: &anyhow::Error) -> String {
 }
 
 /// Writes a cause as all messages are written; those of the operating system end in a number and start in upper case.
-fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn words(cause: &(dyn std::error::Error + 'static)) -> String {
     let text = cause.to_string();
     let Some((message, _)) = text.split_once(" (os error ") else { return text };
     let mut chars = message.chars();
@@ -89,17 +89,26 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
     let image = || find::<registry::Error>(error).map(registry::Error::class);
     let store = || find::<store::Error>(error).map(store::Error::class);
     let mount = || find::<mount::Error>(error).map(mount::Error::class);
+    let server = || find::<server::Error>(error).map(server::Error::class);
     let own = || match () {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () if find::<NotIndexed>(error).is_some() => Some(Class::Missing),
         () => None,
     };
     let missing = || {
         let io: &io::Error = find(error)?;
         (io.kind() == io::ErrorKind::NotFound).then_some(Class::Missing)
     };
-    layer.or_else(image).or_else(store).or_else(mount).or_else(own).or_else(missing).unwrap_or(Class::Local)
+    layer
+        .or_else(image)
+        .or_else(store)
+        .or_else(mount)
+        .or_else(server)
+        .or_else(own)
+        .or_else(missing)
+        .unwrap_or(Class::Local)
 }
 
 fn hint(error: &anyhow::Error) -> Option<&'static str> {

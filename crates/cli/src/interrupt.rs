@@ -50,6 +50,12 @@ impl Interrupt {
         }
     }
 
+    /// Waits until the process is asked to stop.
+    pub(crate) fn wait_for_signal(&self) {
+        let mut ready = [PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
+        while !self.was_asked() && retry_on_intr(|| poll(&mut ready, None)).is_ok() {}
+    }
+
     /// Reads `file` until the process is asked to stop.
     pub(crate) fn guard(&self, file: File) -> Guarded<'_> {
         Guarded { file, interrupt: self }

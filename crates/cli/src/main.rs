@@ -6,6 +6,7 @@ mod commands;
 mod descriptor_file;
 mod exit;
 mod image_name;
+mod image_stores;
 mod instances;
 mod interrupt;
 mod layer_file;
@@ -13,6 +14,7 @@ mod link;
 mod machine;
 mod output;
 mod request;
+mod seeds;
 mod store_place;
 mod ui;
 

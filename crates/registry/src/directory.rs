@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, mkdirat, openat2};
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, ResolveFlags, flock, linkat, mkdirat, openat2, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, at_path};
@@ -17,27 +19,30 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 
 /// An open directory; clones share the handle.
 #[derive(Debug, Clone)]
-pub(crate) struct Directory {
+pub struct Directory {
     fd: Arc<OwnedFd>,
     path: PathBuf,
 }
 
 impl Directory {
     /// Opens the directory at `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// Those of the file system, as of everything below.
+    pub fn open(path: &Path) -> Result<Self, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(at_path("open", path))?;
         Ok(Self { fd: Arc::new(fd), path: path.to_owned() })
     }
 
     /// Opens the directory at `path`, making it and those above it where they are missing.
-    pub(crate) fn create(path: &Path) -> Result<Self, Error> {
+    pub fn create(path: &Path) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(at_path("create", path))?;
         Self::open(path)
     }
 
     /// Returns the path it was opened by, for messages.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -45,7 +50,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`Error::NotAFile`] for anything but a regular file; [`Error::Io`] when a symbolic link leads out.
-    pub(crate) fn open_file(&self, name: &str) -> Result<Option<File>, Error> {
+    pub fn open_file(&self, name: &str) -> Result<Option<File>, Error> {
         let path = self.path.join(name);
         // Without NONBLOCK, a named pipe in the place of a blob would hold us up for ever.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -59,19 +64,70 @@ impl Directory {
     }
 
     /// Opens the directory `name`, making it if it is missing.
-    pub(crate) fn subdirectory(&self, name: &str) -> Result<Self, Error> {
+    pub fn subdirectory(&self, name: &str) -> Result<Self, Error> {
         let path = self.path.join(name);
         match mkdirat(self, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(at_path("create", &path)(error)),
         }
+        self.find_subdirectory(name)?.ok_or_else(|| at_path("open", &path)(Errno::NOENT))
+    }
+
+    /// Opens the directory `name`; `None` when there is nothing of that name, or a file on the way there.
+    pub fn find_subdirectory(&self, name: &str) -> Result<Option<Self>, Error> {
+        let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat2(self, name, flags, Mode::empty(), BENEATH).map_err(at_path("open", &path))?;
-        Ok(Self { fd: Arc::new(fd), path })
+        match openat2(self, name, flags, Mode::empty(), BENEATH) {
+            Ok(fd) => Ok(Some(Self { fd: Arc::new(fd), path })),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(at_path("open", &path)(error)),
+        }
+    }
+
+    /// Lists what is in it, in no order. Names that are not UTF-8 are none of ours, and left out.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        let entries = rustix::fs::Dir::read_from(self).map_err(at_path("list", &self.path))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(at_path("list", &self.path))?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes a file; `false` when there is none.
+    pub fn remove(&self, name: &str) -> Result<bool, Error> {
+        self.unlink(name, AtFlags::empty())
+    }
+
+    /// Removes an empty directory; `false` when there is none.
+    pub fn remove_directory(&self, name: &str) -> Result<bool, Error> {
+        self.unlink(name, AtFlags::REMOVEDIR)
+    }
+
+    fn unlink(&self, name: &str, flags: AtFlags) -> Result<bool, Error> {
+        match unlinkat(self, name, flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(at_path("remove", &self.path.join(name))(error)),
+        }
+    }
+
+    /// Gives the file `name` the same name in `to` as well; `false` when there is no such file. One that has the name there
+    /// keeps it.
+    pub fn link(&self, name: &str, to: &Self) -> Result<bool, Error> {
+        match linkat(self, name, to, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::EXIST) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(at_path("link", &to.path.join(name))(error)),
+        }
     }
 
     /// Tells whether there is nothing in it.
-    pub(crate) fn is_empty(&self) -> Result<bool, Error> {
+    pub fn is_empty(&self) -> Result<bool, Error> {
         let entries = rustix::fs::Dir::read_from(self).map_err(at_path("list", &self.path))?;
         for entry in entries {
             let entry = entry.map_err(at_path("list", &self.path))?;
@@ -83,12 +139,12 @@ impl Directory {
     }
 
     /// Starts a file that has no name here until it is published.
-    pub(crate) fn stage(&self) -> Result<Staged, Error> {
+    pub fn stage(&self) -> Result<Staged, Error> {
         Staged::new(self).map_err(at_path("create a file in", &self.path))
     }
 
     /// Writes the file `name`, in place of the one that is there.
-    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path.join(name);
         let mut staged = self.stage()?;
         staged.write_all(bytes).map_err(at_path("write", &path))?;
@@ -96,12 +152,12 @@ impl Directory {
     }
 
     /// Makes the names in it survive a power loss.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
+    pub fn sync(&self) -> Result<(), Error> {
         rustix::fs::fsync(self).map_err(at_path("write", &self.path))
     }
 
     /// Waits until no other process holds the lock, and holds it until the returned value is dropped.
-    pub(crate) fn lock(&self) -> Result<Lock, Error> {
+    pub fn lock(&self) -> Result<Lock, Error> {
         // The lock belongs to the open file, so each holder opens its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = openat2(self, ".", flags, Mode::empty(), BENEATH).map_err(at_path("lock", &self.path))?;
@@ -119,12 +175,12 @@ impl AsFd for Directory {
 
 /// The right to change what several processes change in a directory.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _held: OwnedFd,
 }
 
 /// Reads a whole file of at most `limit` bytes.
-pub(crate) fn read_limited(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+pub fn read_limited(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     use io::Read;
     let mut bytes = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(at_path("read", path))?;

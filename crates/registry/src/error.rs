@@ -376,6 +376,6 @@ fn show(path: &Path) -> String {
 }
 
 /// Keeps hostile strings out of error messages: at most 100 characters, the rest cut, control characters replaced.
-pub(crate) fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     text.chars().take(100).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

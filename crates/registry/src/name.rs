@@ -121,7 +121,7 @@ fn check(host: &str, repository: &str) -> Result<(), Invalid> {
     if !is_host(host) {
         return Err(Invalid::Host(shorten(host)));
     }
-    if !repository.split('/').all(is_repository_component) {
+    if !is_repository(repository) {
         return Err(Invalid::Repository(shorten(repository)));
     }
     Ok(())
@@ -174,6 +174,11 @@ fn is_host_label(label: &str) -> bool {
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Tells whether a text can be the path of a repository below its host, such as `library/debian`.
+pub fn is_repository(text: &str) -> bool {
+    text.len() <= NAME_LEN_MAX && text.split('/').all(is_repository_component)
+}
+
 /// Accepts runs of lower-case letters and digits, separated by one `.`, one or two `_`, or any number of `-`.
 fn is_repository_component(component: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -185,7 +190,8 @@ fn is_repository_component(component: &str) -> bool {
         })
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Tells whether a text can be a tag.
+pub fn is_tag(tag: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= TAG_LEN_MAX
         && tag.bytes().next().is_some_and(is_word)

@@ -19,7 +19,7 @@ pub(crate) const BUFFER_LEN: usize = 256 << 10;
 const WRITEBACK_LEN: u64 = 8 << 20;
 
 /// Start of the names of files that are not complete; what a crash leaves of them can be removed.
-pub(crate) const UNFINISHED: &str = ".morsel-";
+pub const UNFINISHED: &str = ".morsel-";
 
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
@@ -28,7 +28,7 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 /// Where the file system allows, the file has no name at all, so that even a killed process leaves nothing. Otherwise it
 /// has a temporary one, removed on drop.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub struct Staged {
     directory: Directory,
     file: File,
     name: Option<String>,
@@ -59,7 +59,7 @@ impl Staged {
     }
 
     /// Returns the file, open for reading and writing.
-    pub(crate) fn file(&self) -> &File {
+    pub fn file(&self) -> &File {
         &self.file
     }
 
@@ -81,7 +81,7 @@ impl Staged {
     /// Gives the file its name in `directory`, in place of what has it, once its bytes are safe from a power loss.
     ///
     /// The directory has to be on the same file system as the one the file was staged in.
-    pub(crate) fn publish(mut self, directory: &Directory, name: &str) -> io::Result<()> {
+    pub fn publish(mut self, directory: &Directory, name: &str) -> io::Result<()> {
         self.file.sync_data()?;
         if self.name.is_none() && self.link(directory, name)? {
             return Ok(());

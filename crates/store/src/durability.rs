@@ -7,7 +7,10 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::directory::Directory;
@@ -128,6 +131,23 @@ impl Durability {
             self.lower(marker)?;
         }
         Ok(())
+    }
+
+    /// Does some work, and puts on disk from time to time what it writes, so that [`Durability::sync`] finds little to do.
+    pub(crate) fn flushing<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Seconds of writing that are lost in the noise of a sync.
+        const EVERY: Duration = Duration::from_secs(1);
+        let (working, done) = bounded::<()>(0);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while done.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                    // Whoever has to rely on it syncs again, and is told of a failure.
+                    let _ = rustix::fs::syncfs(&self.root);
+                }
+            });
+            let _working = working;
+            work()
+        })
     }
 
     fn raise(&self) -> Result<File, Error> {

@@ -34,6 +34,14 @@ pub enum Error {
         /// Which directory.
         path: PathBuf,
     },
+    /// A place is not the seed that it was said to be.
+    #[error("{} is no such seed, expected {expected}", show(path))]
+    NotASeed {
+        /// Which place.
+        path: PathBuf,
+        /// What a seed of that kind is.
+        expected: &'static str,
+    },
     /// The store was made by a later version of this program.
     #[error("the store at {} has the format `{}`, expected `{expected}`", show(path), shorten(found))]
     Format {
@@ -107,6 +115,12 @@ pub enum Error {
         blob: Box<BlobDigest>,
         /// Why.
         source: Box<Failure>,
+    },
+    /// A seed cannot be remembered.
+    #[error("the path {} is not UTF-8, so the seed cannot be indexed", show(path))]
+    Unnamable {
+        /// Where the seed is.
+        path: PathBuf,
     },
     /// There is no image of that name or digest.
     #[error("there is no image `{}` in the store", shorten(name))]
@@ -187,7 +201,11 @@ impl Error {
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {
-            Self::File { .. } | Self::NotAStore { .. } | Self::OutsideChunk { .. } => Class::Local,
+            Self::File { .. }
+            | Self::NotAStore { .. }
+            | Self::NotASeed { .. }
+            | Self::OutsideChunk { .. } => Class::Local,
+            Self::Unnamable { .. } => Class::Unsupported,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
             Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,

@@ -14,11 +14,12 @@
 //! | `layers/by-blob/<hex>`, `layers/by-diff-id/<hex>` | the TOC digest of the layer in a blob, or with a tar |
 //! | `oci/` | an OCI image layout with manifests, indexes and configs, and no layers |
 //! | `index/run-<16 hex>` | the dedup index |
+//! | `index/seed-<8 hex>` | what the dedup index knows of the files of a seed |
 //! | `chains/<hex>.erofs` | metadata of the merged tree of a chain of layers, for mounts by root |
 //! | `chains/<hex>.tree/` | the same as files that are all hole, for kernels without EROFS |
 //! | `chains/<hex>.user.tree/` | the same, for mounts in user namespaces |
 //! | `mounts/<64 hex>.json` | what is mounted where |
-//! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index` |
+//! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds` |
 //! | `tmp/` | what is being made |
 //!
 //! `<hex>` has 64 digits for SHA-256 and 128 for SHA-512. Numbers in binary files are little-endian. Everything is
@@ -65,19 +66,35 @@
 //!
 //! # The dedup index
 //!
-//! Runs of rows that are sorted by the first 16 bytes of a chunk's digest:
+//! Runs of rows that are sorted by the first 12 bytes of a content's digest, and then by whose file it is in:
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `morseli\x01` |
+//! | 8 | `morseli\x02` |
 //! | 4 | `bits`, at most 20 |
 //! | 4 | number of rows |
+//! | 4 | number of objects |
 //! | 4 * (2^bits + 1) | for each value of a key's first bits: how many rows come before; at the end, all |
-//! | 64 each | a row: 16 bytes of the chunk's digest; 32 of the object's; offset of its first byte, and of the byte after its last, 8 each |
+//! | 32 each | a row: 12 bytes of the digest; 0, or the number of a seed, 4; place of the file among the objects of the run, or its number in the seed's catalog, 4; offset of its first byte, 6; length, 6 |
+//! | 32 each | the digest of an object that rows point to |
+//!
+//! The number of a seed is that in the name of its catalog `index/seed-<8 hex>`, which lists its files:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | `morsels\x01` |
+//! | 8 | when the files were listed, in nanoseconds since 1970; 0 when their rows were lost |
+//! | 8 | where the table starts |
+//! | 4 | length of the seed's name |
+//! | 4 | number of files, and of entries of the table |
+//! | | the seed's name: `KIND:PATH` |
+//! | | for each file: 32 bytes of its digest; length, mtime, ctime and inode, 8 each; length of its path, 2; the path |
+//! | 8 each | the table: where each file is; 0 for one that is gone |
 //!
 //! Runs with higher numbers are newer, and are asked first. Whoever adds one merges the last two as long as the older
 //! is at most twice as long. Everything in it is a hint, and what it leads to is hashed. A run that is damaged, or
-//! that others can write to, is not used, and goes away when the next one is written.
+//! that others can write to, is not used, and goes away when the next one is written; all files of all seeds then have to
+//! be hashed again, as nobody knows which rows it had.
 //!
 //! # Chains and mounts
 //!
@@ -95,8 +112,9 @@
 //! 2. `locks/<hex of the blob's digest>`: one layer is pulled by one process. Several in the order of the digests.
 //! 3. `partial/<hex>.map`: one partial file is written by one process. Whoever waits for one while holding another
 //!    must be sure that no one does the opposite.
-//! 4. `locks/images`, `locks/index`: while the list or the runs are changed. They are held briefly, never together.
-//! 5. `dirty`: shared while there is unsynced content. It is never waited for but by whoever starts to write.
+//! 4. `locks/seeds`: while it is changed which seeds there are, or what is known of their files.
+//! 5. `locks/images`, `locks/index`: while the list or the runs are changed. They are held briefly, never together.
+//! 6. `dirty`: shared while there is unsynced content. It is never waited for but by whoever starts to write.
 //!
 //! A file that is locked may be removed by its holder; whoever waited for it notices, and starts over.
 //!

@@ -40,7 +40,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
-    index: DedupIndex,
+    index: Arc<DedupIndex>,
     chains: Chains,
     mounts: Mounts,
     recovery: Option<Recovery>,
@@ -74,7 +74,8 @@ impl Store {
         let chains = Chains::new(root.subdirectory("chains")?, temporary.clone());
         let mounts = Mounts::new(root.subdirectory("mounts")?);
         let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
-        let index = DedupIndex::open(root.subdirectory("index")?, locks, temporary, Arc::clone(&durability))?;
+        let index = root.subdirectory("index")?;
+        let index = Arc::new(DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?);
         let mut store = Self {
             root,
             lock,
@@ -177,6 +178,10 @@ impl Store {
     /// Returns the dedup index.
     pub fn index(&self) -> &DedupIndex {
         &self.index
+    }
+
+    pub(crate) fn shared_index(&self) -> Arc<DedupIndex> {
+        Arc::clone(&self.index)
     }
 
     /// Returns what was made of chains of layers.

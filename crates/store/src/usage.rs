@@ -1,5 +1,7 @@
 //! How much space images take, by themselves and together.
 
+mod sys;
+
 use std::collections::HashMap;
 
 use chunked::{ContentDigest, TocDigest};
@@ -10,9 +12,10 @@ use crate::contents;
 use crate::error::Error;
 use crate::images::Image;
 use crate::objects::Found;
+use crate::seed::take::CLONE_LEN;
 use crate::store::Store;
 
-/// How much space a store takes. All lengths are bytes of content; what file systems add is not counted.
+/// How much space a store takes. Lengths are bytes of content; what file systems add is not counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Usage {
     /// The images, in the order they came.
@@ -21,6 +24,10 @@ pub struct Usage {
     pub objects: u64,
     /// Bytes of them.
     pub objects_len: u64,
+    /// Bytes of the disk that they take, by themselves or shared.
+    pub objects_disk_len: u64,
+    /// Bytes of the disk that they share with other files, such as those of seeds, and of unpacked images.
+    pub objects_shared_len: u64,
     /// Bytes of them that no image needs.
     pub unused_len: u64,
     /// Bytes that partial files take.
@@ -151,6 +158,20 @@ fn each_content(
 }
 
 impl Usage {
+    fn add_disk(&mut self, store: &Store, digest: &ContentDigest, len: u64) -> Result<(), Error> {
+        let Some(stat) = store.objects().stat(digest)? else { return Ok(()) };
+        self.objects_disk_len = self.objects_disk_len.saturating_add(disk_len(&stat));
+        // Shorter ones are never made to share.
+        if len >= CLONE_LEN
+            && let Some(object) = store.objects().open(digest)?
+        {
+            // Where the file system cannot tell, it cannot share either.
+            let shared = sys::shared_len(&object).unwrap_or(0);
+            self.objects_shared_len = self.objects_shared_len.saturating_add(shared);
+        }
+        Ok(())
+    }
+
     fn add_objects(&mut self, store: &Store, uses: &HashMap<ContentDigest, Use>) -> Result<(), Error> {
         for first in 0..=u8::MAX {
             for found in store.objects().list(first)? {
@@ -158,6 +179,7 @@ impl Usage {
                 let Some(len) = store.objects().len_of(&digest)? else { continue };
                 self.objects += 1;
                 self.objects_len = self.objects_len.saturating_add(len);
+                self.add_disk(store, &digest, len)?;
                 if !uses.contains_key(&digest) {
                     self.unused_len = self.unused_len.saturating_add(len);
                 }

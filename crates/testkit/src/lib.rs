@@ -7,6 +7,7 @@ pub mod authority;
 pub mod compare;
 pub mod data;
 pub mod engine;
+pub mod http;
 pub mod link;
 pub mod nginx;
 pub mod oci;

@@ -3,10 +3,12 @@
 mod convert;
 mod daemon;
 mod doctor;
+mod index;
 mod inspect;
 mod mount;
 mod pull;
 mod registry;
+mod serve;
 mod store;
 mod values;
 
@@ -15,10 +17,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
+pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
 
 /// What every `--help` ends with.
@@ -64,7 +68,9 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Index(Index),
     Doctor(Doctor),
+    Serve(Serve),
 }
 
 /// How to speak.

@@ -38,6 +38,11 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
     pub(crate) layers: NonZeroUsize,
 
+    /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
+    /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
+    #[arg(long, value_name = "[KIND:]DIR")]
+    pub(crate) seed: Vec<String>,
+
     #[command(flatten)]
     pub(crate) store: StorePlace,
 

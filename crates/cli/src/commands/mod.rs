@@ -4,16 +4,19 @@ mod convert;
 mod daemon;
 mod doctor;
 mod estimate;
+mod index;
 mod inspect;
 mod lazy;
 mod mount;
 mod pull;
+mod serve;
 mod store;
 mod unpack;
 mod verify;
 
 use std::process::ExitCode;
 
+pub(crate) use index::NotIndexed;
 pub(crate) use inspect::layer::NoToc;
 pub(crate) use store::repaired;
 
@@ -40,10 +43,12 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
+        Request::Index(args) => index::run(&args),
     }
 }

@@ -1,6 +1,7 @@
 //! What the words of a command line ask for.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use chunked::convert::{Options, SelfCheck};
@@ -9,7 +10,6 @@ use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
-use store::pull;
 
 use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
@@ -52,6 +52,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Serve a directory as a registry.
+    Serve(Box<args::Serve>),
     /// List the images of the store.
     Images(args::Images),
     /// Remove images from the store.
@@ -62,6 +64,8 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    /// Look after the dedup index.
+    Index(args::Index),
 }
 
 /// A layer to convert.
@@ -93,7 +97,10 @@ pub(crate) struct Pull {
     pub(crate) references: Vec<Reference>,
     /// The platform, if not this machine's.
     pub(crate) platform: Option<Selector>,
-    pub(crate) options: pull::Options,
+    pub(crate) layers: NonZeroUsize,
+    pub(crate) fetch: fetch::Options,
+    /// Names of places that may hold content.
+    pub(crate) seeds: Vec<String>,
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -242,7 +249,9 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }
 }
@@ -341,7 +350,9 @@ fn pull(args: args::Pull) -> Result<Request, Invalid> {
     Ok(Request::Pull(Box::new(Pull {
         references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
-        options: pull::Options { layers: Some(args.layers), fetch },
+        layers: args.layers,
+        fetch,
+        seeds: args.seed,
         store: args.store,
         registry: args.registry,
         form: args.form,
@@ -361,13 +372,18 @@ fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     })))
 }
 
+/// Layers that a pull brings at once where nobody says how many.
+const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
 impl Pull {
     /// Asks for the image that a command is to be recorded in.
     pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
         Ok(Self {
             references: vec![image(&args.image)?],
             platform: args.platform.clone(),
-            options: pull::Options::default(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
             store: args.store.clone(),
             registry: args.registry.clone(),
             form: args.form,
@@ -379,7 +395,9 @@ impl Pull {
         Ok(Self {
             references: vec![image(text)?],
             platform: args.platform.clone(),
-            options: pull::Options::default(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
             store: args.store.clone(),
             registry: args.registry.clone(),
             // Programs get the report of the command, and nothing else.

@@ -14,6 +14,7 @@ use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
 use crate::sandbox::{Sandbox, testdata};
+use crate::served::Served;
 
 #[test]
 fn convert() {
@@ -46,6 +47,11 @@ fn pull() {
 }
 
 #[test]
+fn seeds() {
+    run_page("seeds.md");
+}
+
+#[test]
 fn unpack() {
     run_page("unpack.md");
 }
@@ -67,6 +73,17 @@ fn tool_doctor() {
     if push(Tier::Tool, &layout, "latest", &format!("{}/app", registry.host()), &[]).is_some() {
         run_page_with("doctor.md", &[("localhost:5000", registry.host())]);
     }
+}
+
+#[test]
+fn tool_serve() {
+    if tools::host(Tier::Tool, "curl").is_none() {
+        return;
+    }
+    let dir = Sandbox::new();
+    let served = Served::start(&dir.path("registry"), &[]);
+    let path = dir.path("registry").display().to_string();
+    run_page_with("serve.md", &[("localhost:5000", served.host()), ("/srv/registry", &path)]);
 }
 
 #[test]

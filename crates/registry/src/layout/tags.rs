@@ -25,7 +25,7 @@ pub(crate) fn find<'a>(index: &'a Index, tag: Option<&str>) -> Result<&'a Descri
 
 /// Gives `image` the name `tag`, which any other image loses; without one, it takes the place of the only nameless image.
 /// Of several nameless ones, which others may have left there, nobody knows which it could be: they stay.
-pub(crate) fn set(index: &mut Index, mut image: Descriptor, tag: Option<&str>) {
+pub fn set(index: &mut Index, mut image: Descriptor, tag: Option<&str>) {
     match tag {
         Some(tag) => image.annotations.insert(REF_NAME.to_owned(), tag.to_owned()),
         None => image.annotations.remove(REF_NAME),
@@ -45,7 +45,8 @@ pub(crate) fn names(index: &Index) -> impl Iterator<Item = &str> {
     index.manifests.iter().filter_map(name)
 }
 
-fn name(image: &Descriptor) -> Option<&str> {
+/// Returns the name of an image, if it has one.
+pub fn name(image: &Descriptor) -> Option<&str> {
     image.annotations.get(REF_NAME).map(String::as_str)
 }
 

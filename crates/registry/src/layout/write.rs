@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chunked::BlobDigest;
 
 use super::read::{check_marker, read_index};
-use super::{BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name, encode_index, tags};
+use super::{BLOBS, INDEX, blob_name, encode_index, tags};
 use crate::blob::{FileBlob, read_verified};
 use crate::descriptor::Descriptor;
 use crate::directory::Directory;
@@ -55,13 +55,11 @@ impl LayoutWriter {
         {
             // Another process may be at the same.
             let _lock = root.lock()?;
-            if root.is_empty()? {
-                root.replace(INDEX, &encode_index(&Index::of(vec![]), root.path())?)?;
-                root.replace(MARKER, MARKER_CONTENT.as_bytes())?;
+            if !root.is_empty()? {
+                check_marker(&root)?;
             }
-            check_marker(&root)?;
         }
-        root.subdirectory(BLOBS)?.subdirectory("sha256")?;
+        super::found(&root)?;
         self.root = Some(root.clone());
         Ok(root)
     }

@@ -102,13 +102,14 @@ impl Board {
         Ok(())
     }
 
-    /// Says that a chunk is in a partial. Fails when nobody will take it.
-    pub(super) fn stored(&self, id: FrameId) -> Result<(), Failure> {
+    /// Says that a chunk is in a partial, or that the content that begins with it is an object. Fails when nobody will take
+    /// it.
+    pub(super) fn stored(&self, id: FrameId, is_object: bool) -> Result<(), Failure> {
         let mut state = self.lock();
         if state.proof_ended {
             return Err(Failure::Stopped);
         }
-        state.pieces.insert(id, Came { is_object: false, stretch: None });
+        state.pieces.insert(id, Came { is_object, stretch: None });
         self.changed.notify_all();
         Ok(())
     }

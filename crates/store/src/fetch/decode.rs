@@ -154,7 +154,7 @@ pub(super) fn giant(
         }
         (None, None) => {
             frame.came();
-            board.stored(frame.id)
+            board.stored(frame.id, false)
         }
     }
 }

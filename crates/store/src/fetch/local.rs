@@ -1,4 +1,4 @@
-//! Takes chunks from objects that the dedup index knows.
+//! Takes chunks from objects that the dedup index knows, and from seeds.
 
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
@@ -15,16 +15,19 @@ use super::needs::{Frame, SMALL_LEN_MAX, place_of};
 use super::pool::{Decoded, Pool};
 use super::report::Fetched;
 use crate::index::Place;
+use crate::seed::take;
 
-/// Copies every missing chunk that the index found a place for. The index may be wrong: what is not there any more, or
-/// hashes to something else, stays missing.
+/// Copies every missing chunk that is said to be somewhere. That may be wrong: what is not there any more, or hashes to
+/// something else, stays missing.
 pub(super) fn copy(
     fetch: &Fetch<'_>,
     board: &Board,
     pool: &Arc<Pool>,
     fetched: &mut Fetched,
 ) -> Result<(), Failure> {
-    let frames = Mutex::new(fetch.needs.frames.iter().filter(|frame| frame.is_known));
+    let seeded = fetch.seeds.asked().any(|(_, seed)| seed.abilities().chunks);
+    let is_worth_it = |frame: &&Frame| !frame.has_come() && (frame.is_known || seeded);
+    let frames = Mutex::new(fetch.needs.frames.iter().filter(is_worth_it));
     let copied = thread::scope(|scope| {
         let work = || {
             let mut copied = Vec::new();
@@ -45,7 +48,7 @@ pub(super) fn copy(
     Ok(())
 }
 
-/// Returns the length of what was copied, if it was.
+/// Copies one chunk; returns the length of what was copied from an object, if it was.
 fn copy_one(
     fetch: &Fetch<'_>,
     frame: &Frame,
@@ -59,7 +62,12 @@ fn copy_one(
     let mut decoded = Decoded { bytes: pool.take(), pool: Arc::clone(pool) };
     let place = place_of(fetch.store, chunk, &wanted.digest, wanted.chunks.len());
     let found = place.and_then(|place| read(fetch, &place, &digest, &mut decoded.bytes));
-    if found.is_none() {
+    // Whole files were asked for before.
+    let seeded = match found {
+        None if wanted.chunks.len() > 1 => from_seeds(fetch, (&digest, chunk.file.len()), &mut decoded.bytes),
+        _ => None,
+    };
+    if found.or(seeded).is_none() {
         return Ok(None);
     }
     let (index, is_object) = (frame.id.chunk(), wanted.is_small());
@@ -67,7 +75,25 @@ fn copy_one(
     frame.came();
     let len = decoded.bytes.len();
     board.offer(vec![Piece { id: frame.id, span: 0..len, is_object }], decoded)?;
-    Ok(Some(len as u64))
+    Ok(found.map(|()| len as u64))
+}
+
+/// Reads what a seed offers into `bytes`, if it is what was asked for.
+fn from_seeds(fetch: &Fetch<'_>, content: (&ContentDigest, u64), bytes: &mut Vec<u8>) -> Option<()> {
+    let (digest, len) = content;
+    if len > SMALL_LEN_MAX {
+        return None;
+    }
+    fetch.seeds.asked().find_map(|(place, seed)| {
+        let candidate = seed.chunk(digest, len).filter(|_| seed.abilities().chunks)?;
+        let taken = take::chunk(&candidate, content, bytes);
+        fetch.seeds.judge(place, taken.is_some(), len);
+        match taken {
+            Some(()) => fetch.from_seeds.chunk(place, len),
+            None => fetch.from_seeds.wrong(place, len),
+        }
+        taken
+    })
 }
 
 /// Reads what the index promises into `bytes`, if it is there.

@@ -30,9 +30,12 @@ mod partials;
 mod plain;
 mod pool;
 mod proof;
+mod readahead;
 mod report;
 mod rows;
 mod run;
+mod seeded;
+mod similar;
 mod transfer;
 
 use std::io;
@@ -57,11 +60,13 @@ pub use failure::Failure;
 pub(crate) use needs::Needs;
 use partials::OpenPartials;
 pub(crate) use plain::fetch_plain;
-pub use report::{Count, Fetched, Reused};
+pub use report::{Count, Fetched, FromSeed, Reused};
 
 use contents::Wanted;
 use needs::{Frame, FrameId};
+use report::FromSeeds;
 
+use crate::seed::Seeds;
 use crate::store::Store;
 
 /// How a layer is brought in.
@@ -129,6 +134,9 @@ pub(crate) struct Fetch<'a> {
     options: &'a Options,
     /// The other layers of the pull.
     others: Others<'a>,
+    /// Where else content may be.
+    seeds: &'a Seeds,
+    from_seeds: FromSeeds,
     /// The chunked files that are written at the moment.
     partials: OpenPartials<'a>,
     /// Held while a chunk is decoded that does not fit in memory.
@@ -158,11 +166,12 @@ impl<'a> Fetch<'a> {
         source: &'a (dyn RangeSource + Sync),
         (layer, needs): (&'a ChunkedLayer, &'a Needs<'a>),
         options: &'a Options,
-        others: Others<'a>,
+        (others, seeds): (Others<'a>, &'a Seeds),
         progress: &'a dyn Progress,
     ) -> Self {
         let (partials, giant, meter) = (OpenPartials::default(), Mutex::new(()), Meter::new(progress));
-        Self { store, source, layer, needs, options, others, partials, giant, meter }
+        let from_seeds = FromSeeds::new(seeds);
+        Self { store, source, layer, needs, options, others, seeds, from_seeds, partials, giant, meter }
     }
 
     /// Brings in what is missing, and proves the layer.
@@ -177,11 +186,15 @@ impl<'a> Fetch<'a> {
         let proven = thread::scope(|scope| {
             let proof = scope.spawn(|| {
                 let _ended = OnDrop(|| board.end());
-                Proof { fetch: self, board: &board }.run()
+                Proof::run(self, &board)
             });
             // Neither side must wait for the other in vain, even when a thread panics.
             let _failed = OnDrop(|| board.close(false));
-            let brought = local::copy(self, &board, &pool, &mut fetched)
+            let brought = seeded::copy(self, &board, &pool)
+                .and_then(|missing| {
+                    local::copy(self, &board, &pool, &mut fetched)?;
+                    similar::copy(self, &board, &pool, missing)
+                })
                 .and_then(|()| self.bring(&board, &pool, &mut fetched));
             board.close(brought.is_ok());
             let proven = proof.join().unwrap_or(Err(Failure::WorkerLost));
@@ -192,6 +205,7 @@ impl<'a> Fetch<'a> {
             }
         })?;
         fetched.wasted = self.meter.wasted();
+        fetched.seeded(&self.from_seeds);
         fetched.prove(proven, diff_id)?;
         Ok(fetched)
     }

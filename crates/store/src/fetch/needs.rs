@@ -54,6 +54,16 @@ impl Frame {
     pub(super) fn came(&self) {
         self.came.store(true, Ordering::Release);
     }
+
+    /// Says that the content is in the store; `false` when somebody said so before.
+    pub(super) fn came_first(&self) -> bool {
+        !self.came.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells whether the content is in the store.
+    pub(super) fn has_come(&self) -> bool {
+        self.came.load(Ordering::Acquire)
+    }
 }
 
 /// How an entry's content gets to the proof.
@@ -168,13 +178,13 @@ impl<'a> Needs<'a> {
 
     /// Lists the ranges of the frames that did not come yet.
     pub(super) fn missing(&self) -> Vec<BlobRange> {
-        let missing = self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire));
+        let missing = self.frames.iter().filter(|frame| !frame.has_come());
         missing.map(|frame| frame.range).collect()
     }
 
     /// Counts the frames that did not come yet.
     pub(super) fn missing_count(&self) -> usize {
-        self.frames.iter().filter(|frame| !frame.came.load(Ordering::Acquire)).count()
+        self.frames.iter().filter(|frame| !frame.has_come()).count()
     }
 
     /// Lists the frames that did not come yet and lie within a range.
@@ -183,7 +193,14 @@ impl<'a> Needs<'a> {
         let rest = self.frames.get(start..).unwrap_or_default();
         rest.iter()
             .take_while(move |frame| frame.range.end() <= range.end())
-            .filter(|frame| !frame.came.load(Ordering::Acquire))
+            .filter(|frame| !frame.has_come())
+    }
+
+    /// Lists the frames of the entry at a place of the TOC that were not here when the needs were decided.
+    pub(super) fn frames_of(&self, entry: usize) -> &[Frame] {
+        let start = self.frames.partition_point(|frame| frame.id.entry() < entry);
+        let end = self.frames.partition_point(|frame| frame.id.entry() <= entry);
+        self.frames.get(start..end).unwrap_or_default()
     }
 
     /// Tells whether a chunk was not here when the needs were decided, so that somebody brings it.

@@ -15,6 +15,7 @@ use super::board::{Board, Came, Stretch};
 use super::contents::Wanted;
 use super::failure::Failure;
 use super::needs::{FrameId, Want};
+use super::readahead::Readahead;
 use super::rows::{self, Row, Rows};
 use super::{Fetch, Verification};
 use crate::partials::Partial;
@@ -25,8 +26,9 @@ const PIECE_LEN: usize = 256 << 10;
 /// What is needed to prove a layer.
 #[derive(Debug)]
 pub(super) struct Proof<'p, 'a> {
-    pub(super) fetch: &'p Fetch<'a>,
-    pub(super) board: &'p Board,
+    fetch: &'p Fetch<'a>,
+    board: &'p Board,
+    readahead: RefCell<Readahead>,
 }
 
 /// What the proof found.
@@ -38,17 +40,22 @@ pub(super) struct Proven {
     pub(super) tar_len: u64,
 }
 
-impl Proof<'_, '_> {
+impl<'p, 'a> Proof<'p, 'a> {
     /// Goes through the tar, waiting for what is still to come.
     ///
     /// # Errors
     /// Those of the tar-split and of the store; [`Failure::Content`] when a chunked file is not what the TOC promises.
-    pub(super) fn run(self) -> Result<Proven, Failure> {
+    pub(super) fn run(fetch: &'p Fetch<'a>, board: &'p Board) -> Result<Proven, Failure> {
         let (batches, rows) = bounded(4);
         thread::scope(|scope| {
-            scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &batches));
+            scope.spawn(move || rows::read(fetch.layer, &fetch.options.limits, &batches));
+            let is_read = fetch.options.verification == Verification::DiffId;
+            let readahead = if is_read { Readahead::start(scope, fetch) } else { Readahead::none() };
             let failure = RefCell::new(None);
-            let proven = self.follow(Rows::new(rows, &failure));
+            let proof = Self { fetch, board, readahead: readahead.into() };
+            let proven = proof.follow(Rows::new(rows, &failure));
+            // Nobody reads ahead any more.
+            drop(proof);
             // What cannot be read looks as if it were not there.
             failure.into_inner().map_or(proven, |error| Err(Failure::Layer(error)))
         })
@@ -143,6 +150,9 @@ impl Proof<'_, '_> {
     fn stored(&self, wanted: &Wanted<'_>, tar: &mut Tar) -> Result<(), Failure> {
         if tar.hasher.is_none() {
             tar.len = tar.len.saturating_add(wanted.size);
+            return Ok(());
+        }
+        if self.readahead.borrow_mut().content(wanted.entry, |bytes| tar.bytes(bytes))? {
             return Ok(());
         }
         let lost = || Failure::Lost { digest: wanted.digest };

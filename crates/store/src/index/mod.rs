@@ -1,44 +1,62 @@
-//! The dedup index: which object holds the bytes of a chunk.
+//! The dedup index: where the bytes of a content are, in objects and in the files of seeds.
 //!
-//! Everything in it is a hint: what it leads to is hashed before it is used, and a chunk that it does not know is
-//! fetched. It can be made anew of the TOCs at any time.
+//! Everything in it is a hint: what it leads to is hashed before it is used, and what it does not know is fetched. It can
+//! be made anew of the TOCs and of the seeds at any time.
+//!
+//! All rows of all layers and seeds are in a few sorted files, the [runs](run). A row of a seed has the number of a file,
+//! which the seed's [catalog] translates.
 
+pub(crate) mod catalog;
+mod catalogs;
+mod merge;
+mod rebuild;
 mod row;
 mod run;
 mod sys;
 
+use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chunked::toc::Toc;
-use chunked::{ChunkKind, ContentDigest, FileRange, TocDigest};
+use chunked::{ContentDigest, FileRange};
 use serde::Serialize;
 
-use self::row::Row;
+pub use self::rebuild::chunks;
+pub(crate) use self::rebuild::rebuild;
+pub use self::row::SeedNumber;
+use self::row::{Owner, Row};
 use self::run::{Run, Writer};
 use crate::directory::Directory;
 use crate::durability::Durability;
 use crate::error::{Error, at_path};
-use crate::layers::LayerState;
 use crate::lock;
 use crate::objects;
 use crate::staged::Staged;
-use crate::store::Store;
 
 /// Start of the name of a run; its number in 16 hexadecimal digits follows.
 const RUN: &str = "run-";
 /// Name of the lock of those who add rows.
 const LOCK: &str = "index";
-/// Rows sorted in memory at once: 8 MiB.
-const ROWS_IN_MEMORY: usize = 1 << 17;
+/// Rows sorted in memory at once: some 8 MiB.
+pub(crate) const ROWS_IN_MEMORY: usize = 1 << 17;
 
-/// Where the bytes of a chunk may be.
+/// Where the bytes of a chunk may be in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The object that may have them.
     pub object: ContentDigest,
     /// Which of its bytes.
     pub range: FileRange,
+}
+
+/// Where the bytes of a content may be in a file of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeedPlace {
+    /// The file, by its number in the seed's catalog.
+    pub(crate) file: u32,
+    /// Which of its bytes.
+    pub(crate) range: FileRange,
 }
 
 /// The dedup index of a store: `index/`.
@@ -82,14 +100,30 @@ impl DedupIndex {
         Ok(Self { directory, locks, temporary, durability, runs })
     }
 
-    /// Finds out where the bytes of a chunk may be. They have to be hashed before they are used.
+    /// Finds out which object may have the bytes of a chunk. They have to be hashed before they are used.
     pub fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
-        let key = row::key(chunk);
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        runs.usable.iter().rev().find_map(|(_, run)| run.find(&key)).map(|row| row.place)
+        self.find(chunk, Owner::Objects, |run, row| {
+            Some(Place { object: run.object(row.file)?, range: row.range })
+        })
     }
 
-    /// Adds chunks. What is known of a chunk is replaced.
+    /// Finds out which file of a seed may have the bytes of a content. They have to be hashed before they are used.
+    pub(crate) fn lookup_in(&self, seed: SeedNumber, content: &ContentDigest) -> Option<SeedPlace> {
+        self.find(content, Owner::Seed(seed), |_, row| Some(SeedPlace { file: row.file, range: row.range }))
+    }
+
+    fn find<T>(
+        &self,
+        content: &ContentDigest,
+        owner: Owner,
+        place: impl Fn(&Run, Row) -> Option<T>,
+    ) -> Option<T> {
+        let key = row::key(content);
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.usable.iter().rev().find_map(|(_, run)| place(run, run.find(key, owner)?))
+    }
+
+    /// Adds chunks of objects. What is known of a chunk is replaced.
     ///
     /// # Errors
     /// Those of the file system.
@@ -99,30 +133,39 @@ impl DedupIndex {
         if rows.peek().is_none() {
             return Ok(());
         }
-        let _lock = lock::exclusive(&self.locks, LOCK)?;
-        let mut runs = Runs::load(&self.directory)?;
-        self.add_sorted(runs.next_number(), &mut runs, rows)?;
-        for name in runs.unusable.drain(..) {
-            self.directory.remove(&name)?;
-        }
-        self.publish(runs);
-        Ok(())
+        self.change(|runs| {
+            let mut objects = Objects::default();
+            let rows = rows.filter_map(|(chunk, place)| {
+                Some((Row::new(&chunk, Owner::Objects, 0, place.range)?, place.object))
+            });
+            let mut rows = rows.peekable();
+            while rows.peek().is_some() {
+                let piece = rows.by_ref().take(ROWS_IN_MEMORY);
+                let piece = piece.map(|(row, object)| Row { file: objects.number(object), ..row }).collect();
+                self.add_piece(runs, piece, &std::mem::take(&mut objects).digests)?;
+            }
+            Ok(())
+        })
     }
 
-    /// Makes the index anew of these chunks; returns what it consists of then.
-    fn replace(&self, rows: impl Iterator<Item = (ContentDigest, Place)>) -> Result<Shape, Error> {
-        let _lock = lock::exclusive(&self.locks, LOCK)?;
-        let old = Runs::load(&self.directory)?;
-        let mut new = Runs::default();
-        self.add_sorted(old.next_number(), &mut new, rows)?;
-        for (number, _) in &old.usable {
-            self.directory.remove(&run_name(*number))?;
+    /// Adds contents of files of a seed. What is known of a content in that seed is replaced.
+    pub(crate) fn add_in(
+        &self,
+        seed: SeedNumber,
+        places: &[(ContentDigest, SeedPlace)],
+    ) -> Result<(), Error> {
+        let row =
+            |(content, place): &(_, SeedPlace)| Row::new(content, Owner::Seed(seed), place.file, place.range);
+        let rows: Vec<_> = places.iter().filter_map(row).collect();
+        match rows.is_empty() {
+            true => Ok(()),
+            false => self.change(|runs| self.add_piece(runs, rows, &[])),
         }
-        for name in &old.unusable {
-            self.directory.remove(name)?;
-        }
-        self.publish(new);
-        Ok(self.shape())
+    }
+
+    /// Returns the path of its directory, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Counts what there is.
@@ -130,7 +173,7 @@ impl DedupIndex {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
         Shape {
             runs: runs.usable.len() as u64,
-            rows: runs.usable.iter().map(|(_, run)| u64::from(run.rows())).sum(),
+            rows: runs.usable.iter().map(|(_, run)| u64::from(run.rows_count())).sum(),
             unusable: runs.unusable.len() as u64,
         }
     }
@@ -141,52 +184,41 @@ impl DedupIndex {
         runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
     }
 
-    fn publish(&self, runs: Runs) {
-        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
-    }
-
-    /// Writes rows as runs with numbers from `number` on, and merges runs where that pays.
-    fn add_sorted(
-        &self,
-        mut number: u64,
-        runs: &mut Runs,
-        rows: impl Iterator<Item = (ContentDigest, Place)>,
-    ) -> Result<(), Error> {
+    /// Lets `change` work on the runs as they are on disk, and uses what it leaves. Damaged runs go first, and with them
+    /// the belief that the files of the seeds are in the index.
+    fn change(&self, change: impl FnOnce(&mut Runs) -> Result<(), Error>) -> Result<(), Error> {
+        let _lock = lock::exclusive(&self.locks, LOCK)?;
         let _writing = self.durability.writing()?;
-        let mut rows = rows.map(|(chunk, place)| Row::new(&chunk, place));
-        loop {
-            let mut piece: Vec<_> = rows.by_ref().take(ROWS_IN_MEMORY).collect();
-            if piece.is_empty() {
-                return Ok(());
-            }
-            piece.sort_unstable();
-            let count = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-            let run = self.write(number, count, piece.into_iter())?;
-            runs.usable.push((number, run));
-            number += 1;
-            number = self.merge(number, runs)?;
+        let mut runs = Runs::load(&self.directory)?;
+        if !runs.unusable.is_empty() {
+            self.forget_files()?;
         }
+        let changed = change(&mut runs);
+        if changed.is_ok() {
+            for name in runs.unusable.drain(..) {
+                self.directory.remove(&name)?;
+            }
+        }
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
+        changed
     }
 
-    /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and
-    /// each row is written again only as often as the index doubles.
-    fn merge(&self, mut number: u64, runs: &mut Runs) -> Result<u64, Error> {
-        while let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() {
-            let Some(rows) = old.rows().checked_add(new.rows()) else { break };
-            if old.rows() / 2 > new.rows() {
-                break;
-            }
-            let merged = self.write(number, rows, Merge::new(old, new))?;
-            self.directory.remove(&run_name(*old_number))?;
-            self.directory.remove(&run_name(*new_number))?;
-            runs.usable.truncate(runs.usable.len() - 2);
-            runs.usable.push((number, merged));
-            number += 1;
-        }
-        Ok(number)
+    /// Writes rows as a run, and merges runs where that pays.
+    fn add_piece(&self, runs: &mut Runs, mut rows: Vec<Row>, objects: &[u8]) -> Result<(), Error> {
+        rows.sort_unstable();
+        let (number, count) = (runs.next_number(), u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        let run = self.write(number, count, rows.into_iter(), &[objects])?;
+        runs.usable.push((number, run));
+        self.merge(runs)
     }
 
-    fn write(&self, number: u64, count: u32, rows: impl Iterator<Item = Row>) -> Result<Arc<Run>, Error> {
+    fn write(
+        &self,
+        number: u64,
+        count: u32,
+        rows: impl Iterator<Item = Row>,
+        objects: &[&[u8]],
+    ) -> Result<Arc<Run>, Error> {
         let name = run_name(number);
         let failed = || at_path("write", self.directory.path_of(&name));
         let write = || -> io::Result<bool> {
@@ -195,7 +227,7 @@ impl DedupIndex {
             for row in rows {
                 writer.push(&row)?;
             }
-            writer.finish()?.publish_new(&self.directory, &name)
+            writer.finish(objects)?.publish_new(&self.directory, &name)
         };
         write().map_err(failed())?;
         let gone = || failed()(io::ErrorKind::InvalidData.into());
@@ -227,40 +259,22 @@ impl Runs {
     }
 }
 
-/// The rows of two runs in order; of two with one key only that of the newer run.
-struct Merge<'a> {
-    old: Rows<'a>,
-    new: Rows<'a>,
+/// Numbers the objects that the rows of a run point to.
+#[derive(Debug, Default)]
+struct Objects {
+    numbers: HashMap<ContentDigest, u32>,
+    /// Their digests, one after another.
+    digests: Vec<u8>,
 }
 
-type Rows<'a> = std::iter::Peekable<Box<dyn Iterator<Item = Row> + 'a>>;
-
-impl<'a> Merge<'a> {
-    fn new(old: &'a Run, new: &'a Run) -> Self {
-        Self { old: rows(old), new: rows(new) }
+impl Objects {
+    fn number(&mut self, object: ContentDigest) -> u32 {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        *self.numbers.entry(object).or_insert_with(|| {
+            self.digests.extend(object.0);
+            next
+        })
     }
-}
-
-impl Iterator for Merge<'_> {
-    type Item = Row;
-
-    fn next(&mut self) -> Option<Row> {
-        match (self.old.peek(), self.new.peek()) {
-            (Some(old), Some(new)) if old.key < new.key => self.old.next(),
-            (Some(old), Some(new)) if old.key == new.key => {
-                self.old.next();
-                self.new.next()
-            }
-            (Some(_), None) => self.old.next(),
-            _ => self.new.next(),
-        }
-    }
-}
-
-/// Reads the rows of a run, up to one that is damaged.
-fn rows(run: &Run) -> Rows<'_> {
-    let rows: Box<dyn Iterator<Item = Row>> = Box::new((0..run.rows()).map_while(|number| run.row(number)));
-    rows.peekable()
 }
 
 fn run_name(number: u64) -> String {
@@ -269,29 +283,4 @@ fn run_name(number: u64) -> String {
 
 fn run_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_prefix(RUN)?, 16).ok()
-}
-
-/// Makes the index of a store anew of the layers whose content is complete. Layers that are damaged are left out.
-pub(crate) fn rebuild(store: &Store) -> Result<Shape, Error> {
-    let rows = store.layers().list()?.into_iter().flat_map(|toc_digest| rows_of(store, &toc_digest));
-    store.index().replace(rows)
-}
-
-fn rows_of(store: &Store, toc_digest: &TocDigest) -> Vec<(ContentDigest, Place)> {
-    let record = store.layers().get(toc_digest).ok().flatten();
-    let toc = record
-        .filter(|record| record.state >= LayerState::Complete)
-        .and_then(|record| store.layers().toc(&record).ok());
-    toc.map(|toc| chunks(&toc).collect()).unwrap_or_default()
-}
-
-/// Lists the chunks of a layer whose content is complete, and where they are: pieces of files, as a file in one piece
-/// is an object by itself.
-pub fn chunks(toc: &Toc) -> impl Iterator<Item = (ContentDigest, Place)> + '_ {
-    let contents = toc.entries.iter().filter_map(|entry| entry.content.as_ref());
-    contents.filter(|content| content.chunks.len() > 1).flat_map(|content| {
-        let object = content.digest;
-        let data = content.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Data);
-        data.filter_map(move |chunk| Some((chunk.digest?, Place { object: object?, range: chunk.file })))
-    })
 }

@@ -1,37 +1,74 @@
-//! A row of the dedup index: a chunk, and where its bytes are.
+//! A row of the dedup index: a content, and where its bytes are.
+
+use std::num::NonZeroU32;
 
 use chunked::{ContentDigest, FileRange};
 
-use super::Place;
-
 /// Bytes of a row on disk.
-pub(super) const LEN: usize = KEY_LEN + 32 + 8 + 8;
+pub(super) const LEN: usize = KEY_LEN + 4 + 4 + 6 + 6;
 
-/// Bytes of a key. Half a digest will do, as what is found is hashed.
-pub(super) const KEY_LEN: usize = 16;
+/// Bytes of a key. Not all of a digest is needed, as what is found is hashed.
+const KEY_LEN: usize = 12;
 
-/// The start of a chunk's digest.
+/// The start of a digest.
 pub(super) type Key = [u8; KEY_LEN];
 
-/// A chunk, and where its bytes are.
+/// Which list of files a row points into: the objects that are named in the row's run, or the files of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Owner {
+    Objects,
+    Seed(SeedNumber),
+}
+
+/// The number of a seed in the index. None has two, and none is used again while there are rows with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeedNumber(NonZeroU32);
+
+impl SeedNumber {
+    /// Takes a number other than 0.
+    pub(crate) fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    /// Returns the number.
+    pub(crate) fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// A content, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
     pub(super) key: Key,
-    pub(super) place: Place,
+    pub(super) owner: Owner,
+    /// Place in the owner's list of files.
+    pub(super) file: u32,
+    pub(super) range: FileRange,
 }
 
 impl Row {
-    pub(super) fn new(chunk: &ContentDigest, place: Place) -> Self {
-        Self { key: key(chunk), place }
+    /// Says where a content is; `None` for a place beyond what a row can name, 256 TiB.
+    pub(super) fn new(content: &ContentDigest, owner: Owner, file: u32, range: FileRange) -> Option<Self> {
+        (range.end() < 1 << 48).then_some(Self { key: key(content), owner, file, range })
+    }
+
+    /// What rows are sorted by. There is one row for each.
+    pub(super) fn order(&self) -> (Key, Owner) {
+        (self.key, self.owner)
     }
 
     pub(super) fn encode(&self) -> [u8; LEN] {
+        let owner = match self.owner {
+            Owner::Objects => 0,
+            Owner::Seed(seed) => seed.get(),
+        };
         let mut bytes = [0; LEN];
-        let fields = [
-            self.key.as_slice(),
-            &self.place.object.0,
-            &self.place.range.start().to_le_bytes(),
-            &self.place.range.end().to_le_bytes(),
+        let fields: [&[u8]; 5] = [
+            &self.key,
+            &owner.to_le_bytes(),
+            &self.file.to_le_bytes(),
+            &narrow(self.range.start()),
+            &narrow(self.range.len()),
         ];
         for (byte, value) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
             *byte = *value;
@@ -42,15 +79,25 @@ impl Row {
     /// Reads a row; `None` when it names a range that cannot be.
     pub(super) fn decode(bytes: &[u8; LEN]) -> Option<Self> {
         let (key, rest) = bytes.split_first_chunk()?;
-        let (object, rest) = rest.split_first_chunk()?;
+        let (owner, rest) = rest.split_first_chunk()?;
+        let (file, rest) = rest.split_first_chunk()?;
         let (start, rest) = rest.split_first_chunk()?;
-        let end = rest.first_chunk()?;
-        let range = FileRange::new(u64::from_le_bytes(*start), u64::from_le_bytes(*end))?;
-        Some(Self { key: *key, place: Place { object: ContentDigest(*object), range } })
+        let range = FileRange::with_len(widen(start), widen(rest.first_chunk()?))?;
+        let owner = SeedNumber::new(u32::from_le_bytes(*owner)).map_or(Owner::Objects, Owner::Seed);
+        Some(Self { key: *key, owner, file: u32::from_le_bytes(*file), range })
     }
 }
 
-/// Returns the key of a chunk.
-pub(super) fn key(chunk: &ContentDigest) -> Key {
-    chunk.0.first_chunk().copied().unwrap_or_default()
+/// Returns the key of a content.
+pub(super) fn key(content: &ContentDigest) -> Key {
+    content.0.first_chunk().copied().unwrap_or_default()
+}
+
+fn narrow(number: u64) -> [u8; 6] {
+    number.to_le_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+fn widen(bytes: &[u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = *bytes;
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
 }

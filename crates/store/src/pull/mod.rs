@@ -22,6 +22,7 @@ use chunked::{BlobDigest, RangeSource};
 use crate::error::Error;
 use crate::fetch::{self, Elsewhere, Others};
 use crate::layers::{LayerLock, LayerRecord};
+use crate::seed::Seeds;
 use crate::store::Store;
 
 pub use index::{Indexed, find_indexed, index};
@@ -61,12 +62,14 @@ impl std::fmt::Debug for Task<'_> {
 }
 
 /// How layers are brought in.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Layers at once; `None` means three.
     pub layers: Option<NonZeroUsize>,
     /// How each is.
     pub fetch: fetch::Options,
+    /// Where else content may be.
+    pub seeds: Seeds,
 }
 
 /// Brings the layers into the store. Returns, for each task, the layer's record and what it took.
@@ -89,9 +92,11 @@ pub fn pull(
     let pull = Pull::new(store, options, progress, tasks.len());
     let opened = pull.each(tasks, |_, task| pull.open(task))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = pull.each(&planned, |index, (task, planned)| {
-        let _ending = pull.elsewhere.ending(index);
-        pull.bring(index, task, planned)
+    let done = store.durability().flushing(|| {
+        pull.each(&planned, |index, (task, planned)| {
+            let _ending = pull.elsewhere.ending(index);
+            pull.bring(index, task, planned)
+        })
     });
     drop(locks);
     done

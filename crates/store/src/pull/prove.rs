@@ -11,6 +11,7 @@ use chunked::{BlobRange, ChunkedLayer, Dialect, Location};
 use crate::error::Error;
 use crate::fetch::{Contents, Elsewhere, Failure, Fetch, Needs, NoProgress, Options, Others};
 use crate::layers::{LayerRecord, LayerState};
+use crate::seed::Seeds;
 use crate::store::Store;
 
 /// Rebuilds the tar of a layer from its tar-split and the objects, and compares it with the diff ID in the record. Then
@@ -27,8 +28,9 @@ pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<L
     // Nothing can be read of it, so that what is missing is an error.
     let nowhere: &[u8] = &[];
     let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
+    let seeds = Seeds::default();
     let others = Others { elsewhere: &elsewhere, stop: &stop };
-    let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, others, &NoProgress)
+    let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, (others, &seeds), &NoProgress)
         .run(record.diff_id.as_ref())
         .map_err(failed)?;
     let is_proven = record.diff_id.is_some() && fetched.diff_id == record.diff_id;

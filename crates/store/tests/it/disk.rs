@@ -18,6 +18,11 @@ const DIR: &str = "MORSEL_TEST_DIR";
 
 /// Runs the test `name` of this program again, in a file system of 4 MiB; `None` in the copy is the answer for the original.
 fn in_small_file_system(name: &str) -> Option<PathBuf> {
+    in_file_system(name, r#"mount -t tmpfs -o size=4m tmpfs "$MORSEL_TEST_DIR""#)
+}
+
+/// Runs the test `name` of this program again, after a script that mounts something at `$MORSEL_TEST_DIR`.
+pub(crate) fn in_file_system(name: &str, mount: &str) -> Option<PathBuf> {
     if let Some(dir) = env::var_os(DIR) {
         return Some(PathBuf::from(dir));
     }
@@ -26,9 +31,9 @@ fn in_small_file_system(name: &str) -> Option<PathBuf> {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
-    let script = r#"mount -t tmpfs -o size=4m tmpfs "$MORSEL_TEST_DIR" && exec "$0" --exact "$1""#;
+    let script = format!(r#"{mount} && exec "$0" --exact "$1""#);
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script]).arg(env::current_exe().unwrap()).arg(name);
+    command.args(["--mount", "sh", "-c", &script]).arg(env::current_exe().unwrap()).arg(name);
     let output = command.env(DIR, dir.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");

@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod fsck;
+mod fuzz;
 mod gc;
 mod images;
 mod index;
@@ -16,5 +17,7 @@ mod properties;
 mod pull;
 mod pull_laws;
 mod sample;
+mod seeded;
+mod seeds;
 mod source;
 mod together;

@@ -31,6 +31,11 @@ impl Podman {
         Some(Self { root, dir, conf })
     }
 
+    /// Returns the directory that it stores images and layers in.
+    pub fn graph_root(&self) -> PathBuf {
+        self.dir.join("graph")
+    }
+
     /// Pulls an image from a registry without TLS.
     pub fn pull(&self, image: &str) -> Pull {
         let mut podman = self.command();

@@ -75,7 +75,8 @@ fn index_layers(store: &Store, request: &request::Pull, source: &dyn ImageSource
     let chosen = Chosen::choose(source, request.platform.as_ref())?;
     let mut tasks = Vec::new();
     chosen.add_tasks(&interrupt, &mut tasks)?;
-    let indexed = pull::index(store, &tasks, &request.options, &NoProgress)?;
+    let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, ..Default::default() };
+    let indexed = pull::index(store, &tasks, &options, &NoProgress)?;
     let records: Vec<_> = indexed.into_iter().map(|indexed| indexed.record).collect();
     chosen.put(store, &tasks, &records)
 }

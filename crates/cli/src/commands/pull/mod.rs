@@ -18,6 +18,7 @@ use crate::access::{access, remember};
 use crate::interrupt::Interrupt;
 use crate::output::print;
 use crate::request::Pull;
+use crate::seeds;
 use crate::ui;
 use crate::ui::json::to_json;
 use crate::ui::pull_progress::PullProgress;
@@ -26,6 +27,7 @@ use crate::ui::pull_progress::PullProgress;
 pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
     let store = request.store.create()?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let seeds = seeds::open(&request.seeds, &store)?;
     let access = access(&request.registry)?;
     let sources: Vec<_> = request
         .references
@@ -42,7 +44,8 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         image.add_tasks(&interrupt, &mut tasks)?;
     }
     let progress = PullProgress::start(request.form);
-    let layers = pull::pull(&store, &tasks, &request.options, &progress);
+    let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, seeds };
+    let layers = pull::pull(&store, &tasks, &options, &progress);
     progress.finish();
     remember(&access);
     let layers = match layers {

@@ -2,6 +2,7 @@
 
 use chunked::{BlobDigest, Traffic};
 use serde::Serialize;
+use store::fetch::FromSeed;
 use store::pull::{How, LayerReport, Task};
 use store::{LayerRecord, LayerState, Store};
 
@@ -51,6 +52,8 @@ pub(super) struct Total {
     pub(super) wasted: u64,
     /// Bytes of content that were here.
     pub(super) reused: u64,
+    /// What came from seeds, by seed.
+    pub(super) seeds: Vec<FromSeed>,
     /// Seconds until the last layer was in the store.
     pub(super) seconds: f64,
 }
@@ -100,9 +103,17 @@ impl Total {
                 self.needed = self.needed.saturating_add(fetched.needed);
                 self.wasted = self.wasted.saturating_add(fetched.wasted);
                 self.reused = self.reused.saturating_add(fetched.reused.bytes());
+                fetched.reused.seeds.iter().for_each(|from| self.add_seed(from));
             }
             How::Whole { .. } => self.needed = self.needed.saturating_add(layer.blob_len),
             How::Present => {}
+        }
+    }
+
+    fn add_seed(&mut self, from: &FromSeed) {
+        match self.seeds.iter_mut().find(|known| known.seed == from.seed) {
+            Some(known) => known.add(from),
+            None => self.seeds.push(from.clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use store::fetch::Reused;
+use store::fetch::{FromSeed, Reused};
 use store::pull::How;
 
 use super::receipt::{LayerReceipt, Receipt};
@@ -31,6 +31,9 @@ pub(super) fn of(receipt: &Receipt) -> String {
         count(total.traffic.requests, "request", "requests"),
         Elapsed(Duration::from_secs_f64(total.seconds.max(0.0))),
     );
+    for from in &total.seeds {
+        let _ = writeln!(text, "seed     {}", seeded(from));
+    }
     if total.traffic.retries > 0 {
         let _ = writeln!(text, "retries  {}", total.traffic.retries);
     }
@@ -86,6 +89,20 @@ fn notes(layer: &LayerReceipt) -> String {
                 .fold(text, |text, why| text + &format!("  {name} was planned anew: {why}\n"))
         }
     }
+}
+
+/// Says what came from a seed.
+fn seeded(from: &FromSeed) -> String {
+    let parts = [
+        (from.files, "file", "files", ""),
+        (from.chunks, "chunk", "chunks", " of other files"),
+        (from.wrong, "miss", "misses", ": not what they seemed"),
+    ];
+    let parts = parts.into_iter().filter(|(what, ..)| what.count > 0);
+    let words = parts.map(|(what, one, many, note)| {
+        format!("{}{note} ({})", count(what.count, one, many), Bytes(what.bytes))
+    });
+    format!("{}: {}", from.seed, words.collect::<Vec<_>>().join(", "))
 }
 
 fn reused(reused: &Reused) -> String {

@@ -37,6 +37,9 @@ fn text(usage: &Usage) -> String {
         sums.row([what.to_owned(), Bytes(len).to_string(), note]);
     };
     sum("all contents", usage.objects_len, objects);
+    if usage.objects_shared_len > 0 {
+        sum("shared with other files", usage.objects_shared_len, String::new());
+    }
     sum("of no image", usage.unused_len, String::new());
     sum("partial contents", usage.partials_len, String::new());
     sum("TOCs and tar-splits", usage.layers_len, String::new());

@@ -1,0 +1,231 @@
+//! The socket: who is let in, how many at once, and how it ends.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::access_log::Log;
+use crate::app::{Access, App, Peer};
+use crate::error::Error;
+use crate::patience::Patient;
+use crate::policy::IndexPolicy;
+use crate::repositories::{Purpose, Repositories};
+use crate::tls::{self, Tls};
+use crate::users::Users;
+
+/// Most connections at once; further ones wait. Each may have a file open, and 1024 is a common limit for a process.
+const CONNECTIONS_MAX: usize = 448;
+/// How long a client may take to make TLS work, or to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest head of a request in bytes. podman asks for 1024 ranges in one, of up to 22 bytes each.
+const HEAD_LEN_MAX: usize = 256 << 10;
+/// How long requests may take to end once the server was told to.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
+/// How long to wait when there are no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is served, how, and to whom.
+#[derive(Clone)]
+pub struct Options {
+    /// The directory of the layouts; it is made if it is missing.
+    pub directory: PathBuf,
+    /// Where to listen; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// Which children an index may lack.
+    pub index_policy: IndexPolicy,
+    /// What clients may do.
+    pub access: Access,
+    /// Speaks TLS if it is given.
+    pub tls: Option<Tls>,
+    /// A file of `htpasswd -B` with those who may come in; without it, everybody may.
+    pub users: Option<PathBuf>,
+    /// Takes a line for each request.
+    pub log: Option<Log>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("directory", &self.directory)
+            .field("listen", &self.listen)
+            .field("index_policy", &self.index_policy)
+            .field("access", &self.access)
+            .field("tls", &self.tls)
+            .field("users", &self.users)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A registry that listens, and answers once it runs.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+    tls: Option<TlsAcceptor>,
+    stop: Stop,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Ends a server from another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Notify>);
+
+impl Stop {
+    /// Takes no more connections, and lets requests end that have begun.
+    pub fn stop(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Server {
+    /// Opens the directory and the socket.
+    ///
+    /// # Errors
+    /// Those of [`Repositories::open`], of the files that `options` names, and [`Error::Listen`].
+    pub fn bind(options: Options) -> Result<Self, Error> {
+        let tls = options.tls.as_ref().map(Tls::acceptor).transpose()?;
+        let users = options.users.as_deref().map(Users::read).transpose()?;
+        let app = App {
+            policy: options.index_policy,
+            access: options.access,
+            users: users.map(Arc::new),
+            log: options.log,
+            ..App::new(Repositories::open(&options.directory, Purpose::Serve)?)
+        };
+        let failed = |source| Error::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, app: Arc::new(app), tls, stop: Stop::default() })
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns what ends it.
+    pub fn stopper(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Answers requests until it is told to stop.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when there are no threads to do so.
+    pub fn run(self) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| Error::Start { source })?;
+        let done = runtime.block_on(self.accept());
+        // A thread that waits for a disk must not keep the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        done
+    }
+
+    async fn accept(self) -> Result<(), Error> {
+        let listener =
+            tokio::net::TcpListener::from_std(self.listener).map_err(|source| Error::Start { source })?;
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let (router, graceful) = (self.app.router(), GracefulShutdown::new());
+        let stopped = self.stop.0.notified();
+        tokio::pin!(stopped);
+        loop {
+            let next = async {
+                let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
+                match listener.accept().await {
+                    Ok((stream, peer)) => Some((permit, stream, peer)),
+                    Err(_) => {
+                        sleep(ACCEPT_PAUSE).await;
+                        None
+                    }
+                }
+            };
+            tokio::select! {
+                () = &mut stopped => break,
+                Some((permit, stream, peer)) = next => {
+                    let connection = Connection { peer, router: router.clone(), tls: self.tls.clone() };
+                    let watcher = graceful.watcher();
+                    tokio::spawn(async move {
+                        connection.serve(stream, watcher).await;
+                        drop(permit);
+                    });
+                }
+                else => {}
+            }
+        }
+        drop(listener);
+        // Who is still there after that is cut off; what was not acknowledged leaves nothing.
+        let _ = timeout(SHUTDOWN_MAX, graceful.shutdown()).await;
+        Ok(())
+    }
+}
+
+/// A client.
+struct Connection {
+    peer: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+        // It only costs speed.
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = &self.tls else {
+            return self.speak(stream, Protocol::Http1, watcher).await;
+        };
+        // A client that does not get that far has nobody to be told.
+        let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await else { return };
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(tls::HTTP_2) => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        self.speak(stream, protocol, watcher).await;
+    }
+
+    async fn speak<S>(&self, stream: S, protocol: Protocol, watcher: hyper_util::server::graceful::Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = Builder::new(TokioExecutor::new());
+        let http1 = &mut builder.http1();
+        http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LEN_MAX);
+        let http2 = &mut builder.http2();
+        http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(100);
+        http2.max_header_list_size(HEAD_LEN_MAX as u32).max_send_buf_size(1 << 20);
+        http2.initial_stream_window_size(1 << 20).initial_connection_window_size(4 << 20);
+        // Without this, a client that sends nothing would be waited for to see what it speaks.
+        let builder = match protocol {
+            Protocol::Http1 => builder.http1_only(),
+            Protocol::Http2 => builder.http2_only(),
+        };
+        let service = self.router.clone().layer(Extension(Peer(self.peer.ip())));
+        let io = TokioIo::new(Patient::new(stream));
+        let connection = builder.serve_connection(io, TowerToHyperService::new(service)).into_owned();
+        // Clients that break off are no failure of ours.
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}

@@ -1,0 +1,209 @@
+//! Takes whole files from seeds.
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use chunked::ContentDigest;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::Fetch;
+use super::board::{Board, Piece};
+use super::contents::Wanted;
+use super::failure::Failure;
+use super::needs::{Frame, FrameId, SMALL_LEN_MAX};
+use super::pool::{Decoded, Pool};
+use super::rows::{self, Rows};
+use super::similar::Missing;
+use crate::seed::{Candidate, Seed, take};
+
+/// Files that are handed to a worker at once.
+const BATCH: usize = 64;
+
+/// A file that is missing, by its place among those, and a path to look for it at.
+type Item = (usize, Option<String>);
+
+/// Puts every missing file into the store that a seed has. What no seed has, or has wrong, stays missing; returns the files
+/// of several chunks among it.
+pub(super) fn copy(fetch: &Fetch<'_>, board: &Board, pool: &Arc<Pool>) -> Result<Vec<Missing>, Failure> {
+    let abilities = fetch.seeds.asked().map(|(_, seed)| seed.abilities());
+    let (digests, paths) = abilities.fold((false, false), |(digests, paths), abilities| {
+        (digests || abilities.digests, paths || abilities.paths)
+    });
+    if fetch.needs.frames.is_empty() || !(digests || paths) {
+        return Ok(Vec::new());
+    }
+    let missing: Vec<_> =
+        fetch.needs.frames.chunk_by(|one, next| one.id.entry() == next.id.entry()).collect();
+    let search = Search { fetch, board, pool, missing, changed: Mutex::default() };
+    let (items, taken) = bounded(fetch.options.jobs.get().saturating_mul(2));
+    thread::scope(|scope| {
+        let work = || search.work(&taken);
+        let workers: Vec<_> = (0..fetch.options.jobs.get()).map(|_| scope.spawn(work)).collect();
+        let mut batches = Batches { items, batch: Vec::with_capacity(BATCH) };
+        match paths {
+            true => search.list_paths(&mut batches),
+            false => search.list_digests(&mut batches),
+        }
+        batches.finish();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err(Failure::WorkerLost)))
+    })?;
+    Ok(search.changed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+struct Search<'p, 'a> {
+    fetch: &'p Fetch<'a>,
+    board: &'p Board,
+    pool: &'p Arc<Pool>,
+    /// The frames of each file.
+    missing: Vec<&'p [Frame]>,
+    /// Files of several chunks that no seed has as they should be.
+    changed: Mutex<Vec<Missing>>,
+}
+
+impl<'p> Search<'p, '_> {
+    /// Lists the files, until nobody works any more.
+    fn list_digests(&self, batches: &mut Batches) {
+        (0..self.missing.len()).all(|place| batches.add((place, None)));
+    }
+
+    /// Lists every path that one of the files has in the layer, until nobody works any more.
+    fn list_paths(&self, batches: &mut Batches) {
+        let order = self.by_digest();
+        let (sender, receiver) = bounded(4);
+        thread::scope(|scope| {
+            scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &sender));
+            // If the TOC cannot be read again, the proof says so.
+            let failure = RefCell::new(None);
+            Rows::new(receiver, &failure).all(|row| {
+                let wanted = self.fetch.needs.contents().get(row.index);
+                let place = wanted.and_then(|wanted| self.place_of(&order, &wanted.digest));
+                place.is_none_or(|place| batches.add((place, Some(row.into_name()))))
+            });
+        })
+    }
+
+    /// Lists the places of the files, in the order of their digests.
+    fn by_digest(&self) -> Vec<u32> {
+        let mut order: Vec<_> = (0..u32::try_from(self.missing.len()).unwrap_or(u32::MAX)).collect();
+        order.sort_unstable_by_key(|place| self.digest_of(*place));
+        order
+    }
+
+    fn place_of(&self, order: &[u32], digest: &ContentDigest) -> Option<usize> {
+        let found = order.binary_search_by_key(&Some(*digest), |place| self.digest_of(*place)).ok()?;
+        order.get(found).map(|place| *place as usize)
+    }
+
+    fn digest_of(&self, place: u32) -> Option<ContentDigest> {
+        let first = self.missing.get(place as usize)?.first()?;
+        self.fetch.needs.contents().get(first.id.entry()).map(|wanted| wanted.digest)
+    }
+
+    fn work(&self, items: &Receiver<Vec<Item>>) -> Result<(), Failure> {
+        for (place, path) in items.iter().flatten() {
+            if self.fetch.others.stop.load(Ordering::Relaxed) {
+                return Err(Failure::Stopped);
+            }
+            if let Some(frames) = self.missing.get(place) {
+                self.one(frames, path.as_deref())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the seeds for a file, by its digest and by a path, until one has it.
+    fn one(&self, frames: &'p [Frame], path: Option<&str>) -> Result<(), Failure> {
+        let Some(first) = frames.first().filter(|first| !first.has_come()) else { return Ok(()) };
+        let wanted = self.fetch.wanted(first.id)?;
+        for (place, seed) in self.fetch.seeds.asked() {
+            for candidate in candidates(seed, &wanted, path) {
+                if self.take(place, candidate, &wanted, frames)? {
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(path) = path.filter(|_| wanted.chunks.len() > 1) {
+            let changed = (wanted.entry, path.to_owned());
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(changed);
+        }
+        Ok(())
+    }
+
+    /// Takes what a seed offers; `false` when it is not what was asked for.
+    fn take(
+        &self,
+        place: usize,
+        candidate: Candidate,
+        wanted: &Wanted<'_>,
+        frames: &[Frame],
+    ) -> Result<bool, Failure> {
+        let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
+        let holes = wanted.holes();
+        let content = take::Content { digest: &wanted.digest, len: wanted.size, holes: &holes };
+        let objects = self.fetch.store.objects();
+        let taken = take::file(objects, &candidate, &content, SMALL_LEN_MAX, &mut decoded.bytes)?;
+        self.fetch.seeds.judge(place, taken.is_some(), wanted.size);
+        let Some(taken) = taken else {
+            self.fetch.from_seeds.wrong(place, wanted.size);
+            return Ok(false);
+        };
+        // Another name of the content may have led another worker to it.
+        if frames.first().is_some_and(Frame::came_first) {
+            frames.iter().for_each(Frame::came);
+            self.fetch.from_seeds.file(place, wanted.size, taken);
+            self.offer(wanted, frames, decoded)?;
+        }
+        Ok(true)
+    }
+
+    /// Leaves a content for the proof, which asks for it by its first chunk; or, if that was here before, for every other.
+    fn offer(&self, wanted: &Wanted<'_>, frames: &[Frame], decoded: Decoded) -> Result<(), Failure> {
+        let first = FrameId::new(wanted.entry, wanted.first_data());
+        if self.fetch.needs.is_awaited(first) {
+            let span = 0..decoded.bytes.len();
+            return match span.is_empty() {
+                true => self.board.stored(first, true),
+                false => self.board.offer(vec![Piece { id: first, span, is_object: true }], decoded),
+            };
+        }
+        frames.iter().try_for_each(|frame| self.board.stored(frame.id, false))
+    }
+}
+
+/// Asks a seed in every way it can be asked in.
+fn candidates<'s>(
+    seed: &'s dyn Seed,
+    wanted: &'s Wanted<'_>,
+    path: Option<&'s str>,
+) -> impl Iterator<Item = Candidate> {
+    let abilities = seed.abilities();
+    let by_digest = abilities.digests.then(|| seed.file(&wanted.digest, wanted.size)).flatten();
+    let at_path = path.filter(|_| abilities.paths).into_iter().flat_map(|path| seed.at(path));
+    let at_path = at_path.filter(|file| file.stamp().len == wanted.size).filter_map(|file| file.open());
+    by_digest.into_iter().chain(at_path.map(Candidate::File))
+}
+
+/// Gathers what workers are to do.
+struct Batches {
+    items: Sender<Vec<Item>>,
+    batch: Vec<Item>,
+}
+
+impl Batches {
+    /// Adds a file; `false` when nobody works any more.
+    fn add(&mut self, item: Item) -> bool {
+        self.batch.push(item);
+        if self.batch.len() < BATCH {
+            return true;
+        }
+        self.items.send(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH))).is_ok()
+    }
+
+    /// Sends what is left.
+    fn finish(self) {
+        // Workers that have ended say why.
+        let _ = self.items.send(self.batch);
+    }
+}

@@ -1,0 +1,66 @@
+//! Keeping the runs few.
+
+use std::iter::Peekable;
+
+use super::row::{Owner, Row};
+use super::run::Run;
+use super::{DedupIndex, Runs, run_name};
+use crate::error::Error;
+
+impl DedupIndex {
+    /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and
+    /// each row is written again only as often as the index doubles.
+    pub(super) fn merge(&self, runs: &mut Runs) -> Result<(), Error> {
+        while let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() {
+            let Some(rows) = old.rows_count().checked_add(new.rows_count()) else { break };
+            if old.rows_count() / 2 > new.rows_count() {
+                break;
+            }
+            let number = runs.next_number();
+            let merged = self.write(number, rows, Merge::new(old, new), &[old.objects(), new.objects()])?;
+            self.directory.remove(&run_name(*old_number))?;
+            self.directory.remove(&run_name(*new_number))?;
+            runs.usable.truncate(runs.usable.len().saturating_sub(2));
+            runs.usable.push((number, merged));
+        }
+        Ok(())
+    }
+}
+
+/// The rows of two runs in order; of two with one key and owner only that of the newer run.
+///
+/// The objects of the older run come first in the merged one, so the numbers of those of the newer run grow.
+struct Merge<O: Iterator<Item = Row>, N: Iterator<Item = Row>> {
+    old: Peekable<O>,
+    new: Peekable<N>,
+}
+
+impl Merge<std::iter::Empty<Row>, std::iter::Empty<Row>> {
+    fn new<'a>(
+        old: &'a Run,
+        new: &'a Run,
+    ) -> Merge<impl Iterator<Item = Row> + 'a, impl Iterator<Item = Row> + 'a> {
+        let before = old.objects_count();
+        let shifted = move |row: Row| match row.owner {
+            Owner::Objects => Row { file: row.file.saturating_add(before), ..row },
+            Owner::Seed(_) => row,
+        };
+        Merge { old: old.rows().peekable(), new: new.rows().map(shifted).peekable() }
+    }
+}
+
+impl<O: Iterator<Item = Row>, N: Iterator<Item = Row>> Iterator for Merge<O, N> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        match (self.old.peek(), self.new.peek()) {
+            (Some(old), Some(new)) if old.order() < new.order() => self.old.next(),
+            (Some(old), Some(new)) if old.order() == new.order() => {
+                self.old.next();
+                self.new.next()
+            }
+            (Some(_), None) => self.old.next(),
+            _ => self.new.next(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The kinds of seeds, and opening one by its name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{
+    ContainersStorage, HostRoot, OciLayout, OstreeRepo, Seed, containers_storage, host, oci_layout, ostree,
+};
+use crate::error::Error;
+
+/// A kind of seed.
+struct Kind {
+    /// What a name of that kind begins with, before a colon.
+    name: &'static str,
+    /// Tells whether a directory looks like one.
+    is_at: fn(&Path) -> bool,
+    /// Opens one. Directories that belong to the store itself are left out of what it lists.
+    open: Open,
+}
+
+type Open = fn(&Path, &[&Path]) -> Result<Arc<dyn Seed>, Error>;
+
+/// All of them. Of those that a directory looks like, the first counts; any looks like the last.
+const KINDS: &[Kind] = &[
+    Kind {
+        name: containers_storage::KIND,
+        is_at: containers_storage::is_at,
+        open: |path, _| Ok(Arc::new(ContainersStorage::open(path)?)),
+    },
+    Kind { name: ostree::KIND, is_at: ostree::is_at, open: |path, _| Ok(Arc::new(OstreeRepo::open(path)?)) },
+    Kind {
+        name: oci_layout::KIND,
+        is_at: oci_layout::is_at,
+        open: |path, _| Ok(Arc::new(OciLayout::open(path)?)),
+    },
+    Kind {
+        name: host::KIND,
+        is_at: |_| true,
+        open: |path, left_out| Ok(Arc::new(HostRoot::open(path, left_out)?)),
+    },
+];
+
+/// Opens the seed of that name: `KIND:PATH`, or a path, which is looked at to find out what it is.
+///
+/// # Errors
+/// Those of the seed.
+pub fn open(name: &str, left_out: &[&Path]) -> Result<Arc<dyn Seed>, Error> {
+    let named = |kind: &&Kind| name.strip_prefix(kind.name).is_some_and(|rest| rest.starts_with(':'));
+    match KINDS.iter().find(named) {
+        Some(kind) => (kind.open)(Path::new(name.split_once(':').map_or(name, |(_, path)| path)), left_out),
+        None => {
+            let path = Path::new(name);
+            let kind = KINDS.iter().find(|kind| (kind.is_at)(path));
+            kind.map_or_else(
+                || Ok(Arc::new(HostRoot::open(path, left_out)?) as _),
+                |kind| (kind.open)(path, left_out),
+            )
+        }
+    }
+}
