@@ -3,6 +3,7 @@
 mod text;
 
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use mount::rootfs::{self, Mounted, Restored};
 use serde::Serialize;
 use store::{Image, MountRecord, Store};
 
-use super::lazy::{Ready, prepare};
+use super::lazy::{Ready, prepare, release, resume};
 use crate::args::{Mount, Mounts, Restore, Umount};
 use crate::exit;
 use crate::image_name;
@@ -85,10 +86,17 @@ fn is_complete(store: &Store, image: &Image) -> Result<bool, mount::Error> {
 pub(crate) fn umount(args: &Umount) -> anyhow::Result<ExitCode> {
     let store = args.store.open()?;
     let cannot = || format!("cannot unmount `{}`", args.directory.display());
+    let image = store.mounts().get(&absolute(&args.directory))?.map(|record| record.image);
     if !rootfs::umount(&store, &args.directory, args.lazy).with_context(cannot)? {
         ui::say("it was not mounted, and is forgotten\n");
     }
+    image.map_or(Ok(()), |image| release(&store, &image))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the path of a directory as mounts are recorded by it.
+fn absolute(directory: &Path) -> PathBuf {
+    directory.canonicalize().unwrap_or_else(|_| directory.to_owned())
 }
 
 /// Lists mounts.
@@ -106,8 +114,10 @@ pub(crate) fn mounts(args: &Mounts) -> anyhow::Result<ExitCode> {
 /// Mounts again what was mounted. What fails is told, and does not keep the others from being mounted.
 pub(crate) fn restore(args: &Restore) -> anyhow::Result<ExitCode> {
     let store = args.store.open()?;
-    let restored = rootfs::restore(&store, None)
-        .with_context(|| format!("cannot restore the mounts of `{}`", store.path().display()))?;
+    let cannot = || format!("cannot restore the mounts of `{}`", store.path().display());
+    let missing = resume(&store).with_context(cannot)?;
+    let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
+    let restored = rootfs::restore(&store, missing).with_context(cannot)?;
     let mut code = ExitCode::SUCCESS;
     let mut outcomes = Vec::new();
     for Restored { record, outcome } in restored {
