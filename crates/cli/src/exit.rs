@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use chunked::{Class, annotations};
 use registry::client::Failure;
 use registry::http;
+use registry::mirror::list;
 use signal_hook::consts::SIGPIPE;
 use signal_hook::low_level::emulate_default_handler;
 use store::unpack::Refused;
@@ -27,6 +28,8 @@ pub(crate) mod code {
     pub(crate) const TRANSIENT: u8 = 7;
     /// Only of `verify`.
     pub(crate) const UNPROVEN: u8 = 8;
+    /// Only of `mirror verify`.
+    pub(crate) const SPARSE: u8 = 9;
 }
 
 /// Says what went wrong, and returns the exit code that tells it to programs.
@@ -35,8 +38,13 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
         // Nobody reads what we write; ending by SIGPIPE, silently, is what a pipeline expects. It only fails to return.
         let _ = emulate_default_handler(SIGPIPE);
     }
+    ExitCode::from(report(error))
+}
+
+/// Says what went wrong with one of several things, and returns its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> u8 {
     ui::say(&render(error));
-    ExitCode::from(code(error))
+    code(error)
 }
 
 /// Writes a failure as one line, its causes, and a hint where there is one.
@@ -69,7 +77,12 @@ fn code(error: &anyhow::Error) -> u8 {
     let is_misplaced = matches!(find(error), Some(registry::Error::Irreplaceable { .. }));
     let is_impossible =
         matches!(find(error), Some(store::Error::Refused(refused)) if refused.is_request_wrong());
-    if is_misplaced || is_impossible || find::<Invalid>(error).is_some() || find::<NotAFile>(error).is_some()
+    let is_no_place = matches!(find(error), Some(list::Invalid::Base(_) | list::Invalid::Place { .. }));
+    if is_misplaced
+        || is_impossible
+        || is_no_place
+        || find::<Invalid>(error).is_some()
+        || find::<NotAFile>(error).is_some()
     {
         return code::USAGE;
     }
@@ -94,6 +107,8 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         () if find::<annotations::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotADescriptor>(error).is_some() => Some(Class::Corrupt),
         () if find::<NoToc>(error).is_some() => Some(Class::Unsupported),
+        () if matches!(find(error), Some(list::Invalid::NoTag { .. })) => Some(Class::Missing),
+        () if find::<list::Invalid>(error).is_some() => Some(Class::Corrupt),
         () if find::<NotIndexed>(error).is_some() => Some(Class::Missing),
         () => None,
     };
@@ -111,7 +126,32 @@ pub(crate) fn class(error: &anyhow::Error) -> Class {
         .unwrap_or(Class::Local)
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<String> {
+    find(error).and_then(sparse_hint).or_else(|| fixed_hint(error).map(str::to_owned))
+}
+
+/// Says what to do where an index lists what is not there.
+fn sparse_hint(error: &registry::Error) -> Option<String> {
+    Some(match error {
+        registry::Error::AbsentPlatform { upstream, place, absent, .. } => {
+            let original = upstream.as_deref().unwrap_or("ORIGINAL");
+            let platform = absent.first().and_then(|name| name.split_once(" as ")).map(|(platform, _)| platform);
+            let platform = platform.map(|platform| format!(" --platform {platform}")).unwrap_or_default();
+            format!("`morsel mirror {original} {place}{platform}` adds it from where it is")
+        }
+        registry::Error::BrokenPlatform { place, .. } => {
+            format!("`morsel mirror ORIGINAL {place}` brings what is missing")
+        }
+        registry::Error::SparseRefused(_) => {
+            "`--trim` writes a new index of what is mirrored, with another digest and without its signatures; without \
+             `--platform`, everything is copied; `oci:DIR` takes the index as it is"
+                .to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(chunked::Error::SelfCheck { .. } | chunked::Error::WorkerLost) = find(error) {
         return Some(
             "nothing was written; this is a defect of morsel or of this machine's memory, please report it",

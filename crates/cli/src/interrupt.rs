@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use chunked::{Abilities, BlobRange, RangeSource, Traffic};
+use chunked::{Abilities, BlobDigest, BlobRange, RangeSource, Traffic};
 use registry::blob::Blob;
 use registry::{Descriptor, Document, ImageSource, Reference};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -127,6 +127,18 @@ impl ImageSource for GuardedImage<'_> {
     fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, registry::Error> {
         let blob = self.image.blob(descriptor)?;
         Ok(blob.map(|blob| Box::new(self.interrupt.guard_blob(blob)) as Box<dyn Blob>))
+    }
+
+    fn expect_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Blob + '_>, registry::Error> {
+        Ok(Box::new(self.interrupt.guard_blob(self.image.expect_blob(descriptor)?)))
+    }
+
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, registry::Error> {
+        self.image.referrers(subject)
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Descriptor>, registry::Error> {
+        self.image.tagged(tag)
     }
 
     fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, registry::Error> {

@@ -10,6 +10,7 @@ use chunked::digest::{BlobDigest, DiffId};
 use crate::archive;
 use crate::client;
 use crate::image;
+use crate::mirror;
 use crate::platform;
 use crate::reference::{self, Reference};
 
@@ -214,15 +215,60 @@ pub enum Error {
         listed: Vec<String>,
     },
     /// What was asked for is listed, but not there: the image is sparse.
-    #[error("`{place}` lists {}, but does not have it; it also lists {}", Names(absent), Names(others))]
+    #[error(
+        "index {index} lists {}, but `{place}` does not have {} ({}; present: {})",
+        Names(absent), pronoun(absent), kind(upstream.as_deref()), Names(present)
+    )]
     AbsentPlatform {
         /// Which image.
         place: Box<Reference>,
+        /// Digest of its index.
+        index: Box<BlobDigest>,
         /// What was asked for, with the digest under which it is listed.
         absent: Vec<String>,
-        /// The other platforms that are listed, there or not.
-        others: Vec<String>,
+        /// The platforms that are there.
+        present: Vec<String>,
+        /// Where it was mirrored from, if that is recorded.
+        upstream: Option<String>,
     },
+    /// What was asked for is there, but not all of it.
+    #[error(
+        "index {index} lists {image}, which `{place}` has, but not its blob {blob} (damaged; present: {})",
+        Names(present)
+    )]
+    BrokenPlatform {
+        /// Which image.
+        place: Box<Reference>,
+        /// Digest of its index.
+        index: Box<BlobDigest>,
+        /// What was asked for, with the digest under which it is listed.
+        image: String,
+        /// Digest of the missing blob.
+        blob: Box<BlobDigest>,
+        /// The platforms that are there.
+        present: Vec<String>,
+    },
+    /// A platform that was asked for is listed, but not with layers compressed as asked for.
+    #[error("`{place}` lists {platform}, but not with layers as {}", Names(wanted))]
+    NoEncoding {
+        /// Which image.
+        place: Box<Reference>,
+        /// The platform.
+        platform: String,
+        /// How layers were to be compressed.
+        wanted: Vec<String>,
+    },
+    /// All that an index lists was left out.
+    #[error("nothing that `{place}` lists is to be mirrored; it lists {}", Names(listed))]
+    NoneSelected {
+        /// Which image.
+        place: Box<Reference>,
+        /// What is listed.
+        listed: Vec<String>,
+    },
+    /// A registry does not take an index some of whose children are not there.
+    #[error(transparent)]
+    SparseRefused(Box<mirror::Refusal>),
     /// A manifest and its configuration list different numbers of layers.
     #[error("manifest {manifest} of `{place}` lists {layers} layers, its configuration {diff_ids}")]
     LayerCount {
@@ -294,6 +340,10 @@ impl Error {
             Self::SeveralImages { .. } | Self::NoPlatform { .. } | Self::AbsentPlatform { .. } => {
                 Class::Missing
             }
+            Self::BrokenPlatform { .. } | Self::NoEncoding { .. } | Self::NoneSelected { .. } => {
+                Class::Missing
+            }
+            Self::SparseRefused(_) => Class::Denied,
             Self::NoImages { .. } => Class::Missing,
             Self::TooDeep { .. } | Self::TooManyDocuments { .. } => Class::Corrupt,
             Self::DocumentsTooLong { .. } => Class::Corrupt,
@@ -350,7 +400,7 @@ fn is_bad_data(error: &io::Error) -> bool {
 }
 
 /// Lists names, the first ten if there are many.
-struct Names<'a>(&'a [String]);
+pub(crate) struct Names<'a>(pub(crate) &'a [String]);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -363,6 +413,15 @@ impl fmt::Display for Names<'_> {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+fn pronoun(names: &[String]) -> &'static str {
+    if names.len() == 1 { "it" } else { "them" }
+}
+
+fn kind(upstream: Option<&str>) -> String {
+    let of = |upstream| format!("sparse mirror of `{}`", shorten(upstream));
+    upstream.map_or_else(|| "sparse index".to_owned(), of)
 }
 
 /// Makes an error of the operating system one that says what was tried on what.

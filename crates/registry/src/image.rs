@@ -300,6 +300,28 @@ impl Document {
             Self::Index(index) => index.descriptor(),
         }
     }
+
+    /// Returns the digest of the manifest or index that it is about.
+    pub fn subject(&self) -> Option<BlobDigest> {
+        let subject = match self {
+            Self::Manifest(manifest) => manifest.value().subject.as_ref(),
+            Self::Index(index) => index.value().subject.as_ref(),
+        };
+        subject.map(|subject| subject.digest)
+    }
+
+    /// Describes it as lists of referrers do (OCI distribution-spec, "Listing Referrers").
+    pub(crate) fn as_referrer(&self) -> Descriptor {
+        let (artifact_type, annotations) = match self {
+            Self::Manifest(manifest) => {
+                let Manifest { artifact_type, config, annotations, .. } = manifest.value();
+                let own = artifact_type.clone().filter(|own| !own.is_empty());
+                (own.or_else(|| Some(config.media_type.as_str().to_owned())), annotations)
+            }
+            Self::Index(index) => (index.value().artifact_type.clone(), &index.value().annotations),
+        };
+        Descriptor { artifact_type, annotations: annotations.clone(), ..self.descriptor() }
+    }
 }
 
 /// What conversion needs to know of an image's configuration.

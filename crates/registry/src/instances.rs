@@ -43,7 +43,7 @@ impl Instances {
     /// selector that chooses nothing that is there. Only artifacts may be there: `present` is then empty.
     pub fn find(source: &dyn ImageSource, platforms: &[Selector]) -> Result<Self, Error> {
         let root = tree::load(source, platforms, Others::Skip)?;
-        selection::check(source.reference(), &root, platforms)?;
+        selection::check(source, &root, platforms)?;
         let mut found = Self::default();
         found.add(root);
         Ok(found)

@@ -69,6 +69,23 @@ impl Name {
         self.tag.as_deref()
     }
 
+    /// Names the image of another tag in the same repository.
+    ///
+    /// # Errors
+    /// [`Invalid::Tag`] when that is no tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, Invalid> {
+        match is_tag(tag) {
+            true => Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }),
+            false => Err(Invalid::Tag(shorten(tag))),
+        }
+    }
+
+    /// Names what has a digest in the same repository.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
     /// Names the same image at another place.
     pub(crate) fn moved(&self, host: &str, repository: &str) -> Result<Self, Invalid> {
         check(host, repository)?;

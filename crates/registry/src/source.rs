@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use chunked::BlobDigest;
+
 use crate::blob::{Blob, read_verified};
 use crate::descriptor::Descriptor;
 use crate::error::Error;
@@ -38,6 +40,22 @@ pub trait ImageSource: Send + Sync {
     /// [`Error::NoBlob`] when it is known not to be there, and those of [`ImageSource::blob`].
     fn expect_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Blob + '_>, Error> {
         self.blob(descriptor)?.ok_or_else(|| self.no_blob(descriptor))
+    }
+
+    /// Lists the manifests beside the image whose subject is `subject`: signatures, attestations, bills of materials.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn referrers(&self, _subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Describes the manifest or index that has another tag beside the image; `None` when nothing has.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn tagged(&self, _tag: &str) -> Result<Option<Descriptor>, Error> {
+        Ok(None)
     }
 
     /// Reads and verifies a blob of at most 4 MiB, such as a configuration; `None` when it is not there.

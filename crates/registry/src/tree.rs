@@ -11,11 +11,11 @@ use crate::platform::{Platform, Selector};
 use crate::source::ImageSource;
 
 /// Deepest nesting of indexes; one level is what the field uses.
-const DEPTH_MAX: usize = 8;
+pub(crate) const DEPTH_MAX: usize = 8;
 /// Most descriptors in all indexes together: nested indexes that list each other many times would multiply.
-const NODES_MAX: usize = 10_000;
+pub(crate) const NODES_MAX: usize = 10_000;
 /// Most bytes of documents together, each counted as often as it is listed. Parsed they take ten times that.
-const DOCUMENTS_LEN_MAX: u64 = 32 << 20;
+pub(crate) const DOCUMENTS_LEN_MAX: u64 = 32 << 20;
 
 /// What an index lists in one place, or the root of an image.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::process::run_with;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
@@ -83,6 +84,36 @@ impl Layout {
         index["manifests"].as_array_mut().expect("an index has manifests").push(descriptor);
         self.write("index.json", &index);
         string(&config["digest"])
+    }
+
+    /// Adds an index of images, each for a platform such as `linux/arm64/v8` and with one gzip layer, and returns its
+    /// descriptor.
+    pub fn add_platforms(&self, tag: &str, images: &[(&str, &[u8])]) -> Value {
+        let children: Vec<Value> =
+            images.iter().map(|(platform, tar)| self.add_child(platform, tar)).collect();
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children});
+        let mut descriptor = self.add_blob(INDEX, index.to_string().as_bytes());
+        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
+        let mut index = self.index();
+        index["manifests"].as_array_mut().expect("an index has manifests").push(descriptor.clone());
+        self.write("index.json", &index);
+        descriptor
+    }
+
+    fn add_child(&self, platform: &str, tar: &[u8]) -> Value {
+        let parts: Vec<&str> = platform.split('/').collect();
+        let mut platform = json!({"os": parts[0], "architecture": parts[1]});
+        if let Some(variant) = parts.get(2) {
+            platform["variant"] = json!(variant);
+        }
+        let mut config = platform.clone();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [digest(tar)]});
+        let config = self.add_blob(CONFIG, config.to_string().as_bytes());
+        let layers = [self.add_layer(Compression::Gzip, tar)];
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+        let mut descriptor = self.add_blob(MANIFEST, manifest.to_string().as_bytes());
+        descriptor["platform"] = platform;
+        descriptor
     }
 
     /// Stores bytes as a blob and returns the descriptor.

@@ -31,7 +31,7 @@ use std::thread;
 
 pub use fault::{Fault, Misdeed, Target};
 pub use log::{Counters, Host, Request};
-pub use script::{Auth, Blobs, Headers, Login, Multipart, Ranges, Script, Start};
+pub use script::{Auth, Blobs, Headers, Indexes, Login, Multipart, Ranges, Script, Start};
 pub use signer::Signer;
 
 use server::Server;

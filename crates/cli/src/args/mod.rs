@@ -5,6 +5,7 @@ mod daemon;
 mod doctor;
 mod index;
 mod inspect;
+mod mirror;
 mod mount;
 mod pull;
 mod registry;
@@ -19,6 +20,7 @@ pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
+pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Verification};
 pub(crate) use registry::RegistryArgs;
@@ -36,7 +38,8 @@ Exit codes:
   5  valid, but not supported
   6  refused by the other side
   7  may work when tried again
-  8  verify only: consistent, but not proven";
+  8  verify only: consistent, but not proven
+  9  mirror verify only: sparse on purpose";
 
 /// Turn container image layers into zstd:chunked, look into them, and prove them.
 #[derive(Debug, Parser)]
@@ -52,6 +55,7 @@ pub(crate) enum Verb {
     Convert(Convert),
     Inspect(Inspect),
     Verify(Verify),
+    Mirror(Box<Mirror>),
     Pull(Pull),
     Estimate(Estimate),
     Unpack(Unpack),

@@ -7,6 +7,7 @@ mod estimate;
 mod index;
 mod inspect;
 mod lazy;
+mod mirror;
 mod mount;
 mod pull;
 mod serve;
@@ -31,6 +32,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::InspectImage(image, view) => inspect::image::run(&image, view),
         Request::VerifyLayer(layer, diff_id, form) => verify::layer::run(&layer, diff_id, form),
         Request::VerifyImage(image, form) => verify::image::run(&image, form),
+        Request::Mirror(request) => mirror::run(&request),
+        Request::MirrorVerify(request) => mirror::verify(&request),
         Request::Pull(request) => pull::run(&request),
         Request::Estimate(request) => estimate::run(&request),
         Request::Unpack(args) => unpack::run(&args),

@@ -1,5 +1,7 @@
 //! What the words of a command line ask for.
 
+mod mirror;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use registry::convert::{Chunked, Originals};
 use registry::platform::Selector;
 use registry::{Name, Operand, Reference, name, reference};
 use store::fetch::{self, Verification};
+
+pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 
 use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
 
@@ -28,6 +32,10 @@ pub(crate) enum Request {
     VerifyLayer(LayerToSee, Option<DiffId>, Form),
     /// Verify an image.
     VerifyImage(ImageToSee, Form),
+    /// Mirror images.
+    Mirror(Box<Mirror>),
+    /// Say how complete a mirror is.
+    MirrorVerify(Box<MirrorVerify>),
     /// Bring images into the store.
     Pull(Box<Pull>),
     /// Say what a pull would cost.
@@ -210,6 +218,14 @@ pub(crate) enum Invalid {
     LayerToPull(String),
     #[error("`{0}` is not an image in a registry")]
     NotInRegistry(String),
+    #[error("there is nothing to mirror, expected an image and where it goes")]
+    NothingToMirror,
+    #[error("`{0}` is to be mirrored, but it is not said where to")]
+    NoDestination(String),
+    #[error(
+        "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
+    )]
+    SourceAndList(String),
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -233,6 +249,7 @@ impl TryFrom<Args> for Request {
             Verb::Convert(args) => convert(args),
             Verb::Inspect(args) => inspect(args),
             Verb::Verify(args) => verify(args),
+            Verb::Mirror(args) => mirror::mirror(*args),
             Verb::Pull(args) => pull(args),
             Verb::Estimate(args) => estimate(args),
             Verb::Unpack(args) => Ok(Request::Unpack(args)),

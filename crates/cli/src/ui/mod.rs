@@ -2,6 +2,7 @@
 
 pub(crate) mod image_progress;
 pub(crate) mod json;
+pub(crate) mod mirror_progress;
 pub(crate) mod progress;
 pub(crate) mod pull_progress;
 pub(crate) mod table;

@@ -282,7 +282,8 @@ fn an_index_that_is_sparse() {
     $ morsel convert oci:image oci:none --platform linux/s390x
     --- stderr
     error: cannot convert `oci:image`
-      cause: `oci:image` lists linux/s390x as sha256:504025.., but does not have it; it also lists linux/amd64, linux/arm64
+      cause: index sha256:13e847.. lists linux/s390x as sha256:504025.., but `oci:image` does not have it (sparse index; present: linux/amd64, linux/arm64)
+    hint: `morsel mirror ORIGINAL oci:image --platform linux/s390x` adds it from where it is
     --- exit 4
     ");
     insta::assert_snapshot!(sandbox.run("morsel verify oci:image"), @"

@@ -10,9 +10,11 @@ use std::process::Command;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
 use testkit::registry::{Registry, push};
+use testkit::scripted::{Indexes, Script, Scripted};
 use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
+use crate::mirror::add_image;
 use crate::sandbox::{Sandbox, testdata};
 use crate::served::Served;
 
@@ -29,6 +31,12 @@ fn inspect() {
 #[test]
 fn estimate() {
     run_page("estimate.md");
+}
+
+#[test]
+fn mirror() {
+    let registry = Scripted::start(Script { indexes: Indexes::None, ..Script::default() });
+    run_page_with("mirror.md", &[("localhost:5000", &registry.host())]);
 }
 
 #[test]
@@ -101,7 +109,7 @@ fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
 }
 
-/// Runs the commands of a page, one after another, beside an image and its only layer.
+/// Runs the commands of a page, one after another, beside an image and its only layer, and one for several platforms.
 fn run_page(name: &str) {
     run_page_with(name, &[]);
 }
@@ -114,6 +122,7 @@ fn run_page_with(name: &str, words: &[(&str, &str)]) {
     sandbox.write("layer.tar.gz", layer);
     std::os::unix::fs::symlink(layout.dir(), sandbox.path("image")).unwrap();
     shell(&sandbox, "gzip -dk layer.tar.gz");
+    add_image(&Layout::create(sandbox.path("multi")), "1", 10_000);
 
     let page = fs::read_to_string(docs().join(name)).unwrap();
     let page = words.iter().fold(page, |page, (word, here)| page.replace(word, here));

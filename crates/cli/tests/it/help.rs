@@ -14,6 +14,7 @@ fn the_command() {
       convert   Convert a layer, or every layer of an image, to zstd:chunked
       inspect   Say what a layer, or every layer of an image, is made of, and which clients can use it
       verify    Prove that a layer, or every layer of an image, is what it says it is
+      mirror    Copy images for chosen platforms, and keep their index byte for byte
       pull      Bring images into the store, fetching only what is not there
       estimate  Say what a pull would fetch, and why, without fetching it
       unpack    Make the root file system of an image as plain files
@@ -49,6 +50,7 @@ fn the_command() {
       6  refused by the other side
       7  may work when tried again
       8  verify only: consistent, but not proven
+      9  mirror verify only: sparse on purpose
     ");
 }
 

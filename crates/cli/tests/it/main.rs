@@ -15,6 +15,7 @@ mod host_seed;
 mod inspect;
 mod lazy;
 mod memory;
+mod mirror;
 mod mount;
 mod output;
 mod peers;

@@ -68,7 +68,8 @@ fn what_is_not_there_is_not_proven() {
     $ morsel verify oci:image:list
     --- stderr
     error: cannot verify `oci:image:list`
-      cause: `oci:image:list` lists linux/amd64 as sha256:baf023.., linux/arm64 as sha256:b3e3ab.., but does not have it; it also lists none
+      cause: index sha256:d867bb.. lists linux/amd64 as sha256:baf023.., linux/arm64 as sha256:b3e3ab.., but `oci:image:list` does not have them (sparse index; present: none)
+    hint: `morsel mirror ORIGINAL oci:image:list --platform linux/amd64` adds it from where it is
     --- exit 4
     ");
     add_index(&layout, &[]);
@@ -105,7 +106,8 @@ fn every_platform_that_was_asked_for_has_to_be_there() {
     $ morsel verify oci:image:list --platform linux/amd64 --platform linux/s390x
     --- stderr
     error: cannot verify `oci:image:list`
-      cause: `oci:image:list` lists linux/s390x as sha256:f2bd2b.., but does not have it; it also lists linux/amd64
+      cause: index sha256:e6732b.. lists linux/s390x as sha256:f2bd2b.., but `oci:image:list` does not have it (sparse index; present: linux/amd64)
+    hint: `morsel mirror ORIGINAL oci:image:list --platform linux/s390x` adds it from where it is
     --- exit 4
     ");
     insta::assert_snapshot!(run("--platform linux/amd64 --platform linux/riscv64"), @"

@@ -11,6 +11,8 @@ use morsel_registry::config::{hosts, registries};
 use morsel_registry::descriptor::Descriptor;
 use morsel_registry::image::{Config, Document, Exact, Parsed};
 use morsel_registry::media_type::MediaType;
+use morsel_registry::mirror::Intent;
+use morsel_registry::mirror::list::{self, Images};
 use morsel_registry::name::Name;
 use morsel_registry::platform::Selector;
 use morsel_registry::reference::{ArchiveImage, Operand, Reference};
@@ -19,11 +21,13 @@ use morsel_registry::reference::{ArchiveImage, Operand, Reference};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("challenge", challenge),
     ("hosts_toml", hosts_toml),
     ("index", index),
+    ("intent", intent),
     ("manifest", manifest),
+    ("mirror_list", mirror_list),
     ("multipart", multipart),
     ("reference", reference),
     ("registries_conf", registries_conf),
@@ -52,6 +56,29 @@ pub fn index(input: &[u8]) {
         Some(Document::Index(index)) => encoded_again(&index),
         Some(other) => panic!("{other:?}"),
         None => {}
+    }
+}
+
+/// The record beside a sparse index; written anew, it says the same.
+pub fn intent(input: &[u8]) {
+    let Ok(intent) = Intent::parse(input) else { return };
+    let again = serde_json::to_vec(&intent).expect("a record is JSON");
+    assert_eq!(Intent::parse(&again), Ok(intent));
+}
+
+/// A list of images to mirror, and one of platforms.
+pub fn mirror_list(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let _platforms = list::parse_platforms(text);
+    for line in list::parse(text).into_iter().flatten() {
+        match line.images {
+            Images::One(Reference::Registry(name)) => drop(list::place("localhost:5000/hub", &name)),
+            Images::One(_) => {}
+            Images::Tags(name, glob) => {
+                let _fits = glob.matches(name.tag().unwrap_or_default());
+                assert!(glob.matches(&glob.to_string()));
+            }
+        }
     }
 }
 

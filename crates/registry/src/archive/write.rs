@@ -10,11 +10,11 @@ use tar::{EntryType, Header};
 
 use crate::descriptor::Descriptor;
 use crate::error::{Error, at_path};
-use crate::image::Index;
-use crate::layout::{self, BLOBS, INDEX, MARKER, MARKER_CONTENT, blob_name};
+use crate::image::{Document, Index};
+use crate::layout::{self, BLOBS, Beside, INDEX, MARKER, MARKER_CONTENT, blob_name};
 use crate::reference::Reference;
 use crate::replacement::Replacement;
-use crate::sink::{ImageSink, StagedBlob};
+use crate::sink::{ImageSink, StagedBlob, write_document};
 use crate::staged::BUFFER_LEN;
 
 /// An image being written to a tar of its own.
@@ -29,6 +29,7 @@ pub(crate) struct ArchiveWriter {
     blobs: HashMap<BlobDigest, u64>,
     reference: Reference,
     tag: Option<String>,
+    beside: Beside,
 }
 
 impl ArchiveWriter {
@@ -40,6 +41,7 @@ impl ArchiveWriter {
             blobs: HashMap::new(),
             reference,
             tag: tag.map(str::to_owned),
+            beside: Beside::default(),
         };
         writer.start().map_err(at_path("write", path))?;
         Ok(writer)
@@ -95,9 +97,22 @@ impl ImageSink for ArchiveWriter {
         }))
     }
 
+    fn put_document(&mut self, document: &Document) -> Result<(), Error> {
+        write_document(self, document)?;
+        self.beside.add(document);
+        Ok(())
+    }
+
+    fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error> {
+        self.put_document(document)?;
+        self.beside.tag(tag, document);
+        Ok(())
+    }
+
     fn commit(mut self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
         let mut index = Index::of(vec![]);
         layout::set_tag(&mut index, image.clone(), self.tag.as_deref());
+        self.beside.list(&mut index);
         let index = layout::encode_index(&index, self.tar.path())?;
         self.finish(&index).map_err(at_path("write", self.tar.path()))?;
         self.tar.commit()

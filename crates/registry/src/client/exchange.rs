@@ -73,7 +73,7 @@ impl Registries {
     }
 
     /// Finds out how an endpoint is spoken with, where that is not certain.
-    fn scheme(&self, endpoint: &Endpoint) -> Result<Scheme, Failure> {
+    pub(super) fn scheme(&self, endpoint: &Endpoint) -> Result<Scheme, Failure> {
         if let Some(scheme) = endpoint.fixed_scheme() {
             return Ok(scheme);
         }

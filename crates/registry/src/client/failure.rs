@@ -115,6 +115,12 @@ pub enum Failure {
         /// What is wrong with it.
         source: image::Invalid,
     },
+    /// A repository has more tags than can be looked through.
+    #[error("it has more than {limit} tags")]
+    TooManyTags {
+        /// The limit.
+        limit: usize,
+    },
     /// The certificates for a host cannot be read.
     #[error("cannot use the certificates in `{}`", dir.display())]
     Certs {
@@ -179,6 +185,7 @@ impl Failure {
             Self::Unexpected { .. } | Self::NoLocation { .. } | Self::List { .. } => Class::Unsupported,
             Self::Body { .. } | Self::Lost => Class::Transient,
             Self::TooLong { .. } | Self::Digest { .. } => Class::Corrupt,
+            Self::TooManyTags { .. } => Class::Unsupported,
             Self::NoThread { .. } | Self::Certs { .. } | Self::Places(_) => Class::Local,
             Self::Url(_) | Self::Header(_) | Self::ReadOnly | Self::OtherDigest { .. } => Class::Unsupported,
             Self::Everywhere(failures) => failures.last().map_or(Class::Missing, |(_, last)| last.class()),

@@ -3,12 +3,15 @@
 mod anywhere;
 mod certs;
 mod detail;
+mod documents;
 mod endpoint;
 mod exchange;
 mod failure;
 mod push;
 mod referrers;
 mod repository;
+mod sparse;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -17,10 +20,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use detail::Detail;
+pub(crate) use documents::Listing;
 pub(crate) use endpoint::Endpoint;
 pub use failure::Failure;
 pub(crate) use push::Session;
+pub(crate) use referrers::referrers_tag;
 pub(crate) use repository::{Answer, Fetched, Repository};
+pub use sparse::SparsePolicy;
 
 use crate::auth::Tokens;
 use crate::config::{self, Route, Scheme};

@@ -10,7 +10,6 @@ use super::exchange::header_value;
 use super::failure::Failure;
 use super::repository::{Repository, stated_len};
 use crate::auth::Scope;
-use crate::descriptor::Descriptor;
 use crate::http::{Place, Request, Response};
 
 /// The least that a registry takes as a piece of an upload (OCI distribution-spec, "Pushing a blob in chunks").
@@ -29,19 +28,19 @@ pub(crate) struct Session {
 
 impl Repository {
     /// Returns the place that is written to.
-    fn target(&self) -> Result<&Endpoint, Failure> {
+    pub(super) fn target(&self) -> Result<&Endpoint, Failure> {
         self.endpoints.iter().find(|endpoint| endpoint.roles.push).ok_or(Failure::ReadOnly)
     }
 
-    fn push(&self, scope: &Scope, request: &Request) -> Result<Response, Failure> {
+    pub(super) fn push(&self, scope: &Scope, request: &Request) -> Result<Response, Failure> {
         self.registries.exchange(self.target()?, scope, request)
     }
 
-    fn request(&self, method: Method, url: Url) -> Result<Request, Failure> {
+    pub(super) fn request(&self, method: Method, url: Url) -> Result<Request, Failure> {
         Ok(Request::new(method, url, self.target()?.tls.clone()))
     }
 
-    fn scope(&self) -> Result<Scope, Failure> {
+    pub(super) fn scope(&self) -> Result<Scope, Failure> {
         Ok(Scope::push(&self.target()?.repository))
     }
 
@@ -199,28 +198,6 @@ impl Repository {
         if let Ok(response) = cancel() {
             response.body.drain();
         }
-    }
-
-    /// Writes a manifest or index under a tag or its digest.
-    pub(crate) fn put_manifest(
-        &self,
-        which: &str,
-        descriptor: &Descriptor,
-        bytes: &[u8],
-    ) -> Result<(), Failure> {
-        let endpoint = self.target()?;
-        let url = self.registries.url(endpoint, &format!("manifests/{which}"))?;
-        let request = self
-            .request(Method::PUT, url)?
-            .header(CONTENT_TYPE, header_value(descriptor.media_type.as_str())?)
-            .with_body(Bytes::copy_from_slice(bytes));
-        let response = self.push(&self.scope()?, &request)?;
-        if !response.status.is_success() {
-            return Err(self.unexpected(endpoint, response));
-        }
-        super::repository::check_stated_digest(&response.headers, bytes, Place::from(&response.url))?;
-        response.body.drain();
-        Ok(())
     }
 
     fn session(&self, response: &Response) -> Result<Session, Failure> {

@@ -1,5 +1,7 @@
 //! What is said about an image beside it: signatures, attestations, bills of materials.
 
+use std::sync::atomic::Ordering;
+
 use chunked::BlobDigest;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
@@ -27,16 +29,24 @@ impl Registries {
     /// # Errors
     /// When the registry does not answer, or answers with something else than an index.
     pub fn referrers(&self, name: &Name, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
-        let repository = self.repository(name)?;
-        let list = repository.listed_referrers(subject).map_err(|failure| repository.error(failure))?;
-        match list {
-            Some(list) => Ok(list),
-            None => repository.tagged_referrers(subject),
-        }
+        self.repository(name)?.referrers(subject)
     }
 }
 
 impl Repository {
+    /// Lists the manifests whose subject is `subject`, as [`Registries::referrers`].
+    pub(crate) fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        if !self.has_no_lists.load(Ordering::Relaxed) {
+            let list = self.listed_referrers(subject).map_err(|failure| self.error(failure))?;
+            if let Some(list) = list {
+                return Ok(list);
+            }
+            // A registry with lists never says that one is not there (OCI distribution-spec, "Listing Referrers").
+            self.has_no_lists.store(true, Ordering::Relaxed);
+        }
+        self.tagged_referrers(subject)
+    }
+
     /// Asks for the list; `None` when the registry has no such lists.
     fn listed_referrers(&self, subject: &BlobDigest) -> Result<Option<Vec<Descriptor>>, Failure> {
         let Some(endpoint) = self.endpoints.last() else { return Ok(None) };
@@ -60,12 +70,18 @@ impl Repository {
     }
 
     fn tagged_referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
-        let tag = format!("{}-{}", subject.0.algorithm(), subject.0.hex());
+        let tag = referrers_tag(subject);
         let Some(fetched) = self.get_manifest(&tag)? else { return Ok(Vec::new()) };
         // Some tools keep a single manifest under such a tag: it is no list.
         Ok(parse_json(&fetched.bytes, DOCUMENT_LEN_MAX)
             .map_or_else(|_| Vec::new(), |index: Index| index.manifests))
     }
+}
+
+/// Returns the tag of the list of referrers where the registry keeps none (OCI distribution-spec, "Referrers Tag Schema").
+/// The tags of cosign start with it.
+pub(crate) fn referrers_tag(subject: &BlobDigest) -> String {
+    format!("{}-{}", subject.0.algorithm(), subject.0.hex())
 }
 
 fn read_index(response: Response) -> Result<Index, Failure> {
@@ -75,7 +91,7 @@ fn read_index(response: Response) -> Result<Index, Failure> {
 }
 
 /// Reads `Link: <URL>; rel="next"` (RFC 8288). It does not lead to another host.
-fn next_page(headers: &HeaderMap, here: &Url) -> Option<Url> {
+pub(super) fn next_page(headers: &HeaderMap, here: &Url) -> Option<Url> {
     let text = headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = text.trim().strip_prefix('<')?.split_once('>')?;
     let url = here.join(target).ok()?;

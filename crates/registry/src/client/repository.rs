@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use chunked::{BlobDigest, Digest};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
@@ -26,12 +26,12 @@ use crate::name::Name;
 
 /// The manifests and indexes that we read, the preferred ones first. Registries convert to types that are not named here,
 /// or refuse.
-const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
+pub(super) const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json";
 /// The digest of a manifest, as the registry knows it.
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 /// The repository that a name says, at its registry and at the mirrors of that.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) struct Repository {
     targets: Mutex<HashMap<BlobDigest, Url>>,
     /// The first endpoint that did not fail.
     pub(super) first: AtomicUsize,
+    /// Whether the registry is known to keep no lists of referrers.
+    pub(super) has_no_lists: AtomicBool,
 }
 
 /// The answer to a request for a blob: its status can be any but those that are worth waiting.
@@ -74,7 +76,14 @@ pub(crate) struct Fetched {
 
 impl Repository {
     pub(super) fn new(registries: Registries, name: Name, endpoints: Vec<Endpoint>) -> Self {
-        Self { registries, name, endpoints, targets: Mutex::default(), first: AtomicUsize::new(0) }
+        Self {
+            registries,
+            name,
+            endpoints,
+            targets: Mutex::default(),
+            first: AtomicUsize::new(0),
+            has_no_lists: AtomicBool::new(false),
+        }
     }
 
     /// Returns the host that the name says.

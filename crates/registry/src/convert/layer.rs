@@ -15,14 +15,12 @@ use super::plan::Layer;
 use super::progress::{OfLayer, Progress};
 use super::report::Origin;
 use crate::blob::{Blob, FileBlob, read_verified};
+use crate::copy::copy_blob;
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::reference::Reference;
 use crate::sink::{ImageSink, StagedBlob};
 use crate::source::ImageSource;
-
-/// Bytes moved at a time when a blob is copied.
-const COPY_LEN: usize = 256 << 10;
 
 /// Moves blobs from a source to a sink.
 pub(super) struct Mover<'a> {
@@ -231,37 +229,6 @@ fn not_converted(place: &Reference, layer: &Descriptor, error: chunked::Error) -
 fn not_remembered(error: &dyn std::error::Error) -> String {
     let causes = iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
     format!("the cache does not remember a layer: {}", causes.collect::<Vec<_>>().join(": "))
-}
-
-fn copy_blob(
-    blob: &dyn Blob,
-    descriptor: &Descriptor,
-    place: &Reference,
-    sink: &mut dyn ImageSink,
-    progress: impl Fn(u64),
-) -> Result<(), Error> {
-    let unreadable = |source| Error::ReadBlob {
-        place: Box::new(place.clone()),
-        digest: Box::new(descriptor.digest),
-        source,
-    };
-    let destination = sink.reference().clone();
-    let mut body = read_verified(blob, descriptor).map_err(unreadable)?;
-    let mut staged = sink.start_blob()?;
-    let mut buffer = vec![0; COPY_LEN];
-    loop {
-        let count = match body.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error)),
-        };
-        staged
-            .write_all(buffer.get(..count).unwrap_or_default())
-            .map_err(|source| Error::WriteBlob { place: Box::new(destination.clone()), source })?;
-        progress(count as u64);
-    }
-    staged.commit(descriptor.digest).map(drop)
 }
 
 #[cfg(test)]

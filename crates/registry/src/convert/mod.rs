@@ -18,6 +18,7 @@ pub use report::{Action, Content, LayerAction, LayerReport, ManifestReport, Orig
 
 use crate::error::Error;
 use crate::platform::Selector;
+use crate::selection;
 use crate::sink::ImageSink;
 use crate::source::ImageSource;
 use crate::tree::{self, Others};
@@ -74,6 +75,7 @@ pub fn convert(
     };
     let mut tree = tree::load(source, &options.platforms, others)?;
     let chunked = examine::examine(source, &mut tree, options)?;
+    selection::check(source, &tree, &options.platforms)?;
     let plan = plan::plan(source.reference(), tree, &chunked, options)?;
     run::run(plan, source, sink, options, progress)
 }

@@ -14,7 +14,6 @@ use crate::image::{Exact, Index, Manifest};
 use crate::media_type::{LayerKind, MediaType};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::selection;
 use crate::tree::{self, Absent, Content, Node};
 
 /// What becomes of one place in an index, or of the root.
@@ -128,15 +127,13 @@ impl fmt::Display for CopyReason {
 /// Decides what becomes of an image.
 ///
 /// # Errors
-/// When a platform that was asked for is not listed, when nothing of what was asked for is there, and when a manifest and
-/// its configuration do not list the same number of layers.
+/// When a manifest and its configuration do not list the same number of layers.
 pub(super) fn plan(
     reference: &Reference,
     root: Node,
     chunked: &ChunkedLayers,
     options: &Options,
 ) -> Result<Plan, Error> {
-    selection::check(reference, &root, &options.platforms)?;
     Planner { reference, chunked, options }.node(root, &Siblings::default())
 }
 

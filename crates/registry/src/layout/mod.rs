@@ -8,6 +8,7 @@
 //!
 //! From the OCI image-spec, image-layout.md.
 
+mod beside;
 mod read;
 mod tags;
 mod write;
@@ -21,6 +22,7 @@ use crate::directory::Directory;
 use crate::error::{Error, at_path};
 use crate::image::Index;
 
+pub(crate) use beside::Beside;
 pub(crate) use read::{Files, Layout};
 pub use tags::{name as name_of, set as set_tag};
 pub(crate) use write::LayoutWriter;

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::OnceLock;
 
+use chunked::BlobDigest;
 use serde::Deserialize;
 
+use super::beside::{self, Referrer};
 use super::tags::{self, NotFound};
 use super::{INDEX, INDEX_LEN_MAX, MARKER, blob_name};
 use crate::blob::{Blob, FileBlob};
@@ -54,6 +57,9 @@ pub(crate) struct Layout<F> {
     files: F,
     reference: Reference,
     root: Descriptor,
+    index: Index,
+    /// Once it was asked for.
+    referrers: OnceLock<Vec<Referrer>>,
 }
 
 impl<F: Files> Layout<F> {
@@ -62,7 +68,7 @@ impl<F: Files> Layout<F> {
         check_marker(&files)?;
         let index = read_index(&files)?.ok_or_else(|| not_a_layout(&files, INDEX))?;
         let root = tags::find(&index, tag).cloned().map_err(|why| not_found(&reference, &index, why))?;
-        Ok(Self { files, reference, root })
+        Ok(Self { files, reference, root, index, referrers: OnceLock::new() })
     }
 }
 
@@ -86,6 +92,22 @@ impl<F: Files> ImageSource for Layout<F> {
         let Some(blob) = self.files.open(&blob_name(&descriptor.digest))? else { return Ok(None) };
         blob.check_len(&self.reference, descriptor)?;
         Ok(Some(Box::new(blob)))
+    }
+
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        let read = |listed: &Descriptor| self.document(listed);
+        let found = match self.referrers.get() {
+            Some(found) => found,
+            None => {
+                let found = beside::referrers(&self.index, read)?;
+                self.referrers.get_or_init(|| found)
+            }
+        };
+        beside::of_subject(&self.index, found, subject, read)
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Descriptor>, Error> {
+        Ok(tags::find(&self.index, Some(tag)).ok().map(Descriptor::bare))
     }
 }
 

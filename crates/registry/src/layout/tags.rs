@@ -12,9 +12,12 @@ pub(crate) enum NotFound {
     Ambiguous,
 }
 
-/// Finds the image named `tag`, or without one the only image.
+/// Finds the image named `tag`, or without one the only image. What is said about images is none.
 pub(crate) fn find<'a>(index: &'a Index, tag: Option<&str>) -> Result<&'a Descriptor, NotFound> {
-    let named = |image: &&Descriptor| tag.is_none_or(|tag| name(image) == Some(tag));
+    let named = |image: &&Descriptor| match tag {
+        Some(tag) => name(image) == Some(tag),
+        None => !is_beside(image),
+    };
     let mut candidates = index.manifests.iter().filter(named);
     let Some(first) = candidates.next() else { return Err(NotFound::Tag) };
     match candidates.all(|other| other.digest == first.digest) {
@@ -30,19 +33,35 @@ pub fn set(index: &mut Index, mut image: Descriptor, tag: Option<&str>) {
         Some(tag) => image.annotations.insert(REF_NAME.to_owned(), tag.to_owned()),
         None => image.annotations.remove(REF_NAME),
     };
-    let nameless = index.manifests.iter().filter(|other| name(other).is_none()).count();
+    let is_nameless = |other: &Descriptor| name(other).is_none() && !is_beside(other);
+    let nameless = index.manifests.iter().filter(|other| is_nameless(other)).count();
     let replaced = |other: &Descriptor| match tag {
         Some(tag) => name(other) == Some(tag),
-        None => name(other).is_none() && (nameless == 1 || other.digest == image.digest),
+        None => is_nameless(other) && (nameless == 1 || other.digest == image.digest),
     };
     let place = index.manifests.iter().position(replaced).unwrap_or(index.manifests.len());
     index.manifests.retain(|other| !replaced(other));
     index.manifests.insert(place.min(index.manifests.len()), image);
 }
 
+/// Lists a manifest that is about another one, by no name.
+pub(crate) fn add_referrer(index: &mut Index, referrer: &Descriptor) {
+    if !index.manifests.iter().any(|other| other.digest == referrer.digest) {
+        index.manifests.push(referrer.clone());
+    }
+}
+
 /// Lists the names of the images, as far as they have one.
 pub(crate) fn names(index: &Index) -> impl Iterator<Item = &str> {
-    index.manifests.iter().filter_map(name)
+    index.manifests.iter().filter(|image| !is_beside(image)).filter_map(name)
+}
+
+/// Tells what is said about images from images: manifests with a subject are listed with their type of artifact, and
+/// signatures of cosign and lists of referrers have names that begin with a digest.
+fn is_beside(listed: &Descriptor) -> bool {
+    let Some(name) = name(listed) else { return listed.artifact_type.is_some() };
+    let digits = name.strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Returns the name of an image, if it has one.
@@ -110,5 +129,21 @@ mod tests {
             image
         };
         assert_eq!(digest(&Index::of(vec![named("a"), named("b")]), Some("1")), Err(NotFound::Ambiguous));
+    }
+
+    #[test]
+    fn what_is_beside_an_image_does_not_make_it_ambiguous() {
+        let mut index = Index::of(vec![image("a")]);
+        let referrer = Descriptor { artifact_type: Some("x/y".to_owned()), ..image("referrer") };
+        add_referrer(&mut index, &referrer);
+        add_referrer(&mut index, &referrer);
+        let signature = format!("sha256-{}.sig", image("a").digest.0.hex());
+        set(&mut index, image("signature"), Some(&signature));
+        assert_eq!(index.manifests.len(), 3);
+        assert_eq!(digest(&index, None), Ok(image("a").digest));
+        set(&mut index, image("b"), None);
+        assert_eq!(digest(&index, None), Ok(image("b").digest));
+        assert_eq!(digest(&index, Some(&signature)), Ok(image("signature").digest));
+        assert_eq!(index.manifests.len(), 3);
     }
 }

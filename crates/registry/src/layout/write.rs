@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use chunked::BlobDigest;
 
+use super::beside::{self, Beside};
 use super::read::{check_marker, read_index};
 use super::{BLOBS, INDEX, blob_name, encode_index, tags};
 use crate::blob::{FileBlob, read_verified};
 use crate::descriptor::Descriptor;
-use crate::directory::Directory;
+use crate::directory::{Directory, read_limited};
 use crate::error::{Error, at_path};
-use crate::image::Index;
+use crate::image::{DOCUMENT_LEN_MAX, Document, Index};
 use crate::media_type::MediaType;
 use crate::reference::Reference;
-use crate::sink::{ImageSink, StagedBlob};
+use crate::sink::{ImageSink, StagedBlob, write_document};
 use crate::staged::{BUFFER_LEN, Staged};
 
 /// An image being written to a layout, which may hold others.
@@ -25,6 +26,7 @@ pub(crate) struct LayoutWriter {
     root: Option<Directory>,
     reference: Reference,
     tag: Option<String>,
+    beside: Beside,
 }
 
 impl LayoutWriter {
@@ -34,7 +36,7 @@ impl LayoutWriter {
     /// [`Error::NotImages`] when the directory holds something else.
     pub(crate) fn create(dir: &Path, reference: Reference, tag: Option<&str>) -> Result<Self, Error> {
         let tag = tag.map(str::to_owned);
-        let mut writer = Self { dir: dir.to_owned(), root: None, reference, tag };
+        let mut writer = Self { dir: dir.to_owned(), root: None, reference, tag, beside: Beside::default() };
         let there = match Directory::open(dir) {
             Ok(root) => !root.is_empty()?,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => false,
@@ -44,6 +46,20 @@ impl LayoutWriter {
             writer.root()?;
         }
         Ok(writer)
+    }
+
+    /// Reads what is listed now; nothing is where there is no layout yet.
+    fn listed(&self) -> Result<Index, Error> {
+        let index = self.root.as_ref().map(read_index).transpose()?.flatten();
+        Ok(index.unwrap_or_else(|| Index::of(vec![])))
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
+        let Some(root) = &self.root else { return Ok(None) };
+        let Some(file) = root.open_file(&blob_name(&descriptor.digest))? else { return Ok(None) };
+        let bytes = read_limited(file, &root.path().join(blob_name(&descriptor.digest)), DOCUMENT_LEN_MAX)?;
+        // What is damaged is as good as not there: it will be written anew.
+        Ok(Document::parse(descriptor, bytes).ok())
     }
 
     /// Returns the directory of the layout, which holds an empty one at least.
@@ -80,17 +96,40 @@ impl ImageSink for LayoutWriter {
         Ok(there == len && intact(FileBlob::whole(file, len)).is_ok())
     }
 
+    fn tagged(&self, tag: Option<&str>) -> Result<Option<BlobDigest>, Error> {
+        let found = tags::find(&self.listed()?, tag.or(self.tag.as_deref())).ok().map(|image| image.digest);
+        Ok(found)
+    }
+
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        let (index, read) = (self.listed()?, |listed: &Descriptor| self.document(listed));
+        beside::of_subject(&index, &beside::referrers(&index, read)?, subject, read)
+    }
+
     fn start_blob(&mut self) -> Result<Box<dyn StagedBlob + '_>, Error> {
         let root = self.root()?;
         let file = BufWriter::with_capacity(BUFFER_LEN, root.stage()?);
         Ok(Box::new(LayoutBlob { root, file, len: 0 }))
     }
 
+    fn put_document(&mut self, document: &Document) -> Result<(), Error> {
+        write_document(self, document)?;
+        self.beside.add(document);
+        Ok(())
+    }
+
+    fn put_tagged(&mut self, tag: &str, document: &Document) -> Result<(), Error> {
+        self.put_document(document)?;
+        self.beside.tag(tag, document);
+        Ok(())
+    }
+
     fn commit(mut self: Box<Self>, image: &Descriptor) -> Result<(), Error> {
         let root = self.root()?;
         let _lock = root.lock()?;
-        let mut index = read_index(&root)?.unwrap_or_else(|| Index::of(vec![]));
+        let mut index = self.listed()?;
         tags::set(&mut index, image.clone(), self.tag.as_deref());
+        self.beside.list(&mut index);
         root.replace(INDEX, &encode_index(&index, root.path())?)?;
         root.sync()
     }

@@ -1,7 +1,7 @@
 //! An image of a registry, for reading.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use chunked::{BlobDigest, Digest};
 
@@ -24,7 +24,12 @@ pub(crate) struct RemoteImage {
     root_bytes: Vec<u8>,
     /// Blobs that are known to be there.
     present: Mutex<HashSet<BlobDigest>>,
+    /// All tags of the repository, once they were asked for; `None` when they cannot be listed, or are too many.
+    tags: OnceLock<Option<HashSet<String>>>,
 }
+
+/// Most tags that are listed to find some of them: ten requests. Among more, each is asked for.
+const TAGS_MAX: usize = 10_000;
 
 impl RemoteImage {
     /// Asks for the manifest or index that `name` says.
@@ -42,7 +47,14 @@ impl RemoteImage {
             repository.get_manifest(&which)?.ok_or_else(|| repository.missing())?;
         let digest = name.digest().unwrap_or_else(|| Digest::of(&bytes));
         let root = Descriptor::new(media_type, BlobDigest(digest), bytes.len() as u64);
-        let image = Self { repository, reference, root, root_bytes: bytes, present: Mutex::default() };
+        let image = Self {
+            repository,
+            reference,
+            root,
+            root_bytes: bytes,
+            present: Mutex::default(),
+            tags: OnceLock::new(),
+        };
         check_body(&image.root, &image.root_bytes)
             .map_err(|invalid| image.document_error(&image.root, invalid))?;
         Ok(image)
@@ -50,6 +62,12 @@ impl RemoteImage {
 
     pub(crate) fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// Tells whether a tag may be there.
+    fn may_have_tag(&self, tag: &str) -> bool {
+        let list = || Some(self.repository.tags(TAGS_MAX).ok()??.into_iter().collect());
+        self.tags.get_or_init(list).as_ref().is_none_or(|tags: &HashSet<String>| tags.contains(tag))
     }
 
     fn is_known(&self, digest: &BlobDigest) -> bool {
@@ -98,6 +116,20 @@ impl ImageSource for RemoteImage {
 
     fn expect_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Blob + '_>, Error> {
         Ok(Box::new(RemoteBlob::new(&self.repository, descriptor, self.repository.hosts().clone())))
+    }
+
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, Error> {
+        self.repository.referrers(subject)
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Descriptor>, Error> {
+        if !self.may_have_tag(tag) {
+            return Ok(None);
+        }
+        let fetched = self.repository.get_manifest(tag)?;
+        Ok(fetched.map(|Fetched { media_type, bytes }| {
+            Descriptor::new(media_type, BlobDigest::of(&bytes), bytes.len() as u64)
+        }))
     }
 
     fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, Error> {

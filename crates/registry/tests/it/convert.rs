@@ -299,9 +299,9 @@ fn absent_children_are_reported_and_not_fatal() {
     assert_eq!(added[..5], children[..]);
     assert!(out.document(&children[0]).unwrap().is_none());
 
-    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"`oci:DIR/in` lists linux/amd64 as sha256:..., but does not have it; it also lists linux/arm64");
+    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"index sha256:... lists linux/amd64 as sha256:..., but `oci:DIR/in` does not have it (sparse index; present: linux/arm64)");
     bench.remove("in", &children[1]);
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"`oci:DIR/in` lists linux/amd64 as sha256:..., linux/arm64 as sha256:..., but does not have it; it also lists none");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"index sha256:... lists linux/amd64 as sha256:..., linux/arm64 as sha256:..., but `oci:DIR/in` does not have them (sparse index; present: none)");
 }
 
 #[test]
@@ -416,7 +416,7 @@ fn an_index_of_nothing_is_not_written() {
     });
     let source = bench.open("in");
     bench.remove("in", &index_of(&*source, source.root()).manifests[0]);
-    insta::assert_snapshot!(bench.fails(&Options::default()), @"`oci:DIR/in` lists sha256:..., but does not have it; it also lists none");
+    insta::assert_snapshot!(bench.fails(&Options::default()), @"index sha256:... lists sha256:..., but `oci:DIR/in` does not have it (sparse index; present: none)");
     let bench = Bench::with(|sink| put_blob(sink, MediaType::from("a/b".to_owned()), b"x"));
     insta::assert_snapshot!(bench.fails(&Options::default()), @"document sha256:... of `oci:DIR/in` is not valid: media type `a/b` is not that of an image manifest or index");
 
@@ -446,7 +446,7 @@ fn images_without_a_layer_are_absent() {
             insta::assert_snapshot!(mask_digests(absent.reason.as_deref().unwrap()), @"its blob sha256:... is missing");
         }
     }
-    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"`oci:DIR/in` lists linux/amd64 as sha256:... without its blob sha256:..., but does not have it; it also lists linux/arm64");
+    insta::assert_snapshot!(bench.fails(&only("linux/amd64")), @"index sha256:... lists linux/amd64 as sha256:..., which `oci:DIR/in` has, but not its blob sha256:... (damaged; present: linux/arm64)");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fuzz;
 mod instances;
 mod layout;
 mod made;
+mod mirror;
 mod ranges;
 mod remote;
 mod tool;

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use serde_json::{Value, json};
 
 use super::message::{Answer, Content, Head, Piece};
+use super::script::Indexes;
 use crate::oci::digest;
 
 /// Repositories by name.
@@ -33,6 +34,10 @@ impl Repositories {
 
     pub(super) fn blob(&self, name: &str, digest: &str) -> Option<Content> {
         self.with(name, |repository| repository.blobs.get(digest).cloned())
+    }
+
+    pub(super) fn remove_blob(&self, name: &str, digest: &str) {
+        self.with(name, |repository| repository.blobs.remove(digest));
     }
 
     /// Finds a blob in any repository: the blob host knows no repositories.
@@ -69,15 +74,24 @@ impl Repositories {
         })
     }
 
+    /// Removes a manifest, and the tags that mean it; `false` when it is not there.
+    pub(super) fn remove_manifest(&self, name: &str, digest: &str) -> bool {
+        self.with(name, |repository| {
+            repository.tags.retain(|_, tagged| tagged != digest);
+            repository.manifests.remove(digest).is_some()
+        })
+    }
+
     /// Names what a manifest refers to and the repository does not have.
-    pub(super) fn missing(&self, name: &str, manifest: &Value) -> Vec<String> {
+    pub(super) fn missing(&self, name: &str, manifest: &Value, indexes: &Indexes) -> Vec<String> {
         let list = |key: &str| manifest[key].as_array().cloned().unwrap_or_default();
         let digests = |values: Vec<Value>| {
             values.into_iter().filter_map(|v| v["digest"].as_str().map(str::to_owned)).collect::<Vec<_>>()
         };
         let mut blobs = digests(list("layers"));
         blobs.extend(digests(vec![manifest["config"].clone()]));
-        let children = digests(list("manifests"));
+        let children =
+            digests(list("manifests").into_iter().filter(|child| indexes.require(child)).collect());
         self.with(name, |repository| {
             let no_blob = blobs.into_iter().filter(|digest| !repository.blobs.contains_key(digest));
             let no_child = children.into_iter().filter(|digest| !repository.manifests.contains_key(digest));

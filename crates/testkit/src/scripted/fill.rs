@@ -52,6 +52,16 @@ impl Scripted {
         self.add_manifest(name, tag.unwrap_or(digest), media_type, &bytes);
     }
 
+    /// Removes a manifest from a repository, as an operator would who wants a sparse mirror.
+    pub fn remove_manifest(&self, name: &str, digest: &str) {
+        self.server.service.repositories.remove_manifest(name, digest);
+    }
+
+    /// Removes a blob from a repository: damage.
+    pub fn remove_blob(&self, name: &str, digest: &str) {
+        self.server.service.repositories.remove_blob(name, digest);
+    }
+
     /// Returns a blob that the registry holds.
     ///
     /// # Panics

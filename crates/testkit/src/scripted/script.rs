@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::fault::Fault;
 use super::signer::Signer;
 use crate::link::Link;
@@ -42,6 +44,10 @@ pub struct Script {
     pub faults: Vec<Fault>,
     /// Whether the referrers API is there; without it clients fall back to tags.
     pub referrers: bool,
+    /// What becomes of an index some of whose children are not there.
+    pub indexes: Indexes,
+    /// Whether manifests can be deleted.
+    pub deletes: bool,
     /// The link to the registry.
     pub link: Option<Link>,
 }
@@ -60,6 +66,8 @@ impl Default for Script {
             signer: None,
             faults: Vec::new(),
             referrers: true,
+            indexes: Indexes::All,
+            deletes: true,
             link: None,
         }
     }
@@ -163,5 +171,54 @@ impl Login {
     /// Makes a login.
     pub fn new(user: &str, password: &str) -> Self {
         Self { user: user.to_owned(), password: password.to_owned() }
+    }
+}
+
+/// Which children of an index have to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Indexes {
+    /// All of them, as with distribution, whose error has one entry for each that is missing.
+    All,
+    /// None, as with `validation.manifests.indexes.platforms: none` of distribution.
+    None,
+    /// Those for some operating systems and architectures, as with `list` of distribution.
+    Listed(Vec<(&'static str, &'static str)>),
+    /// As with Quay, which says so on `GET /v2/`.
+    Quay {
+        /// Whether it takes sparse indexes at all.
+        sparse: bool,
+        /// The architectures that have to be there; none means all, and children without one always have to.
+        required: Vec<&'static str>,
+    },
+}
+
+impl Indexes {
+    /// Tells whether a child has to be there.
+    pub(super) fn require(&self, child: &Value) -> bool {
+        let (os, architecture) = (&child["platform"]["os"], &child["platform"]["architecture"]);
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Listed(platforms) => platforms.iter().any(|(one, two)| os == one && architecture == two),
+            Self::Quay { sparse, required } => {
+                !sparse
+                    || required.is_empty()
+                    || architecture.is_null()
+                    || required.iter().any(|one| architecture == one)
+            }
+        }
+    }
+
+    /// Returns the headers of `GET /v2/`.
+    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
+        let distribution = ("Docker-Distribution-Api-Version", "registry/2.0".to_owned());
+        match self {
+            Self::Quay { sparse, required } => vec![
+                distribution,
+                ("X-Sparse-Manifest-Support", sparse.to_string()),
+                ("X-Required-Architectures", required.join(",")),
+            ],
+            _ => vec![distribution],
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::{Tokens, Wanted};
 use super::content::Repositories;
@@ -92,10 +92,22 @@ impl Service {
     fn api(&self, head: &Head, route: Route<'_>, body: &[u8], flip: Option<u64>) -> Answer {
         let reads = matches!(head.method.as_str(), "GET" | "HEAD");
         match route {
-            Route::Base => Answer::json(200, &Value::Object(Default::default())),
+            Route::Base => {
+                let base = Answer::json(200, &Value::Object(Default::default()));
+                let headers = self.script.indexes.headers();
+                headers.into_iter().fold(base, |base, (name, value)| base.with(name, value))
+            }
             Route::Manifest { name, reference } if reads => self.manifest(name, reference, flip),
             Route::Manifest { name, reference } if head.method == "PUT" => {
                 self.put_manifest(head, name, reference, body)
+            }
+            Route::Manifest { name, reference } if head.method == "DELETE" => {
+                let found = self.script.deletes.then(|| self.repositories.remove_manifest(name, reference));
+                Answer::empty(match found {
+                    Some(true) => 202,
+                    Some(false) => 404,
+                    None => 405,
+                })
             }
             Route::Blob { name, digest } if reads => self.blob(head, name, digest, flip),
             Route::Upload { name, id: "" } if head.method == "POST" && self.mount(head, name) => {
@@ -125,8 +137,9 @@ impl Service {
         let Ok(manifest) = serde_json::from_slice::<Value>(body) else {
             return Answer::error(400, "MANIFEST_INVALID", "the manifest is not JSON");
         };
-        if let Some(digest) = self.repositories.missing(name, &manifest).first() {
-            return Answer::error(400, "MANIFEST_BLOB_UNKNOWN", &format!("{digest} is unknown"));
+        let missing = self.repositories.missing(name, &manifest, &self.script.indexes);
+        if !missing.is_empty() {
+            return unknown(&missing);
         }
         if reference.contains(':') && reference != crate::oci::digest(body) {
             return Answer::error(400, "DIGEST_INVALID", "the manifest has another digest");
@@ -204,6 +217,13 @@ impl Service {
     fn signed(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
         self.signed.lock().expect("no thread panics with the signatures")
     }
+}
+
+/// Answers as distribution does: an error for each digest, which is its detail.
+fn unknown(digests: &[String]) -> Answer {
+    let error = |digest: &String| json!({"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry", "detail": digest});
+    let errors: Vec<Value> = digests.iter().map(error).collect();
+    Answer::json(400, &json!({ "errors": errors }))
 }
 
 fn redirect(location: String) -> Answer {

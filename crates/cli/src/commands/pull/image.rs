@@ -167,6 +167,10 @@ impl ImageSource for Recorder<'_> {
         self.source.blob(descriptor)
     }
 
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, registry::Error> {
+        self.source.referrers(subject)
+    }
+
     fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, registry::Error> {
         let bytes = self.source.small_blob(descriptor)?;
         if let Some(bytes) = &bytes {
