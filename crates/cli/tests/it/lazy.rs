@@ -284,3 +284,17 @@ fn root_what_a_command_read_comes_first_the_next_time() {
     assert_eq!(profile["reads"].as_array().unwrap().len(), 1, "{profile}");
     assert_eq!(scene.image.tars.len(), 1);
 }
+
+#[test]
+fn root_garbage_is_collected_while_a_daemon_serves() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.assert_reads("small/7");
+    let first = scene.daemon();
+    // The image is mounted, so nothing of it is garbage although it is not in the list any more.
+    scene.run(&["rm", &scene.name()]);
+    scene.run(&["gc"]);
+    scene.assert_reads("small/7");
+    scene.assert_reads("small/8");
+    assert_ne!(scene.daemon(), first, "the daemon gave way");
+}

@@ -14,12 +14,13 @@ use testkit::tar::{Member, Tar, sample};
 use testkit::tools::{self, PeerRoot, Tier};
 
 use crate::harness::morsel;
-use crate::sandbox::{Sandbox, small_tar};
+use crate::sandbox::{Sandbox, Unmount, small_tar};
 
 const IMAGE: &str = "oci:image:latest";
 
-/// A sandbox with an image, whose mounts go away with it.
+/// A sandbox with an image, whose mounts go away before it does.
 struct Place {
+    _mounts: [Unmount; 3],
     sandbox: Sandbox,
 }
 
@@ -28,11 +29,13 @@ impl Place {
         let sandbox = Sandbox::new();
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
         Layout::create(sandbox.path("image")).add_image("latest", Compression::Gzip, &layers);
-        Self { sandbox }
+        // The kernel lists mounts by paths without links.
+        let root = sandbox.path("").canonicalize().unwrap();
+        let mounts = ["mnt", "top", "other"].map(|name| Unmount(root.join(name)));
+        Self { _mounts: mounts, sandbox }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        // The kernel lists mounts by paths without links.
         self.sandbox.path("").canonicalize().unwrap().join(name)
     }
 
@@ -44,15 +47,6 @@ impl Place {
 
     fn json(&self, line: &str) -> Value {
         serde_json::from_slice(&self.sandbox.stdout(&format!("{line} --root store --json"))).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for name in ["mnt", "top", "other"] {
-            // What is not mounted needs nothing.
-            let _ = Command::new("umount").args(["--lazy", "--quiet"]).arg(self.path(name)).output();
-        }
     }
 }
 
@@ -276,6 +270,7 @@ fn engine_podman_runs_a_container_on_a_mount() {
     layout.add_image("latest", Compression::Gzip, &[&shell, &note]);
 
     let (mnt, store) = (podman.dir().join("mnt"), dir.path().join("store"));
+    let _mount = Unmount(mnt.clone());
     let mut mount = morsel();
     run(mount.args(["mount", "--quiet", &layout.reference("latest")]).arg(&mnt).arg("--root").arg(&store));
     let script = "read a </etc/note; echo changed >/etc/note; read b </etc/note; echo $a, $b";
