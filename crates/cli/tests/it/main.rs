@@ -13,6 +13,7 @@ mod harness;
 mod help;
 mod host_seed;
 mod inspect;
+mod lazy;
 mod memory;
 mod mirror;
 mod mirror_served;
