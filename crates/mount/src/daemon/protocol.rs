@@ -32,6 +32,9 @@ pub enum Question {
         /// The digest of its manifest.
         manifest: BlobDigest,
     },
+    /// To have the daemon end, and the next one go on, which waits for whoever has the store for itself. Readers wait that
+    /// long.
+    GiveWay,
     /// To have the daemon end.
     Stop,
 }

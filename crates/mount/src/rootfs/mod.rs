@@ -17,12 +17,13 @@ use serde::Serialize;
 use store::{ChainId, Image, LayerState, MountRecord, Store};
 
 pub use crate::metadata::Source;
+pub use crate::overlay::permit;
 pub use progress::Progress;
 
 use crate::error::{Error, at_path};
 use crate::metadata;
 use crate::mountinfo::{SOURCE, is_ours, our_mount_points};
-use crate::overlay::{self, Checked, DataDirectory, Overlay, Parts, Way};
+use crate::overlay::{Checked, DataDirectory, Overlay, Parts, Way};
 use crate::quarantine;
 use writable::Upper;
 
@@ -85,6 +86,7 @@ pub fn mount(
     request: &Request<'_>,
     missing: Option<DataDirectory<'_>>,
 ) -> Result<Mounted, Error> {
+    permit()?;
     let directory = absolute(request.directory)?;
     if is_ours(&directory)? {
         return Err(Error::AlreadyMounted { directory });
@@ -162,6 +164,7 @@ fn restore_one(
     record: &MountRecord,
     missing: Option<DataDirectory<'_>>,
 ) -> Result<Mounted, Error> {
+    permit()?;
     fs::create_dir_all(&record.directory).map_err(at_path("create", &record.directory))?;
     let prepared = Prepared::of(store, record, missing)?;
     prepared.overlay.attach(&record.directory)?;
@@ -218,7 +221,6 @@ impl Prepared {
     }
 
     fn with(store: &Store, record: &MountRecord, data: &[DataDirectory<'_>]) -> Result<Self, Error> {
-        overlay::permit()?;
         let metadata::Prepared { metadata, source, is_new } = metadata::prepare(store, &record.image)?;
         let upper = record.writable.as_deref().map(|path| Upper::make(path, metadata.as_fd())).transpose()?;
         let root = fs::canonicalize(store.path()).map_err(at_path("find", store.path()))?;

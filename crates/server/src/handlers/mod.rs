@@ -36,6 +36,8 @@ const DISTRIBUTION_API: HeaderName = HeaderName::from_static("docker-distributio
 /// What Quay says of itself, so that clients need not try whether a sparse index is taken.
 const SPARSE_SUPPORT: HeaderName = HeaderName::from_static("x-sparse-manifest-support");
 const REQUIRED_ARCHITECTURES: HeaderName = HeaderName::from_static("x-required-architectures");
+/// The policy itself: Quay's words cannot tell variants, nor `none` from an empty list, which to Quay means all.
+const INDEX_PLATFORMS: HeaderName = HeaderName::from_static("morsel-index-platforms");
 
 /// Answers a request.
 pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -93,6 +95,8 @@ fn base(policy: &IndexPolicy) -> Response {
     let mut response = json(StatusCode::OK, "{}".to_owned());
     let supports = if *policy == IndexPolicy::All { "false" } else { "true" };
     response.headers_mut().insert(SPARSE_SUPPORT, HeaderValue::from_static(supports));
+    let own = HeaderValue::try_from(policy.to_string()).ok().map(|value| (INDEX_PLATFORMS, value));
+    response.headers_mut().extend(own);
     if let IndexPolicy::Only(wanted) = policy {
         let platforms = wanted.iter().filter_map(|wanted| match wanted {
             Wanted::Platform(selector) => selector.to_string().split('/').nth(1).map(str::to_owned),
