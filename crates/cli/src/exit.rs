@@ -144,7 +144,7 @@ fn sparse_hint(error: &registry::Error) -> Option<String> {
         }
         registry::Error::SparseRefused(_) => {
             "`--trim` writes a new index of what is mirrored, with another digest and without its signatures; without \
-             `--platform`, everything is copied; `oci:DIR` takes the index as it is"
+             `--platform`, everything is copied; `oci:DIR` and `morsel serve --index-platforms none` take the index as it is"
                 .to_owned()
         }
         _ => return None,
@@ -171,6 +171,11 @@ fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
     }
     if let Some(hint) = find(error).and_then(mount_hint) {
         return Some(hint);
+    }
+    if let Some(server::Error::IsLayout(_)) = find(error) {
+        return Some(
+            "serve the directory it is in; its images are then in the repository that it is the name of",
+        );
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {

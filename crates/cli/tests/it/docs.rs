@@ -15,7 +15,7 @@ use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
 use crate::mirror::add_image;
-use crate::sandbox::{Sandbox, testdata};
+use crate::sandbox::{Sandbox, Unmount, testdata};
 use crate::served::Served;
 
 #[test]
@@ -62,6 +62,20 @@ fn seeds() {
 #[test]
 fn unpack() {
     run_page("unpack.md");
+}
+
+#[test]
+fn root_mount() {
+    if tools::is_root(Tier::Root) {
+        run_page("mount.md");
+    }
+}
+
+#[test]
+fn root_lazy() {
+    if tools::is_root(Tier::Root) {
+        run_page("lazy.md");
+    }
 }
 
 #[test]
@@ -117,6 +131,7 @@ fn run_page(name: &str) {
 /// The same with words of the page replaced by what they are here.
 fn run_page_with(name: &str, words: &[(&str, &str)]) {
     let sandbox = Sandbox::new();
+    let _mount = Unmount(sandbox.path("").canonicalize().unwrap().join("rootfs"));
     let layout = Layout::open(testdata("image"));
     let layer = layout.blob(layout.layers("latest")[0]["digest"].as_str().unwrap());
     sandbox.write("layer.tar.gz", layer);

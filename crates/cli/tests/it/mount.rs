@@ -14,12 +14,13 @@ use testkit::tar::{Member, Tar, sample};
 use testkit::tools::{self, PeerRoot, Tier};
 
 use crate::harness::morsel;
-use crate::sandbox::{Sandbox, small_tar};
+use crate::sandbox::{Sandbox, Unmount, small_tar};
 
 const IMAGE: &str = "oci:image:latest";
 
-/// A sandbox with an image, whose mounts go away with it.
+/// A sandbox with an image, whose mounts go away before it does.
 struct Place {
+    _mounts: [Unmount; 3],
     sandbox: Sandbox,
 }
 
@@ -28,11 +29,13 @@ impl Place {
         let sandbox = Sandbox::new();
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
         Layout::create(sandbox.path("image")).add_image("latest", Compression::Gzip, &layers);
-        Self { sandbox }
+        // The kernel lists mounts by paths without links.
+        let root = sandbox.path("").canonicalize().unwrap();
+        let mounts = ["mnt", "top", "other"].map(|name| Unmount(root.join(name)));
+        Self { _mounts: mounts, sandbox }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        // The kernel lists mounts by paths without links.
         self.sandbox.path("").canonicalize().unwrap().join(name)
     }
 
@@ -44,15 +47,6 @@ impl Place {
 
     fn json(&self, line: &str) -> Value {
         serde_json::from_slice(&self.sandbox.stdout(&format!("{line} --root store --json"))).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for name in ["mnt", "top", "other"] {
-            // What is not mounted needs nothing.
-            let _ = Command::new("umount").args(["--lazy", "--quiet"]).arg(self.path(name)).output();
-        }
     }
 }
 
@@ -276,6 +270,7 @@ fn engine_podman_runs_a_container_on_a_mount() {
     layout.add_image("latest", Compression::Gzip, &[&shell, &note]);
 
     let (mnt, store) = (podman.dir().join("mnt"), dir.path().join("store"));
+    let _mount = Unmount(mnt.clone());
     let mut mount = morsel();
     run(mount.args(["mount", "--quiet", &layout.reference("latest")]).arg(&mnt).arg("--root").arg(&store));
     let script = "read a </etc/note; echo changed >/etc/note; read b </etc/note; echo $a, $b";
@@ -292,13 +287,15 @@ fn root_an_ordinary_user_mounts_in_a_namespace() {
         return;
     }
     let place = Place::new(&layers());
-    place.sandbox.stdout(&format!("morsel pull --quiet {IMAGE} --root store"));
+    place.sandbox.stdout(&format!("morsel convert --quiet {IMAGE} oci:chunked:latest"));
     fs::create_dir(place.path("mnt")).unwrap();
     run(Command::new("chown").args(["-R", "65534:65534"]).arg(place.path("")));
+    // Some machines let everybody open /dev/fuse; here it is a file that nobody may.
     let script = "set -e
-        $0 mount --json --root store oci:image:latest mnt
+        mount --bind /etc/shadow /dev/fuse
+        $0 mount --json --root store oci:chunked:latest mnt
         cat mnt/etc/hostname >&2; stat -c %a mnt/etc/link >&2
-        $0 mount --quiet --root store --rw changes oci:image:latest top
+        $0 mount --quiet --root store --rw changes oci:chunked:latest top
         echo mine >top/etc/hostname; cat top/etc/hostname >&2
         $0 umount --root store mnt; $0 umount --root store top";
     let mut user = Command::new("setpriv");
@@ -308,6 +305,8 @@ fn root_an_ordinary_user_mounts_in_a_namespace() {
     assert_eq!(written.stderr, "other\n777\nmine\n");
     let report: Value = serde_json::from_slice(&written.stdout).unwrap();
     insta::assert_snapshot!(report["metadata"], @r#"{"kind":"tree","why":"EROFS cannot be mounted in a user namespace"}"#);
+    // What would be served is pulled.
+    insta::assert_snapshot!(report["no_daemon"], @r#""cannot open `/dev/fuse`: Permission denied (os error 13)""#);
 
     let mut user = Command::new("setpriv");
     user.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_morsel")]);

@@ -126,6 +126,20 @@ fn mask_digests(line: &str) -> String {
     masked
 }
 
+/// A place where something may be mounted, which goes away with this.
+pub(crate) struct Unmount(pub(crate) PathBuf);
+
+impl Drop for Unmount {
+    fn drop(&mut self) {
+        let is_mounted = fs::read_to_string("/proc/self/mounts")
+            .is_ok_and(|mounts| mounts.contains(&format!(" {} ", self.0.display())));
+        if is_mounted {
+            // What is left is seen by whoever looks for it.
+            let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+        }
+    }
+}
+
 /// Returns a small layer: a directory, two files and a link.
 pub(crate) fn small_tar() -> Vec<u8> {
     Tar::new()

@@ -50,6 +50,15 @@ impl Default for Options {
     }
 }
 
+/// Why a daemon ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Asked,
+    /// So that somebody can have the store for itself. The next one is to be started.
+    GaveWay,
+}
+
 /// Serves what is attached to a store, until a verb or `stop` ends it.
 ///
 /// # Errors
@@ -61,7 +70,7 @@ pub fn serve(
     keep: &Keep,
     options: &Options,
     stop: &AtomicBool,
-) -> Result<(), Error> {
+) -> Result<Ended, Error> {
     let run = RunDirectory::open(store.path())?;
     let _lock = match inherited.lock.take() {
         Some(lock) => lock,
@@ -89,9 +98,12 @@ pub fn serve(
         service.stop();
         session.stop();
         fetcher.stop();
-        // What still uses it gets errors from now on.
-        let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
-        served
+        let ended = service.ended();
+        if ended == Ended::Asked {
+            // What still uses it gets errors from now on.
+            let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
+        }
+        served.map(|()| ended)
     })
 }
 
@@ -105,6 +117,7 @@ pub(super) struct Service<'f, 's> {
     attachments: Attachments,
     served: Mutex<BTreeMap<BlobDigest, Served>>,
     is_stopping: AtomicBool,
+    gives_way: AtomicBool,
 }
 
 /// An image that is served.
@@ -125,8 +138,9 @@ enum ServedLayer {
 impl<'f, 's> Service<'f, 's> {
     fn new(store: &'s Store, fetcher: &'f Fetcher<'s>, run: RunDirectory) -> Self {
         let (nodes, attachments) = (Nodes::of(run.path()), Attachments::of(store.path()));
-        let (served, is_stopping) = (Mutex::default(), AtomicBool::new(false));
-        Self { store, fetcher, run, nodes, attachments, served, is_stopping }
+        let (is_stopping, gives_way) = (AtomicBool::new(false), AtomicBool::new(false));
+        let served = Mutex::default();
+        Self { store, fetcher, run, nodes, attachments, served, is_stopping, gives_way }
     }
 
     /// Attaches what was attached before. The tables that the kernel knows get the numbers it knows them by.
@@ -193,6 +207,10 @@ impl<'f, 's> Service<'f, 's> {
         self.is_stopping.store(true, Ordering::Release);
     }
 
+    fn ended(&self) -> Ended {
+        if self.gives_way.load(Ordering::Acquire) { Ended::GaveWay } else { Ended::Asked }
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Acquire)
     }
@@ -204,6 +222,11 @@ impl<'f, 's> Service<'f, 's> {
             Question::Detach { manifest } => self.detach(&manifest),
             Question::Status => self.status().map(|status| Answer::Status(Box::new(status))),
             Question::Wait { manifest } => self.wait(&manifest),
+            Question::GiveWay => {
+                self.gives_way.store(true, Ordering::Release);
+                self.stop();
+                Ok(Answer::Done)
+            }
             Question::Stop => {
                 self.stop();
                 Ok(Answer::Done)
@@ -264,7 +287,7 @@ impl<'f, 's> Service<'f, 's> {
         let served = self.served().get(manifest).cloned().ok_or_else(|| not_served(manifest))?;
         served.lazy().for_each(|layer| self.fetcher.fill(layer, true));
         while !self.is_stopping() {
-            let status = served.status(self.fetcher)?;
+            let status = served.status();
             if status.is_done() {
                 return Ok(Answer::Done);
             }
@@ -304,7 +327,7 @@ impl Served {
     }
 
     /// Says how it is, but for how much is here.
-    fn status(&self, _fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
+    fn status(&self) -> ImageStatus {
         let layers = self.layers.iter().map(|layer| match layer {
             ServedLayer::Lazy(layer) => {
                 LayerStatus { toc_digest: layer.record().toc_digest, verdict: layer.verdict() }
@@ -313,16 +336,16 @@ impl Served {
                 LayerStatus { toc_digest: *toc_digest, verdict: Verdict::Done(*state) }
             }
         });
-        Ok(ImageStatus {
+        ImageStatus {
             name: self.attachment.name.clone(),
             manifest: self.attachment.manifest,
             progress: Progress::default(),
             layers: layers.collect(),
-        })
+        }
     }
 
     fn full_status(&self, fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
-        let mut status = self.status(fetcher)?;
+        let mut status = self.status();
         for layer in self.lazy() {
             status.progress.add(&fetcher.progress(layer).map_err(said)?);
         }

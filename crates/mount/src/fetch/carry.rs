@@ -90,7 +90,9 @@ impl<'f, 's> Carrier<'f, 's> {
         let mut missing: Vec<BlobRange> = jobs.iter().map(|job| job.chunk.blob).collect();
         missing.dedup();
         let payload = BlobRange::saturating(0, layer.record().payload_len);
-        plan(&missing, payload, &self.fetcher.supply.abilities(place, layer.record()))
+        let abilities = self.fetcher.supply.abilities(place, layer.record());
+        self.fetcher.note_link(&abilities.link);
+        plan(&missing, payload, &abilities)
     }
 
     /// Sends one request. What came is taken off `left`.

@@ -9,8 +9,6 @@ use super::queue::{Bounds, Job, Key};
 use super::{Failure, Fetcher, is_small};
 use crate::contents::{ContentRow, Node};
 
-/// What is asked for at once: little enough that who then needs something of it does not wait long.
-const BOUNDS: Bounds = Bounds { count: 512, blob_len: 2 << 20 };
 /// Chunks that are looked at together.
 const ROWS: u32 = 256;
 
@@ -27,13 +25,13 @@ pub(super) enum Next {
 
 impl<'s> Fetcher<'s> {
     /// Finds what to fill in next, of any layer.
-    pub(super) fn next_fill(&self) -> Vec<Job> {
+    pub(super) fn next_fill(&self, bounds: Bounds) -> Vec<Job> {
         let now = Instant::now();
         for layer in self.layers() {
             if !layer.can_be_filled(now) {
                 continue;
             }
-            match self.next_of(&layer) {
+            match self.next_of(&layer, bounds) {
                 Ok(Next::Jobs(jobs)) => return jobs,
                 Ok(Next::Complete) => {
                     layer.judge(Verdict::Proving);
@@ -50,16 +48,16 @@ impl<'s> Fetcher<'s> {
     }
 
     /// Finds the next chunks of a layer that are not here.
-    fn next_of(&self, layer: &Layer) -> Result<Next, Failure> {
+    fn next_of(&self, layer: &Layer, bounds: Bounds) -> Result<Next, Failure> {
         let mut fill = layer.fill();
         let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
-        while jobs.len() < BOUNDS.count && blob_len < BOUNDS.blob_len {
+        while jobs.len() < bounds.count && blob_len < bounds.blob_len {
             let rows = layer.table.chunks(fill.next, ROWS)?;
             if rows.is_empty() {
                 break;
             }
             for row in rows {
-                if jobs.len() >= BOUNDS.count || blob_len >= BOUNDS.blob_len {
+                if jobs.len() >= bounds.count || blob_len >= bounds.blob_len {
                     break;
                 }
                 let Some(content) = layer.table.content(row.content)? else { break };

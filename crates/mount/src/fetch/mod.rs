@@ -29,11 +29,12 @@ mod supply;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
+use chunked::Link;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use store::{LayerRecord, Store};
 
@@ -53,8 +54,11 @@ use queue::{Bounds, Job, Key, Queue};
 
 use crate::contents::{ContentRow, Node, Table, Tables};
 
+/// Least and most compressed bytes that are asked for at once when nobody waits for them.
+const BATCH_LEN_MIN: u64 = 128 << 10;
+const BATCH_LEN_MAX: u64 = 2 << 20;
 /// What is asked for at once when somebody waits for it.
-const BOUNDS: Bounds = Bounds { count: 256, blob_len: 4 << 20 };
+const FAULTS: Bounds = Bounds { count: 256, blob_len: 4 << 20 };
 /// Between two looks at what has to be done now and then.
 const TICK: Duration = Duration::from_millis(250);
 /// How long filling waits for a fault at most, so that nobody is stopped by it for ever.
@@ -63,7 +67,7 @@ const WAY_GIVEN_MAX: Duration = Duration::from_secs(10);
 /// How content is fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Threads that fetch.
+    /// Threads that fetch, at least 4.
     pub carriers: usize,
     /// How long nobody must have waited for anything until something is filled in.
     pub quiet: Duration,
@@ -105,6 +109,8 @@ pub struct Fetcher<'s> {
     busy: [AtomicUsize; 2],
     last_fault: Mutex<Option<Instant>>,
     budget: Budget,
+    /// Bytes that a link brings in the time of a round trip.
+    round_trip_len: AtomicU64,
     counters: Counters,
     record: Mutex<Option<record::Reads>>,
     is_stopped: AtomicBool,
@@ -140,6 +146,7 @@ impl<'s> Fetcher<'s> {
             busy: Default::default(),
             last_fault: Mutex::default(),
             budget: Budget::default(),
+            round_trip_len: AtomicU64::new(BATCH_LEN_MIN),
             counters: Counters::default(),
             record: Mutex::default(),
             is_stopped: AtomicBool::new(false),
@@ -149,17 +156,10 @@ impl<'s> Fetcher<'s> {
 
     /// Serves the contents of a layer from now on.
     pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
-        let number = self.tables.add(&record.toc_digest, table);
+        let (number, table) = self.tables.add(&record.toc_digest, table);
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = layers.get(&number) {
-            return Arc::clone(layer);
-        }
-        let table = self.tables.table(number);
-        let layer = table.map(|table| Arc::new(Layer::new(number, table, record.clone())));
-        // A table that was just added is there.
-        let layer = layer.unwrap_or_else(|| unreachable!("tables do not go away"));
-        layers.insert(number, Arc::clone(&layer));
-        layer
+        let fresh = || Arc::new(Layer::new(number, table, record.clone()));
+        Arc::clone(layers.entry(number).or_insert_with(fresh))
     }
 
     /// Wants all of a layer to be here some day, or not any more.
@@ -188,7 +188,7 @@ impl<'s> Fetcher<'s> {
     where
         's: 'scope,
     {
-        for _ in 0..self.options.carriers.max(2) {
+        for _ in 0..self.options.carriers.max(4) {
             scope.spawn(|| self.work());
         }
         scope.spawn(|| self.verify());
@@ -217,24 +217,39 @@ impl<'s> Fetcher<'s> {
         }
     }
 
-    /// Finds the most urgent work. Two carriers are left for faults, and half of them for faults and what will soon be wanted.
+    /// Finds the most urgent work. Some carriers are left for faults, and some for faults and what will soon be wanted.
     fn next(&self) -> Option<(Class, Vec<Job>, Busy<'_>)> {
-        let carriers = self.options.carriers.max(2);
-        let jobs = self.queue().take(Class::Fault, BOUNDS);
+        let carriers = self.options.carriers.max(4);
+        let jobs = self.queue().take_faults(FAULTS);
         if !jobs.is_empty() {
             return Some((Class::Fault, jobs, Busy(None)));
         }
         let [prefetching, filling] = &self.busy;
-        if let Some(busy) = Busy::below(prefetching, carriers.saturating_sub(2).max(1)) {
-            let jobs = self.queue().take(Class::Prefetch, BOUNDS);
+        if let Some(busy) = Busy::below(prefetching, carriers / 2 - 1) {
+            let jobs = self.queue().take_prefetches(self.bounds(carriers / 2 - 1));
             if !jobs.is_empty() {
                 return Some((Class::Prefetch, jobs, busy));
             }
         }
         let busy = Busy::below(filling, carriers / 2).filter(|_| self.is_quiet())?;
-        let jobs = self.next_fill();
+        let jobs = self.next_fill(self.bounds(carriers / 2));
         let jobs = self.queue().take_fill(jobs);
         (!jobs.is_empty()).then_some((Class::Fill, jobs, busy))
+    }
+
+    /// Bounds what is asked for at once by each of several carriers, when nobody waits for it: who then waits for something
+    /// else shall not wait until more has come than a link brings in three round trips.
+    fn bounds(&self, carriers: usize) -> Bounds {
+        let in_flight = self.round_trip_len.load(Ordering::Relaxed).saturating_mul(3);
+        let blob_len = (in_flight / carriers.max(1) as u64).clamp(BATCH_LEN_MIN, BATCH_LEN_MAX);
+        Bounds { count: 512, blob_len }
+    }
+
+    /// Takes note of what is known of a link.
+    fn note_link(&self, link: &Link) {
+        let len = link.round_trip.as_secs_f64() * link.bandwidth;
+        // A float that is too large becomes the largest integer.
+        self.round_trip_len.store(len as u64, Ordering::Relaxed);
     }
 
     fn is_quiet(&self) -> bool {

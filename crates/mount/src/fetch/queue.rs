@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use chunked::Chunk;
 
+use super::ahead::NEIGHBOURS_LEN;
 use super::{Ended, Failure, Ticket};
 use crate::contents::{ContentRow, Node};
 
@@ -112,16 +113,21 @@ impl Queue {
         taken
     }
 
-    /// Takes the chunks of a class that have waited longest, of one layer. With faults come what is prefetched of that layer.
-    pub(super) fn take(&mut self, class: Class, bounds: Bounds) -> Vec<Job> {
+    /// Takes the faults that have waited longest, of one layer, and what is prefetched close behind them in the blob.
+    pub(super) fn take_faults(&mut self, bounds: Bounds) -> Vec<Job> {
         let mut batch = Batch { jobs: Vec::new(), blob_len: 0, bounds };
-        if class <= Class::Prefetch {
-            let order = if class == Class::Fault { &mut self.faults } else { &mut self.prefetches };
-            gather(&mut self.flights, order, class, &mut batch);
+        gather(&mut self.flights, &mut self.faults, Class::Fault, &mut batch, &|_, _| true);
+        if !batch.jobs.is_empty() {
+            let is_near = |faults: &[Job], job: &Job| faults.iter().any(|fault| is_behind(fault, job));
+            gather(&mut self.flights, &mut self.prefetches, Class::Prefetch, &mut batch, &is_near);
         }
-        if class == Class::Fault && !batch.jobs.is_empty() {
-            gather(&mut self.flights, &mut self.prefetches, Class::Prefetch, &mut batch);
-        }
+        batch.jobs
+    }
+
+    /// Takes the chunks that will soon be wanted and have waited longest, of one layer.
+    pub(super) fn take_prefetches(&mut self, bounds: Bounds) -> Vec<Job> {
+        let mut batch = Batch { jobs: Vec::new(), blob_len: 0, bounds };
+        gather(&mut self.flights, &mut self.prefetches, Class::Prefetch, &mut batch, &|_, _| true);
         batch.jobs
     }
 
@@ -203,10 +209,22 @@ impl Batch {
     }
 }
 
+/// Tells whether a chunk comes so soon after another in the blob that it costs no request of its own.
+fn is_behind(one: &Job, other: &Job) -> bool {
+    let gap = other.chunk.blob.start().checked_sub(one.chunk.blob.end());
+    gap.is_some_and(|gap| gap <= NEIGHBOURS_LEN)
+}
+
 /// Moves what fits from a queue into a batch, and drops what is carried or more urgent by now.
-fn gather(flights: &mut HashMap<Key, Flight>, order: &mut VecDeque<Key>, class: Class, batch: &mut Batch) {
+fn gather(
+    flights: &mut HashMap<Key, Flight>,
+    order: &mut VecDeque<Key>,
+    class: Class,
+    batch: &mut Batch,
+    is_wanted: &dyn Fn(&[Job], &Job) -> bool,
+) {
     /// Keys looked at. What is not found among so many waits for the next.
-    const LOOKED_AT: usize = 1024;
+    const LOOKED_AT: usize = 256;
     let mut kept = VecDeque::new();
     for _ in 0..LOOKED_AT {
         let Some(key) = order.pop_front() else { break };
@@ -214,7 +232,7 @@ fn gather(flights: &mut HashMap<Key, Flight>, order: &mut VecDeque<Key>, class: 
         else {
             continue;
         };
-        if batch.fits(&flight.job) {
+        if batch.fits(&flight.job) && is_wanted(&batch.jobs, &flight.job) {
             flight.is_carried = true;
             batch.add(flight.job);
         } else {
@@ -253,16 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_first_and_take_along_what_is_prefetched_of_their_layer() {
+    fn faults_come_first_and_take_along_what_is_prefetched_behind_them() {
         let mut queue = Queue::default();
-        for (table, row) in [(0, 1), (0, 2), (1, 3)] {
+        for (table, row) in [(0, 1), (0, 9), (1, 9)] {
             queue.add(job(table, row), Class::Prefetch);
         }
         queue.wait(Ticket(1), &[job(0, 7), job(1, 8)]);
         assert!(queue.is_urgent());
-        assert_eq!(rows(&queue.take(Class::Fault, BOUNDS)), [7, 1, 2]);
-        assert_eq!(rows(&queue.take(Class::Fault, BOUNDS)), [8, 3]);
-        assert!(queue.take(Class::Prefetch, BOUNDS).is_empty());
+        assert_eq!(rows(&queue.take_faults(BOUNDS)), [7, 9]);
+        assert_eq!(rows(&queue.take_faults(BOUNDS)), [8, 9]);
+        assert!(queue.take_faults(BOUNDS).is_empty());
+        assert_eq!(rows(&queue.take_prefetches(BOUNDS)), [1]);
     }
 
     #[test]
@@ -273,7 +292,7 @@ mod tests {
         queue.wait(Ticket(1), &[job(0, 1)]);
         queue.wait(Ticket(2), &[job(0, 1), job(0, 3)]);
         assert_eq!(queue.class_of(&job(0, 1).key), Some(Class::Fault));
-        assert_eq!(rows(&queue.take(Class::Fault, BOUNDS)), [3]);
+        assert_eq!(rows(&queue.take_faults(BOUNDS)), [3]);
         let ended = queue.end(&job(0, 1).key, &Ok(()));
         assert_eq!(ended.iter().map(|ended| ended.ticket).collect::<Vec<_>>(), [Ticket(1)]);
         let ended = queue.end(&job(0, 3).key, &Err(Failure::Late));
@@ -286,10 +305,10 @@ mod tests {
     fn batches_are_bounded_and_what_is_put_back_comes_first() {
         let mut queue = Queue::default();
         (0..6).for_each(|row| queue.add(job(0, row), Class::Prefetch));
-        let taken = queue.take(Class::Prefetch, BOUNDS);
+        let taken = queue.take_prefetches(BOUNDS);
         assert_eq!(rows(&taken), [0, 1, 2, 3]);
         queue.put_back(&taken[1..]);
-        assert_eq!(rows(&queue.take(Class::Prefetch, BOUNDS)), [1, 2, 3, 4]);
+        assert_eq!(rows(&queue.take_prefetches(BOUNDS)), [1, 2, 3, 4]);
         queue.wait(Ticket(1), &[job(0, 5)]);
         queue.cancel(Ticket(1));
         assert!(queue.end(&job(0, 5).key, &Ok(())).is_empty());

@@ -343,3 +343,33 @@ fn root_a_layer_whose_tar_is_another_one_is_put_into_quarantine() {
     });
     assert_eq!(made.index(&store).state, LayerState::Indexed);
 }
+
+#[test]
+fn root_a_fault_does_not_wait_for_what_is_filled_in() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    supply.set(|state| state.delay = Duration::from_millis(400));
+    serve(&store, &made, &supply, |root, fetcher, layer| {
+        fetcher.fill(layer, true);
+        while supply.requests().is_empty() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(50));
+        let before = supply.requests().len();
+        // Far behind what is filled in at the moment.
+        assert!(std::fs::read(path_of(root, &files[3].1)).unwrap() == files[3].1);
+        let table = contents::build(&store, layer.record(), &store.path().join("tables")).unwrap();
+        let row = table.find(&ContentDigest::of(&files[3].1)).unwrap().unwrap();
+        let place = table.content(row).unwrap().unwrap().first_chunk;
+        let chunk = table.chunks(place, 1).unwrap()[0].chunk.blob;
+        let has_it = |ranges: &Vec<BlobRange>| {
+            ranges.iter().any(|range| range.start() <= chunk.start() && chunk.end() <= range.end())
+        };
+        let asked = supply.requests()[before..].iter().position(has_it);
+        assert!(asked.is_some_and(|asked| asked < 3), "{asked:?}");
+    });
+}

@@ -10,6 +10,7 @@ use std::env;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mount::daemon::keep::{Inherited, Keep, watchdog_interval};
 use mount::daemon::protocol::Question;
-use mount::daemon::{Client, Options, keeper, serve};
+use mount::daemon::{Client, Ended, Options, keeper, serve};
 use mount::fuse;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -30,14 +31,17 @@ pub(super) use sources::Sources;
 pub(super) use start::client;
 
 use crate::args::{Daemon, DaemonAction};
+use crate::exit::code;
 use crate::output::{print, print_text};
 use crate::ui::json::to_json;
 
 /// Runs a daemon, or speaks with the one that runs.
 pub(crate) fn run(args: &Daemon) -> anyhow::Result<ExitCode> {
     match args.action {
-        DaemonAction::Run if args.worker => work(args, Manager::Keeper)?,
-        DaemonAction::Run if env::var_os("NOTIFY_SOCKET").is_some() => work(args, Manager::Systemd)?,
+        DaemonAction::Run if args.worker => return work(args, Manager::Keeper),
+        DaemonAction::Run if env::var_os("NOTIFY_SOCKET").is_some() => {
+            return work(args, Manager::Systemd);
+        }
         DaemonAction::Run => keep(args)?,
         DaemonAction::Status => print(&to_json(&running(args)?.status()?)?)?,
         DaemonAction::Stop => running(args)?.tell(&Question::Stop)?,
@@ -53,6 +57,14 @@ enum Manager {
     Systemd,
 }
 
+/// Has the daemon of a store, if there is one, let go of it for a moment.
+pub(super) fn give_way(store: &Path) -> anyhow::Result<()> {
+    match Client::connect(store)? {
+        Some(mut client) => Ok(client.tell(&Question::GiveWay)?),
+        None => Ok(()),
+    }
+}
+
 fn running(args: &Daemon) -> anyhow::Result<Client> {
     let root = args.store.path()?;
     let client = Client::connect(&root)?;
@@ -60,7 +72,7 @@ fn running(args: &Daemon) -> anyhow::Result<Client> {
 }
 
 /// Serves until a verb or a signal ends it.
-fn work(args: &Daemon, manager: Manager) -> anyhow::Result<()> {
+fn work(args: &Daemon, manager: Manager) -> anyhow::Result<ExitCode> {
     let (inherited, keep) = match manager {
         Manager::Keeper => {
             let keeper = io::stdin().as_fd().try_clone_to_owned().context("cannot speak with the keeper")?;
@@ -87,8 +99,11 @@ fn work(args: &Daemon, manager: Manager) -> anyhow::Result<()> {
     };
     let store = args.store.create()?;
     let sources = Sources::default();
-    serve(&store, (&sources, &Log), inherited, &keep, &options, &stop)?;
-    Ok(())
+    Ok(match serve(&store, (&sources, &Log), inherited, &keep, &options, &stop)? {
+        Ended::Asked => ExitCode::SUCCESS,
+        // Whoever started this one starts the next.
+        Ended::GaveWay => ExitCode::from(code::TRANSIENT),
+    })
 }
 
 fn number(variable: &str) -> Option<u64> {

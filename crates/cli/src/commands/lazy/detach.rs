@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use mount::daemon::Client;
-use mount::daemon::protocol::Question;
 use mount::rootfs;
 
 use super::find;
+use super::release::forget;
 use crate::args::Detach;
 
 /// Makes the mounts of an image anew, without the daemon, and ends one that is not needed any more.
@@ -31,13 +31,7 @@ pub(crate) fn run(args: &Detach) -> anyhow::Result<ExitCode> {
         }
     }
     if let Some(mut client) = Client::connect(store.path())? {
-        let status = client.status()?;
-        if status.images.iter().any(|served| served.manifest == image.manifest) {
-            client.tell(&Question::Detach { manifest: image.manifest })?;
-        }
-        if client.status()?.images.is_empty() {
-            client.tell(&Question::Stop)?;
-        }
+        forget(&mut client, &image)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,13 @@
 mod detach;
 mod prepare;
 mod record;
+mod release;
 mod wait;
 
 pub(crate) use detach::run as detach;
-pub(super) use prepare::{Ready, prepare};
+pub(super) use prepare::{Ready, prepare, resume};
 pub(crate) use record::run as record;
+pub(super) use release::release;
 pub(crate) use wait::run as wait;
 
 use std::path::Path;

@@ -81,9 +81,24 @@ fn index_layers(store: &Store, request: &request::Pull, source: &dyn ImageSource
     chosen.put(store, &tasks, &records)
 }
 
+/// Returns the directory that serves what is missing of the mounts that there are records of; `None` when nothing is.
+pub(in crate::commands) fn resume(store: &Store) -> anyhow::Result<Option<(File, PathBuf)>> {
+    for record in store.mounts().list()? {
+        if !rootfs::is_complete(store, &record.image)? {
+            let objects = client(store.path())?.status()?.objects;
+            return open(objects).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 fn serve(store: &Store, image: &Image, place: Place, fill: bool) -> anyhow::Result<(File, PathBuf)> {
     let attachment = attachment(image, place, fill);
     let objects = client(store.path())?.attach(attachment)?;
+    open(objects)
+}
+
+fn open(objects: PathBuf) -> anyhow::Result<(File, PathBuf)> {
     let directory = File::open(&objects).with_context(|| format!("cannot open `{}`", objects.display()))?;
     Ok((directory, objects))
 }

@@ -76,8 +76,7 @@ fn record(
     let status = thread::scope(|scope| {
         fetcher.start(scope);
         session.start(scope);
-        fetcher.record();
-        let status = run_in(store, image, (&objects, &root, &changes), command);
+        let status = run_in(store, image, (&objects, &root, &changes), &fetcher, command);
         session.stop();
         fetcher.stop();
         status
@@ -90,6 +89,7 @@ fn run_in(
     store: &Store,
     image: &Image,
     (objects, root, changes): (&Path, &Path, &Path),
+    fetcher: &Fetcher<'_>,
     command: &[String],
 ) -> anyhow::Result<ExitStatus> {
     let content = File::open(objects).context("cannot open what was just mounted")?;
@@ -97,6 +97,8 @@ fn run_in(
     let request = rootfs::Request { image, directory: root, writable: Some(changes) };
     rootfs::mount_passing(store, &request, content)?;
     let _unmounted = Unmounted(root);
+    // What it took to mount it is of no interest.
+    fetcher.record();
     let status = Command::new("chroot").arg(root).args(command).status();
     status.with_context(|| format!("cannot run `{}`", command.join(" ")))
 }

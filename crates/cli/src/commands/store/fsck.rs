@@ -48,7 +48,8 @@ pub(crate) fn run(args: &Fsck) -> anyhow::Result<ExitCode> {
 }
 
 fn repair(store: Store, args: &Fsck) -> anyhow::Result<(Findings, Duration, Option<Repairs>)> {
-    let store = Exclusive::take(store, wait(args.no_wait, &super::say_waiting))?;
+    let path = store.path().to_owned();
+    let store = Exclusive::take(store, wait(args.no_wait, &|| super::say_waiting(&path)))?;
     let (findings, elapsed) = check(&store, args)?;
     let repairs = if findings.is_clean() { None } else { Some(fsck::repair(&store, &findings)?) };
     Ok((findings, elapsed, repairs))

@@ -34,7 +34,8 @@ fn plan(store: &Store, json: bool) -> anyhow::Result<()> {
 }
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
-    let store = Exclusive::take(store, wait(args.no_wait, &super::say_waiting))?;
+    let path = store.path().to_owned();
+    let store = Exclusive::take(store, wait(args.no_wait, &|| super::say_waiting(&path)))?;
     let report = gc::collect(&store)?;
     match args.json {
         true => print(&to_json(&report)?),

@@ -6,6 +6,8 @@ mod gc;
 mod images;
 mod rm;
 
+use std::path::Path;
+
 use store::Wait;
 
 pub(crate) use du::run as du;
@@ -21,6 +23,10 @@ fn wait(no_wait: bool, notice: &dyn Fn()) -> Wait<'_> {
     if no_wait { Wait::No } else { Wait::Yes(notice) }
 }
 
-fn say_waiting() {
+/// Says that others are waited for. A daemon lets go of the store when it is asked to; its readers wait.
+fn say_waiting(store: &Path) {
     say("waiting for other processes that use the store\n");
+    if let Err(error) = super::daemon::give_way(store) {
+        say(&format!("the daemon does not give way: {error:#}\n"));
+    }
 }

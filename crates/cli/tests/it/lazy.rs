@@ -1,0 +1,300 @@
+//! Images that are mounted before their content is here: readers that outlive the daemon, registries that misbehave.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use serde_json::Value;
+use testkit::data;
+use testkit::link::Link;
+use testkit::scripted::{Fault, Misdeed, Script, Scripted, Target};
+use testkit::tar::{Member, Tar};
+use testkit::tools::{self, Tier};
+
+use crate::harness::{Converted, morsel};
+
+/// How often the daemon is killed; the recorded run has 100.
+const KILLS: usize = 12;
+
+/// An image in a registry, a store, and a directory to mount it on.
+struct Scene {
+    dir: tempfile::TempDir,
+    files: Vec<(String, Vec<u8>)>,
+    registry: Scripted,
+    image: Converted,
+}
+
+impl Scene {
+    /// Says why there is none, where nothing can be mounted.
+    fn new(script: Script) -> Option<Self> {
+        if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            tools::skip(Tier::Root, "only root can mount FUSE, where there is one");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let mut files: Vec<_> = (0..60)
+            .map(|seed| (format!("small/{seed}"), data::stream(seed, 500 + 797 * seed as usize % 30_000)))
+            .collect();
+        files.push(("large".to_owned(), data::stream(1000, 5_000_000)));
+        files.push(("second".to_owned(), data::stream(1001, 3_000_000)));
+        let member = |(name, content): &(String, Vec<u8>)| Member::file(name, content).mode(0o755);
+        let tar = Tar::new().members(files.iter().map(member));
+        let image = Converted::new(&dir.path().join("image"), vec![tar.finish()]);
+        let registry = Scripted::start(script);
+        registry.add_layout("image", &image.target);
+        fs::create_dir(dir.path().join("m")).unwrap();
+        Some(Self { dir, files, registry, image })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = morsel();
+        command.args(words.first()).arg("--root").arg(self.path("store")).args(words.iter().skip(1));
+        command.current_dir(self.dir.path());
+        command.env("HOME", self.path("home"));
+        for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn output(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Runs a command that must succeed.
+    fn run(&self, words: &[&str]) -> String {
+        let output = self.output(words);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let log = fs::read_to_string(self.path("store/run/log")).unwrap_or_default();
+        assert!(output.status.success(), "{words:?}: {}\nlog: {log}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn name(&self) -> String {
+        format!("docker://{}/image:latest", self.registry.host())
+    }
+
+    fn mount(&self) {
+        self.run(&["mount", &self.name(), "m", "--no-fill", "-q"]);
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.run(&["daemon", "status"])).unwrap()
+    }
+
+    fn daemon(&self) -> Pid {
+        Pid::from_raw(self.status()["pid"].as_i64().unwrap() as i32).unwrap()
+    }
+
+    /// Finds the keeper: the parent of the daemon.
+    fn keeper(&self) -> Pid {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon().as_raw_nonzero())).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+        Pid::from_raw(parent.trim().parse().unwrap()).unwrap()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path("m").join(name))
+    }
+
+    fn content(&self, name: &str) -> &[u8] {
+        &self.files.iter().find(|(own, _)| own == name).unwrap().1
+    }
+
+    fn assert_reads(&self, name: &str) {
+        assert!(self.read(name).unwrap() == self.content(name), "{name}");
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.output(&["umount", "m", "--lazy"]);
+        let _ = self.output(&["daemon", "stop"]);
+        let objects = self.path("store/run/objects");
+        // Whatever the test left: nothing may stay mounted below a directory that goes away.
+        for path in [self.path("m"), objects] {
+            while rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).is_ok() {}
+        }
+    }
+}
+
+#[test]
+fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    let before = scene.registry.counters().sent;
+    let names: Vec<_> = fs::read_dir(scene.path("m/small")).unwrap().collect();
+    assert_eq!((names.len(), scene.registry.counters().sent), (60, before));
+    scene.assert_reads("small/7");
+    assert!(scene.registry.counters().sent - before < 1_000_000);
+    let waited = scene.run(&["wait", "m"]);
+    assert_eq!(waited, "");
+    scene.run(&["detach", "m"]);
+    assert!(!scene.output(&["daemon", "status"]).status.success());
+    let fetched = scene.registry.counters().requests;
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    assert_eq!(scene.registry.counters().requests, fetched);
+    // As after a reboot.
+    rustix::mount::unmount(scene.path("m"), rustix::mount::UnmountFlags::DETACH).unwrap();
+    scene.run(&["restore", "-q"]);
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    assert_eq!(scene.registry.counters().requests, fetched);
+}
+
+#[test]
+fn root_readers_outlive_the_daemon() {
+    let Some(scene) = Scene::new(Script { link: Some(Link::new(60, 5)), ..Script::default() }) else {
+        return;
+    };
+    scene.mount();
+    let kills = std::env::var("MORSEL_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            for round in 0..kills {
+                thread::sleep(Duration::from_millis(20 + (round as u64 * 37) % 150));
+                kill_process(scene.daemon(), Signal::KILL).unwrap();
+            }
+            is_over.store(true, Ordering::Release);
+        });
+        let mut readers = Vec::new();
+        for reader in 0..8 {
+            let (scene, is_over) = (&scene, &is_over);
+            readers.push(scope.spawn(move || {
+                let mut round = 0;
+                while round == 0 || !is_over.load(Ordering::Acquire) {
+                    for (name, content) in &scene.files {
+                        let file = File::open(scene.path("m").join(name)).unwrap();
+                        // What the kernel remembers is of no interest.
+                        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+                        let mut bytes = vec![0; content.len()];
+                        file.read_exact_at(&mut bytes, 0)
+                            .unwrap_or_else(|error| panic!("{reader} {name}: {error}"));
+                        assert!(bytes == *content, "{reader} {name}");
+                    }
+                    round += 1;
+                }
+            }));
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        killer.join().unwrap();
+    });
+    scene.run(&["wait", "m"]);
+}
+
+#[test]
+fn root_without_another_daemon_what_is_missing_is_an_error() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.assert_reads("small/7");
+    let (keeper, daemon) = (scene.keeper(), scene.daemon());
+    kill_process(keeper, Signal::KILL).unwrap();
+    kill_process(daemon, Signal::KILL).unwrap();
+    while fs::exists(format!("/proc/{}/fd", daemon.as_raw_nonzero())).unwrap()
+        && fs::read_dir(format!("/proc/{}/fd", daemon.as_raw_nonzero())).is_ok_and(|fds| fds.count() > 0)
+    {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(scene.read("large").is_err());
+    scene.assert_reads("small/7");
+}
+
+#[test]
+fn root_a_registry_that_is_down_is_an_error_until_it_is_back() {
+    let down = Fault::new(Target::BlobRanges, Misdeed::Status { status: 404, retry_after: None });
+    // The first request is for the TOC and the tar-split.
+    let script = Script { faults: vec![down.after(1).times(40)], ..Script::default() };
+    let Some(scene) = Scene::new(script) else { return };
+    scene.mount();
+    let start = Instant::now();
+    let mut failed = 0;
+    while scene.read("small/3").is_err() {
+        failed += 1;
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+    assert!(failed > 0);
+    scene.assert_reads("small/3");
+    scene.assert_reads("large");
+    assert!(scene.status()["counts"]["failed_reads"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn root_wrong_bytes_are_never_read() {
+    let Some(scene) = Scene::new(Script {
+        faults: vec![Fault::new(Target::BlobRanges, Misdeed::Flip { offset: 2_000_000 }).after(2).times(3)],
+        ..Script::default()
+    }) else {
+        return;
+    };
+    scene.mount();
+    for _ in 0..20 {
+        match scene.read("large") {
+            Ok(bytes) => assert!(bytes == scene.content("large")),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error())),
+        }
+    }
+    scene.assert_reads("large");
+}
+
+#[test]
+fn root_metrics_and_health_are_at_the_socket() {
+    use std::io::{Read, Write};
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.assert_reads("small/1");
+    let ask = |path: &str| {
+        let directory = File::open(scene.path("store/run")).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
+        let socket = format!("/proc/self/fd/{number}/daemon.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let metrics = ask("/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
+    for line in ["morsel_failed_reads_total 0\n", "morsel_images 1\n", "morsel_image_complete{image="] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(ask("/healthz").ends_with("\r\n\r\nok\n"));
+    assert!(ask("/else").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn root_what_a_command_read_comes_first_the_next_time() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    // It is no program, so the command fails; what was read to find that out is written down all the same.
+    let output = scene.output(&["record", &scene.name(), "-q", "--", "/small/1"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(scene.path("store/profiles").exists(), "{said}");
+    let profile = fs::read_dir(scene.path("store/profiles")).unwrap().next().unwrap().unwrap().path();
+    let profile: Value = serde_json::from_slice(&fs::read(profile).unwrap()).unwrap();
+    assert_eq!(profile["reads"].as_array().unwrap().len(), 1, "{profile}");
+    assert_eq!(scene.image.tars.len(), 1);
+}
+
+#[test]
+fn root_garbage_is_collected_while_a_daemon_serves() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.assert_reads("small/7");
+    let first = scene.daemon();
+    // The image is mounted, so nothing of it is garbage although it is not in the list any more.
+    scene.run(&["rm", &scene.name()]);
+    scene.run(&["gc"]);
+    scene.assert_reads("small/7");
+    scene.assert_reads("small/8");
+    assert_ne!(scene.daemon(), first, "the daemon gave way");
+}
