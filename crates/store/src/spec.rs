@@ -19,6 +19,8 @@
 //! | `chains/<hex>.tree/` | the same as files that are all hole, for kernels without EROFS |
 //! | `chains/<hex>.user.tree/` | the same, for mounts in user namespaces |
 //! | `mounts/<64 hex>.json` | what is mounted where |
+//! | `tables/<hex>` | the contents of a layer by digest, for the daemon that serves what is missing |
+//! | `lazy/`, `profiles/`, `quarantine/`, `run/` | the daemon's; it says what is in them |
 //! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds` |
 //! | `tmp/` | what is being made |
 //!

@@ -72,6 +72,13 @@ fn root_mount() {
 }
 
 #[test]
+fn root_lazy() {
+    if tools::is_root(Tier::Root) {
+        run_page("lazy.md");
+    }
+}
+
+#[test]
 fn tool_formats() {
     if tools::host(Tier::Tool, "zstd").is_some() {
         run_page("formats.md");

@@ -33,17 +33,25 @@ struct Inner {
     numbers: HashMap<TocDigest, u32>,
 }
 
+impl Inner {
+    fn numbered(&self, toc_digest: &TocDigest) -> Option<(u32, Arc<Table>)> {
+        let number = *self.numbers.get(toc_digest)?;
+        Some((number, Arc::clone(self.tables.get(number as usize)?)))
+    }
+}
+
 impl Tables {
-    /// Adds the table of a layer, and returns its number. One that was added before keeps its number.
-    pub fn add(&self, toc_digest: &TocDigest, table: Table) -> u32 {
+    /// Adds the table of a layer, and returns its number and the table. One that was added before stays, with its number.
+    pub fn add(&self, toc_digest: &TocDigest, table: Table) -> (u32, Arc<Table>) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = inner.numbers.get(toc_digest) {
-            return *number;
+        if let Some((number, known)) = inner.numbered(toc_digest) {
+            return (number, known);
         }
         let number = u32::try_from(inner.tables.len()).unwrap_or(u32::MAX);
-        inner.tables.push(Arc::new(table));
+        let table = Arc::new(table);
+        inner.tables.push(Arc::clone(&table));
         inner.numbers.insert(*toc_digest, number);
-        number
+        (number, table)
     }
 
     /// Returns the number of a layer's table.

@@ -70,10 +70,7 @@ impl Client {
 
     fn ask(&mut self, question: &Question) -> Result<Answer, Error> {
         let path = self.path.clone();
-        let mut line =
-            serde_json::to_vec(question).map_err(|error| Error::Daemon { why: error.to_string() })?;
-        line.push(b'\n');
-        self.stream.get_mut().write_all(&line).map_err(at_path("write to", &path))?;
+        self.stream.get_mut().write_all(&question.to_line()).map_err(at_path("write to", &path))?;
         let mut answer = String::new();
         let read = (&mut self.stream).take(LINE_LEN_MAX).read_line(&mut answer);
         if read.map_err(at_path("read from", &path))? == 0 {

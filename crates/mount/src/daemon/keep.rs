@@ -197,3 +197,51 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
 pub fn watchdog_interval(microseconds: u64) -> Duration {
     Duration::from_micros(microseconds / 3)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn systemd_is_told_as_it_wants_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        let keep = Keep::systemd(path.to_str().unwrap()).unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        keep.keep(OBJECTS, &[writer.as_fd()]).unwrap();
+        drop(writer);
+        let Message { text, fds } = receive(systemd.as_fd()).unwrap().unwrap();
+        assert_eq!((text.as_str(), fds.len()), ("FDSTORE=1\nFDNAME=objects\nFDPOLL=0\n", 1));
+        drop(fds);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "what was passed was the pipe");
+        for (told, expected) in [
+            (keep.ready(), "READY=1\n"),
+            (keep.alive(), "WATCHDOG=1\n"),
+            (keep.stopping(), "STOPPING=1\nFDSTOREREMOVE=1\nFDNAME=objects\n"),
+        ] {
+            told.unwrap();
+            assert_eq!(receive(systemd.as_fd()).unwrap().unwrap().text, expected);
+        }
+    }
+
+    #[test]
+    fn a_daemon_gets_what_its_keeper_keeps() {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        let (keeper, daemon) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let control = UnixListener::bind(dir.path().join("control")).unwrap();
+        let (one, other) = io::pipe().unwrap();
+        send(keeper.as_fd(), CONTROL, &[control.as_fd()]).unwrap();
+        send(keeper.as_fd(), OBJECTS, &[one.as_fd(), other.as_fd()]).unwrap();
+        send(keeper.as_fd(), START, &[]).unwrap();
+        let inherited = Inherited::of_keeper(daemon.as_fd()).unwrap();
+        assert_eq!((inherited.objects.len(), inherited.control.is_some()), (2, true));
+        Keep::Keeper(daemon).ready().unwrap();
+        assert_eq!(receive(keeper.as_fd()).unwrap().unwrap().text, READY);
+        assert!(receive(keeper.as_fd()).unwrap().is_none(), "the daemon is gone");
+    }
+}

@@ -39,6 +39,24 @@ pub enum Question {
     Stop,
 }
 
+impl Question {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, when it is not understood.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| crate::error::shorten(&error.to_string()))
+    }
+
+    /// Writes it as a line.
+    pub fn to_line(&self) -> Vec<u8> {
+        // Everything in it can be written as JSON.
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
 /// What the daemon answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]

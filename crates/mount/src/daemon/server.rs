@@ -61,7 +61,7 @@ fn converse(service: &Service<'_, '_>, read: impl Read, mut write: impl Write) {
         if line.starts_with(b"GET ") {
             return answer_http(service, &line, write);
         }
-        let answer = match serde_json::from_slice::<Question>(&line) {
+        let answer = match Question::parse(&line) {
             Ok(question) => service.answer(question),
             Err(error) => Answer::Failed { why: format!("the question is not understood: {error}") },
         };

@@ -287,7 +287,7 @@ impl<'f, 's> Service<'f, 's> {
         let served = self.served().get(manifest).cloned().ok_or_else(|| not_served(manifest))?;
         served.lazy().for_each(|layer| self.fetcher.fill(layer, true));
         while !self.is_stopping() {
-            let status = served.status(self.fetcher)?;
+            let status = served.status();
             if status.is_done() {
                 return Ok(Answer::Done);
             }
@@ -327,7 +327,7 @@ impl Served {
     }
 
     /// Says how it is, but for how much is here.
-    fn status(&self, _fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
+    fn status(&self) -> ImageStatus {
         let layers = self.layers.iter().map(|layer| match layer {
             ServedLayer::Lazy(layer) => {
                 LayerStatus { toc_digest: layer.record().toc_digest, verdict: layer.verdict() }
@@ -336,16 +336,16 @@ impl Served {
                 LayerStatus { toc_digest: *toc_digest, verdict: Verdict::Done(*state) }
             }
         });
-        Ok(ImageStatus {
+        ImageStatus {
             name: self.attachment.name.clone(),
             manifest: self.attachment.manifest,
             progress: Progress::default(),
             layers: layers.collect(),
-        })
+        }
     }
 
     fn full_status(&self, fetcher: &Fetcher<'_>) -> Result<ImageStatus, Error> {
-        let mut status = self.status(fetcher)?;
+        let mut status = self.status();
         for layer in self.lazy() {
             status.progress.add(&fetcher.progress(layer).map_err(said)?);
         }

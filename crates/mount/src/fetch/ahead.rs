@@ -6,11 +6,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What may be fetched in hope: one in so many of the needed bytes.
-const SHARE: u64 = 5;
+const SHARE: u64 = 4;
 /// And so many more, so that there is a start.
 const START_LEN: u64 = 256 << 10;
-/// Compressed bytes of neighbours that come with a small file.
-pub(super) const NEIGHBOURS_LEN: u64 = 128 << 10;
+/// Compressed bytes of neighbours that come with what is missing. Of the 626 chunks that a Python program reads that imports
+/// numpy, this leaves 135 requests; twice as much leaves 100, for a quarter more bytes.
+pub(super) const NEIGHBOURS_LEN: u64 = 64 << 10;
 /// Least and most bytes of a file that are fetched ahead of who reads it in a row.
 const RUN_LEN_MIN: u64 = 256 << 10;
 const RUN_LEN_MAX: u64 = 8 << 20;
@@ -106,7 +107,7 @@ mod tests {
         budget.hope(START_LEN);
         assert_eq!(budget.left(1), 0);
         budget.needed(1000);
-        assert_eq!(budget.left(u64::MAX), 200);
+        assert_eq!(budget.left(u64::MAX), 250);
         budget.came_true(START_LEN);
         assert_eq!(budget.left(u64::MAX), START_LEN + (START_LEN + 1000) / SHARE);
     }

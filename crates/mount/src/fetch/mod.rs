@@ -156,17 +156,10 @@ impl<'s> Fetcher<'s> {
 
     /// Serves the contents of a layer from now on.
     pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
-        let number = self.tables.add(&record.toc_digest, table);
+        let (number, table) = self.tables.add(&record.toc_digest, table);
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = layers.get(&number) {
-            return Arc::clone(layer);
-        }
-        let table = self.tables.table(number);
-        let layer = table.map(|table| Arc::new(Layer::new(number, table, record.clone())));
-        // A table that was just added is there.
-        let layer = layer.unwrap_or_else(|| unreachable!("tables do not go away"));
-        layers.insert(number, Arc::clone(&layer));
-        layer
+        let fresh = || Arc::new(Layer::new(number, table, record.clone()));
+        Arc::clone(layers.entry(number).or_insert_with(fresh))
     }
 
     /// Wants all of a layer to be here some day, or not any more.

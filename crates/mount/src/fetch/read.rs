@@ -94,7 +94,8 @@ impl<'s> Fetcher<'s> {
             }
             return Ok(Found::Here);
         }
-        let jobs = missing.into_iter().filter_map(|chunk| job_of(&held, chunk)).collect();
+        let jobs: Vec<_> = missing.into_iter().filter_map(|chunk| job_of(&held, chunk)).collect();
+        let ahead = if ahead.is_empty() { self.next_chunks(&held, chunks.end) } else { ahead };
         Ok(Found::Missing(Missing { jobs, ahead }))
     }
 
@@ -167,6 +168,21 @@ impl<'s> Fetcher<'s> {
             }
         }
         Ok(jobs)
+    }
+
+    /// Finds the chunks that follow in a file: they come with what is missing before them.
+    fn next_chunks(&self, held: &Held<'_>, from: usize) -> Vec<Job> {
+        let mut left = self.budget.left(NEIGHBOURS_LEN);
+        let mut jobs = Vec::new();
+        for job in (from..held.chunks.len()).filter_map(|chunk| job_of(held, chunk)) {
+            let Some(rest) = left.checked_sub(job.chunk.blob.len()) else { break };
+            if !held.has(job.key.chunk as usize) {
+                left = rest;
+                self.budget.hope(job.chunk.blob.len());
+                jobs.push(job);
+            }
+        }
+        jobs
     }
 
     /// Finds the chunks ahead of who reads a file in a row.

@@ -4,6 +4,7 @@
 
 mod erofs;
 mod erofs_reader;
+mod fuzz;
 mod lazy;
 mod overlay;
 mod trees;

@@ -84,6 +84,7 @@ pub fn plan(store: &Store) -> Result<Plan, Error> {
     plan.add_partials(store, &kept)?;
     plan.add_documents(store, &kept)?;
     plan.unseen.extend(store.chains().stray(&kept.chains)?);
+    plan.unseen.extend(sweep::stray_tables(store, &kept.layers)?);
     plan.add_leftovers(store)?;
     Ok(plan)
 }

@@ -126,6 +126,17 @@ impl Plan {
     }
 }
 
+/// Lists what was made of layers that go, so that their content could be served.
+pub(super) fn stray_tables(
+    store: &Store,
+    kept: &BTreeSet<TocDigest>,
+) -> Result<Vec<(Directory, String)>, Error> {
+    let Some(tables) = store.root().find_subdirectory("tables")? else { return Ok(Vec::new()) };
+    let kept: BTreeSet<_> = kept.iter().map(|toc_digest| toc_digest.0.hex()).collect();
+    let names = tables.names()?.into_iter().filter(|name| !kept.contains(name));
+    Ok(names.map(|name| (tables.clone(), name)).collect())
+}
+
 fn unfinished(directory: &Directory) -> Result<Vec<(Directory, String)>, Error> {
     let names = directory.names()?.into_iter().filter(|name| name.starts_with(UNFINISHED));
     Ok(names.map(|name| (directory.clone(), name)).collect())
