@@ -49,6 +49,12 @@ pub enum Error {
         /// Where.
         directory: PathBuf,
     },
+    /// Something else is mounted on top.
+    #[error("something else is mounted over the image on {}, and has to go first", show(directory))]
+    Covered {
+        /// Where.
+        directory: PathBuf,
+    },
     /// Somebody uses a mount.
     #[error("the mount on {} is in use", show(directory))]
     Busy {
@@ -124,6 +130,7 @@ impl Error {
             Self::NotADirectory { .. } | Self::AlreadyMounted { .. } | Self::WritableInUse { .. } => {
                 Class::Local
             }
+            Self::Covered { .. } => Class::Local,
             Self::Busy { .. } => Class::Transient,
             Self::Kernel { source, .. } if is_denied(source) => Class::Local,
             Self::Kernel { .. } | Self::Wrong(_) => Class::Unsupported,

@@ -147,3 +147,56 @@ impl Contents for References {
         Some(vec![xattr(self.0.metacopy_name(), ""), xattr(self.0.redirect_name(), &path)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    use chunked::{BlobRange, Content, Entry, EntryKind};
+    use store::tree::{Builder, Limits};
+    use testkit::tools::{self, Tier};
+
+    use super::*;
+    use crate::overlay::{Checked, DataDirectory, Overlay, Parts};
+
+    /// What kernels without EROFS get.
+    #[test]
+    fn root_files_that_are_all_hole_show_their_content_through_an_overlay() {
+        if !tools::is_root(Tier::Root) {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let (content, digest) = ([7; 100_000], ContentDigest::of(&[7; 100_000]));
+        store.objects().put(&digest, &content).unwrap();
+        let mut file = Entry::new(EntryKind::Regular, "etc/file");
+        (file.mode, file.size) = (0o444, content.len() as u64);
+        let range = BlobRange::saturating(0, 0);
+        file.content = Some(Content { digest: Some(digest), range, chunks: Vec::new() });
+        let mut builder = Builder::new(Limits::default());
+        builder.layer([file]).unwrap();
+
+        let path = dir.path().join("tree");
+        unpack(&builder.finish(), &References(Form::Trusted), &path, &Options::default()).unwrap();
+        let made = fs::metadata(path.join("etc/file")).unwrap();
+        assert_eq!((made.len(), made.mode() & 0o777), (100_000, 0o444));
+        assert!(made.blocks() * 512 <= 4096, "{} blocks", made.blocks());
+
+        let tree = File::open(&path).unwrap();
+        let objects = DataDirectory { fd: store.objects().directory(), path: store.objects().path() };
+        let overlay = Overlay::assemble(&Parts {
+            metadata: Root::Directory(tree.as_fd(), &path),
+            form: Form::Trusted,
+            data: &[objects],
+            writable: None,
+            scratch: dir.path(),
+            source: "morsel",
+        })
+        .unwrap();
+        assert_eq!(overlay.checked(), Checked::Content);
+        let seen = format!("/proc/self/fd/{}/etc/file", overlay.as_fd().as_raw_fd());
+        assert_eq!(fs::read(seen).unwrap(), content);
+    }
+}

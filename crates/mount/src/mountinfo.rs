@@ -12,26 +12,40 @@ const LIST: &str = "/proc/self/mountinfo";
 /// What mounts of this program say they are mounts of.
 pub(crate) const SOURCE: &str = "morsel";
 
-/// The directories that overlays of ours are mounted on, whatever store they are of.
-pub(crate) fn our_mount_points() -> Result<Vec<PathBuf>, Error> {
-    let list = fs::read(LIST).map_err(at_path("read", LIST))?;
-    Ok(parse(&list))
+/// What is mounted, in the order it was.
+#[derive(Debug)]
+pub(crate) struct Mountinfo(Vec<(PathBuf, bool)>);
+
+/// What there is of ours at a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// An overlay, whatever store it is of.
+    Overlay,
+    /// An overlay below something else that is mounted on the same directory.
+    Covered,
 }
 
-/// Tells whether an overlay of ours is what is seen at a directory.
-pub(crate) fn is_ours(directory: &Path) -> Result<bool, Error> {
-    Ok(our_mount_points()?.iter().any(|point| point == directory))
-}
-
-fn parse(list: &[u8]) -> Vec<PathBuf> {
-    let mut points: Vec<(PathBuf, bool)> = Vec::new();
-    for line in list.split(|byte| *byte == b'\n') {
-        let Some((point, is_ours)) = parse_line(line) else { continue };
-        // A later mount hides an earlier one on the same directory.
-        points.retain(|(other, _)| *other != point);
-        points.push((point, is_ours));
+impl Mountinfo {
+    pub(crate) fn read() -> Result<Self, Error> {
+        let list = fs::read(LIST).map_err(at_path("read", LIST))?;
+        Ok(Self::parse(&list))
     }
-    points.into_iter().filter(|(_, is_ours)| *is_ours).map(|(point, _)| point).collect()
+
+    fn parse(list: &[u8]) -> Self {
+        Self(list.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+    }
+
+    pub(crate) fn at(&self, directory: &Path) -> Seen {
+        let mut here = self.0.iter().filter(|(point, _)| point == directory).map(|(_, is_ours)| *is_ours);
+        // A later mount covers an earlier one.
+        match (here.clone().any(|is_ours| is_ours), here.next_back()) {
+            (false, _) => Seen::Nothing,
+            (true, Some(true)) => Seen::Overlay,
+            (true, _) => Seen::Covered,
+        }
+    }
 }
 
 /// Returns the mount point of a line, and whether it is ours.
@@ -70,13 +84,16 @@ mod tests {
         let list = br"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 40 22 0:50 / /mnt/a\040b ro,relatime shared:7 master:1 - overlay morsel ro,lowerdir+=/x
 41 22 0:51 / /mnt/other rw - overlay overlay rw,lowerdir=/a
-42 22 0:52 / /mnt/hidden ro - overlay morsel ro
-43 42 0:53 / /mnt/hidden ro - tmpfs morsel ro
+42 22 0:52 / /mnt/covered ro - overlay morsel ro
+43 42 0:53 / /mnt/covered ro - tmpfs morsel ro
 44 22 0:54 / /mnt/\134x ro - overlay morsel ro
 garbage
 
 ";
-        let points = parse(list);
-        assert_eq!(points, [Path::new("/mnt/a b"), Path::new(r"/mnt/\x")]);
+        let mounts = Mountinfo::parse(list);
+        let at = |path| mounts.at(Path::new(path));
+        assert_eq!([at("/mnt/a b"), at(r"/mnt/\x")], [Seen::Overlay; 2]);
+        assert_eq!([at("/"), at("/mnt/other"), at("/mnt")], [Seen::Nothing; 3]);
+        assert_eq!(at("/mnt/covered"), Seen::Covered);
     }
 }

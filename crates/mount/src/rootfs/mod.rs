@@ -17,12 +17,13 @@ use serde::Serialize;
 use store::{ChainId, Image, LayerState, MountRecord, Store};
 
 pub use crate::metadata::Source;
+pub use crate::overlay::permit;
 pub use progress::Progress;
 
 use crate::error::{Error, at_path};
 use crate::metadata;
-use crate::mountinfo::{SOURCE, is_ours, our_mount_points};
-use crate::overlay::{self, Checked, DataDirectory, Overlay, Parts, Way};
+use crate::mountinfo::{Mountinfo, SOURCE, Seen};
+use crate::overlay::{Checked, DataDirectory, Overlay, Parts, Way};
 use crate::quarantine;
 use writable::Upper;
 
@@ -85,8 +86,9 @@ pub fn mount(
     request: &Request<'_>,
     missing: Option<DataDirectory<'_>>,
 ) -> Result<Mounted, Error> {
+    permit()?;
     let directory = absolute(request.directory)?;
-    if is_ours(&directory)? {
+    if Mountinfo::read()?.at(&directory) != Seen::Nothing {
         return Err(Error::AlreadyMounted { directory });
     }
     let writable = request.writable.map(absolute).transpose()?;
@@ -127,14 +129,18 @@ pub fn mount_passing(
 /// those who use it now may go on.
 ///
 /// # Errors
-/// [`Error::NotMounted`] when this store knows nothing of it; [`Error::Busy`] when it is in use.
+/// [`Error::NotMounted`] when this store knows nothing of it; [`Error::Covered`] when something else is mounted over it;
+/// [`Error::Busy`] when it is in use.
 pub fn umount(store: &Store, directory: &Path, is_lazy: bool) -> Result<bool, Error> {
     let directory = fs::canonicalize(directory).map_err(at_path("find", directory))?;
     if store.mounts().get(&directory)?.is_none() {
         return Err(Error::NotMounted { directory });
     }
-    let was_mounted = is_ours(&directory)?;
-    if was_mounted {
+    let seen = Mountinfo::read()?.at(&directory);
+    if seen == Seen::Covered {
+        return Err(Error::Covered { directory });
+    }
+    if seen == Seen::Overlay {
         let lazy = if is_lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
         match unmount(&directory, UnmountFlags::NOFOLLOW | lazy) {
             Ok(()) => {}
@@ -143,7 +149,7 @@ pub fn umount(store: &Store, directory: &Path, is_lazy: bool) -> Result<bool, Er
         }
     }
     store.mounts().remove(&directory)?;
-    Ok(was_mounted)
+    Ok(seen == Seen::Overlay)
 }
 
 /// Mounts again what there is a record of and is not mounted: after a reboot. Returns what became of each.
@@ -151,8 +157,9 @@ pub fn umount(store: &Store, directory: &Path, is_lazy: bool) -> Result<bool, Er
 /// # Errors
 /// When the records cannot be read.
 pub fn restore(store: &Store, missing: Option<DataDirectory<'_>>) -> Result<Vec<Restored>, Error> {
-    let mounted = our_mount_points()?;
-    let records = store.mounts().list()?.into_iter().filter(|record| !mounted.contains(&record.directory));
+    let mounted = Mountinfo::read()?;
+    let is_gone = |record: &MountRecord| mounted.at(&record.directory) == Seen::Nothing;
+    let records = store.mounts().list()?.into_iter().filter(is_gone);
     let restored = |record: MountRecord| Restored { outcome: restore_one(store, &record, missing), record };
     Ok(records.map(restored).collect())
 }
@@ -162,6 +169,7 @@ fn restore_one(
     record: &MountRecord,
     missing: Option<DataDirectory<'_>>,
 ) -> Result<Mounted, Error> {
+    permit()?;
     fs::create_dir_all(&record.directory).map_err(at_path("create", &record.directory))?;
     let prepared = Prepared::of(store, record, missing)?;
     prepared.overlay.attach(&record.directory)?;
@@ -173,9 +181,9 @@ fn restore_one(
 /// # Errors
 /// When the records, or a TOC of an image that is not complete, cannot be read.
 pub fn list(store: &Store) -> Result<Vec<Status>, Error> {
-    let mounted = our_mount_points()?;
+    let mounted = Mountinfo::read()?;
     let status = |record: MountRecord| {
-        let is_mounted = mounted.contains(&record.directory);
+        let is_mounted = mounted.at(&record.directory) != Seen::Nothing;
         let progress = Progress::of(store, &record.image)?;
         Ok(Status { record, is_mounted, progress })
     };
@@ -218,7 +226,6 @@ impl Prepared {
     }
 
     fn with(store: &Store, record: &MountRecord, data: &[DataDirectory<'_>]) -> Result<Self, Error> {
-        overlay::permit()?;
         let metadata::Prepared { metadata, source, is_new } = metadata::prepare(store, &record.image)?;
         let upper = record.writable.as_deref().map(|path| Upper::make(path, metadata.as_fd())).transpose()?;
         let root = fs::canonicalize(store.path()).map_err(at_path("find", store.path()))?;

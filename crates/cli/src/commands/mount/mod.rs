@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use mount::fuse::Device;
 use mount::overlay::DataDirectory;
 use mount::rootfs::{self, Mounted, Restored};
 use serde::Serialize;
@@ -28,6 +29,8 @@ struct Report {
     image: Image,
     #[serde(flatten)]
     mounted: Mounted,
+    /// Why everything was pulled first although nobody asked for that; `None` when it was not.
+    no_daemon: Option<String>,
     /// Seconds for the mount, without a pull.
     seconds: f64,
 }
@@ -45,16 +48,15 @@ struct Outcome {
 pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let cannot = || format!("cannot mount `{}` on `{}`", args.image, args.directory.display());
-    let ready = match args.eager {
-        true => complete_image(&store, args).map(|image| Ready { image, missing: None }),
-        false => prepare(&store, &request::Pull::of(&args.image, args)?, &args.image, !args.no_fill),
-    };
-    let Ready { image, missing } = ready.with_context(cannot)?;
+    // Nothing is fetched for a mount that cannot be made.
+    rootfs::permit().with_context(cannot)?;
+    let (ready, no_daemon) = ready(&store, args).with_context(cannot)?;
+    let Ready { image, missing } = ready;
     let started = Instant::now();
     let request = rootfs::Request { image: &image, directory: &args.directory, writable: args.rw.as_deref() };
     let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
     let mounted = rootfs::mount(&store, &request, missing).with_context(cannot)?;
-    let report = Report { image, mounted, seconds: started.elapsed().as_secs_f64() };
+    let report = Report { image, mounted, no_daemon, seconds: started.elapsed().as_secs_f64() };
     if args.form.json {
         print(&to_json(&report)?)?;
     } else if !args.form.quiet {
@@ -63,16 +65,26 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Finds an image in the store; where it is not, or not all of it, it is pulled.
-fn complete_image(store: &Store, args: &Mount) -> anyhow::Result<Image> {
+/// Gets an image ready: as it is in the store, with what is missing served, or pulled. Where nothing can be served, it is
+/// pulled as well, and why is returned.
+fn ready(store: &Store, args: &Mount) -> anyhow::Result<(Ready, Option<String>)> {
     let wanted = match image_name::find(store.images(), &args.image) {
-        Ok(image) if is_complete(store, &image)? => return Ok(image),
+        Ok(image) if is_complete(store, &image)? => return Ok((Ready { image, missing: None }, None)),
         Ok(image) => image.name,
         Err(store::Error::NoSuchImage { .. }) => args.image.clone(),
         Err(error) => return Err(error.into()),
     };
-    super::pull::run(&request::Pull::of(&wanted, args)?)?;
-    Ok(image_name::find(store.images(), &wanted)?)
+    let pull = request::Pull::of(&wanted, args)?;
+    let no_daemon = match args.eager {
+        true => None,
+        false => match Device::open() {
+            Ok(_) => return Ok((prepare(store, &pull, &wanted, !args.no_fill)?, None)),
+            Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
+        },
+    };
+    super::pull::run(&pull)?;
+    let image = image_name::find(store.images(), &wanted)?;
+    Ok((Ready { image, missing: None }, no_daemon))
 }
 
 fn is_complete(store: &Store, image: &Image) -> Result<bool, mount::Error> {

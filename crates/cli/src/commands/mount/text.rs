@@ -13,9 +13,12 @@ use crate::ui::words::{Bytes, Elapsed, count};
 
 /// Says what was mounted, and what is unusual about how.
 pub(super) fn mounted(report: &Report) -> String {
-    let Report { image, mounted, seconds } = report;
+    let Report { image, mounted, no_daemon, seconds } = report;
     let elapsed = Elapsed(Duration::from_secs_f64(*seconds));
     let mut text = format!("{}: mounted on {} in {elapsed}\n", image.name, mounted.directory.display());
+    if let Some(why) = no_daemon {
+        let _ = writeln!(text, "  everything was pulled first: {why}");
+    }
     if mounted.way.metacopy {
         text += "  this kernel needs metacopy=on: use what is changed through the mount only\n";
     }
