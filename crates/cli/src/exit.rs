@@ -144,7 +144,7 @@ fn sparse_hint(error: &registry::Error) -> Option<String> {
         }
         registry::Error::SparseRefused(_) => {
             "`--trim` writes a new index of what is mirrored, with another digest and without its signatures; without \
-             `--platform`, everything is copied; `oci:DIR` takes the index as it is"
+             `--platform`, everything is copied; `oci:DIR` and `morsel serve --index-platforms none` take the index as it is"
                 .to_owned()
         }
         _ => return None,

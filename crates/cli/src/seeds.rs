@@ -17,6 +17,9 @@ const IMAGE_STORES: &str = "containers-storage";
 /// Opens the seeds of these names, and then those that the dedup index of the store knows. Of the latter, one that is not
 /// there any more is told of, and left out.
 pub(crate) fn open(names: &[String], store: &Store) -> anyhow::Result<Seeds> {
+    if store.index().shape().unusable > 0 {
+        ui::say("a part of the dedup index is damaged, and not used; `morsel index update` makes it anew\n");
+    }
     let mut seeds = named(names, store)?;
     for known in seed::known(store)? {
         if seeds.iter().any(|seed| seed.name().text().as_ref() == Some(&known.name)) {

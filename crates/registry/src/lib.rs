@@ -1,4 +1,4 @@
-//! Container images by reference: registries, OCI layouts and archives, and converting what they hold.
+//! Container images by reference: registries, OCI layouts and archives, and converting and mirroring what they hold.
 //!
 //! A [`Reference`] names an image, [`transport`] opens it as an [`ImageSource`] or starts it as an [`ImageSink`], and what
 //! lies between them is bytes under digests: [`Document`]s kept exactly as they came, and blobs.

@@ -15,8 +15,10 @@ use http_body::{Frame, SizeHint};
 use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::buffers::{BUFFER_LEN, Buffer};
+
 /// Bytes read at a time.
-const CHUNK_LEN: u64 = 256 << 10;
+const CHUNK_LEN: u64 = BUFFER_LEN as u64;
 
 /// One piece of a body.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub(crate) struct FileBody {
     file: Arc<File>,
     pieces: VecDeque<Piece>,
     left: u64,
-    reading: Option<JoinHandle<io::Result<Vec<u8>>>>,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileBody {
@@ -72,7 +74,7 @@ impl FileBody {
         };
         let wanted = BlobRange::saturating(range.start(), range.len().min(CHUNK_LEN));
         let read = match read_cached(&self.file, wanted) {
-            Some(Ok(bytes)) => Next::Bytes(Bytes::from(bytes)),
+            Some(Ok(bytes)) => Next::Bytes(bytes),
             Some(Err(error)) => return Some(Err(error)),
             None => {
                 let file = Arc::clone(&self.file);
@@ -97,7 +99,7 @@ impl FileBody {
 
 enum Next {
     Bytes(Bytes),
-    Reading(JoinHandle<io::Result<Vec<u8>>>),
+    Reading(JoinHandle<io::Result<Bytes>>),
 }
 
 impl HttpBody for FileBody {
@@ -110,7 +112,7 @@ impl HttpBody for FileBody {
                 let read = ready!(Pin::new(reading).poll(cx));
                 self.reading = None;
                 return match read.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
-                    Ok(bytes) => self.hand_out(Bytes::from(bytes)),
+                    Ok(bytes) => self.hand_out(bytes),
                     Err(error) => Poll::Ready(Some(Err(error))),
                 };
             }
@@ -134,23 +136,22 @@ impl HttpBody for FileBody {
 
 /// Reads what the kernel has in memory, which may be less than asked for; `None` when that is nothing, or when it does
 /// not tell.
-fn read_cached(file: &File, range: BlobRange) -> Option<io::Result<Vec<u8>>> {
-    let mut bytes = vec![0; usize::try_from(range.len()).ok()?];
-    let buffer = &mut [IoSliceMut::new(&mut bytes)];
-    match preadv2(file, buffer, range.start(), ReadWriteFlags::NOWAIT) {
+fn read_cached(file: &File, range: BlobRange) -> Option<io::Result<Bytes>> {
+    let mut buffer = Buffer::take(usize::try_from(range.len()).ok()?);
+    let slices = &mut [IoSliceMut::new(buffer.bytes())];
+    match preadv2(file, slices, range.start(), ReadWriteFlags::NOWAIT) {
         Ok(0) => Some(Err(io::ErrorKind::UnexpectedEof.into())),
-        Ok(count) => {
-            bytes.truncate(count);
-            Some(Ok(bytes))
-        }
+        Ok(count) => Some(Ok(buffer.into_bytes(count))),
         Err(_) => None,
     }
 }
 
-fn read(file: &File, range: BlobRange) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(range.len()).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, range.start())?;
-    Ok(bytes)
+/// Reads a range that a buffer has room for.
+fn read(file: &File, range: BlobRange) -> io::Result<Bytes> {
+    let len = usize::try_from(range.len()).map_err(io::Error::other)?;
+    let mut buffer = Buffer::take(len);
+    file.read_exact_at(buffer.bytes(), range.start())?;
+    Ok(buffer.into_bytes(len))
 }
 
 #[cfg(test)]

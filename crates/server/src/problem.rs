@@ -1,5 +1,7 @@
 //! What a client is told when it does not get what it asked for (OCI distribution-spec, "Error Codes").
 
+use std::{io, iter};
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, Response, StatusCode};
@@ -92,7 +94,8 @@ impl From<route::Invalid> for Problem {
         let (status, code) = match invalid {
             Path => (StatusCode::NOT_FOUND, Code::Unsupported),
             Repository(_) | Reserved(_) => (StatusCode::BAD_REQUEST, Code::NameInvalid),
-            Reference(_) => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
+            // Nothing can have such a name; the conformance tests of the spec want to hear that it is not there.
+            Reference(_) => (StatusCode::NOT_FOUND, Code::ManifestUnknown),
             Digest(_) => (StatusCode::BAD_REQUEST, Code::DigestInvalid),
             Number(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
         };
@@ -103,14 +106,18 @@ impl From<route::Invalid> for Problem {
 impl From<Error> for Problem {
     /// The client is not told which file of this machine it is about.
     fn from(error: Error) -> Self {
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let causes = iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
         let is_full = causes.clone().any(|cause| {
-            let kind = cause.downcast_ref().map(std::io::Error::kind);
-            matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+            let kind = cause.downcast_ref().map(io::Error::kind);
+            matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
         });
-        let (status, message) = match is_full {
-            true => (StatusCode::INSUFFICIENT_STORAGE, "the registry's disk is full"),
-            false => (StatusCode::INTERNAL_SERVER_ERROR, "the registry cannot read or write its files"),
+        let (status, message) = match &error {
+            _ if is_full => (StatusCode::INSUFFICIENT_STORAGE, "the registry's disk is full"),
+            Error::Layout(registry::Error::FileTooLong { .. }) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "the repository has more tags and manifests than its list can hold",
+            ),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "the registry cannot read or write its files"),
         };
         let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         Self { cause: Some(cause), ..Self::new(status, Code::Unknown, message) }
@@ -134,3 +141,23 @@ impl IntoResponse for Problem {
 /// Why this machine failed, for the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(error: Error) -> String {
+        let problem = Problem::from(error);
+        let cause = problem.cause.clone().unwrap_or_default();
+        format!("{} {} | {cause}", problem.status, problem.errors[0].message)
+    }
+
+    #[test]
+    fn clients_are_not_told_of_files_and_the_log_is() {
+        let io = |kind| Error::Io { action: "write", path: "/srv/a".into(), source: io::Error::from(kind) };
+        let long = registry::Error::FileTooLong { path: "/srv/a/index.json".into(), limit: 4 };
+        insta::assert_snapshot!(say(io(io::ErrorKind::StorageFull)), @"507 Insufficient Storage the registry's disk is full | cannot write `/srv/a`: no storage space");
+        insta::assert_snapshot!(say(io(io::ErrorKind::PermissionDenied)), @"500 Internal Server Error the registry cannot read or write its files | cannot write `/srv/a`: permission denied");
+        insta::assert_snapshot!(say(Error::Layout(long)), @"507 Insufficient Storage the repository has more tags and manifests than its list can hold | `/srv/a/index.json` is longer than 4 bytes");
+    }
+}

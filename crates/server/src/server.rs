@@ -8,11 +8,11 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -147,19 +147,9 @@ impl Server {
         let stopped = self.stop.0.notified();
         tokio::pin!(stopped);
         loop {
-            let next = async {
-                let permit = Arc::clone(&connections).acquire_owned().await.ok()?;
-                match listener.accept().await {
-                    Ok((stream, peer)) => Some((permit, stream, peer)),
-                    Err(_) => {
-                        sleep(ACCEPT_PAUSE).await;
-                        None
-                    }
-                }
-            };
             tokio::select! {
                 () = &mut stopped => break,
-                Some((permit, stream, peer)) = next => {
+                (permit, stream, peer) = next(&listener, &connections) => {
                     let connection = Connection { peer, router: router.clone(), tls: self.tls.clone() };
                     let watcher = graceful.watcher();
                     tokio::spawn(async move {
@@ -167,13 +157,28 @@ impl Server {
                         drop(permit);
                     });
                 }
-                else => {}
             }
         }
         drop(listener);
         // Who is still there after that is cut off; what was not acknowledged leaves nothing.
         let _ = timeout(SHUTDOWN_MAX, graceful.shutdown()).await;
         Ok(())
+    }
+}
+
+/// Waits for a client, while there are not too many.
+async fn next(
+    listener: &tokio::net::TcpListener,
+    connections: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+    // It fails only where the semaphore is closed, which nobody does.
+    let permit = Arc::clone(connections).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (permit, stream, peer),
+            // There are too many files open, or the client is gone already.
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
     }
 }
 
@@ -185,7 +190,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+    async fn serve(self, stream: TcpStream, watcher: Watcher) {
         // It only costs speed.
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = &self.tls else {
@@ -200,7 +205,7 @@ impl Connection {
         self.speak(stream, protocol, watcher).await;
     }
 
-    async fn speak<S>(&self, stream: S, protocol: Protocol, watcher: hyper_util::server::graceful::Watcher)
+    async fn speak<S>(&self, stream: S, protocol: Protocol, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -73,7 +73,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `morseli\x02` |
-//! | 4 | `bits`, at most 20 |
+//! | 4 | `bits`, at most 21 |
 //! | 4 | number of rows |
 //! | 4 | number of objects |
 //! | 4 * (2^bits + 1) | for each value of a key's first bits: how many rows come before; at the end, all |

@@ -86,11 +86,11 @@ impl Layout {
         string(&config["digest"])
     }
 
-    /// Adds an index of images, each for a platform such as `linux/arm64/v8` and with one gzip layer, and returns its
-    /// descriptor.
-    pub fn add_platforms(&self, tag: &str, images: &[(&str, &[u8])]) -> Value {
+    /// Adds an index of images, each for a platform such as `linux/arm64/v8` and with these tars as gzip layers, and returns
+    /// its descriptor.
+    pub fn add_platforms(&self, tag: &str, images: &[(&str, &[&[u8]])]) -> Value {
         let children: Vec<Value> =
-            images.iter().map(|(platform, tar)| self.add_child(platform, tar)).collect();
+            images.iter().map(|(platform, tars)| self.add_child(platform, tars)).collect();
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children});
         let mut descriptor = self.add_blob(INDEX, index.to_string().as_bytes());
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
@@ -100,16 +100,17 @@ impl Layout {
         descriptor
     }
 
-    fn add_child(&self, platform: &str, tar: &[u8]) -> Value {
+    fn add_child(&self, platform: &str, tars: &[&[u8]]) -> Value {
         let parts: Vec<&str> = platform.split('/').collect();
         let mut platform = json!({"os": parts[0], "architecture": parts[1]});
         if let Some(variant) = parts.get(2) {
             platform["variant"] = json!(variant);
         }
         let mut config = platform.clone();
-        config["rootfs"] = json!({"type": "layers", "diff_ids": [digest(tar)]});
+        let diff_ids: Vec<String> = tars.iter().map(|tar| digest(tar)).collect();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
         let config = self.add_blob(CONFIG, config.to_string().as_bytes());
-        let layers = [self.add_layer(Compression::Gzip, tar)];
+        let layers: Vec<Value> = tars.iter().map(|tar| self.add_layer(Compression::Gzip, tar)).collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
         let mut descriptor = self.add_blob(MANIFEST, manifest.to_string().as_bytes());
         descriptor["platform"] = platform;

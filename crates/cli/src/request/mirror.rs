@@ -7,7 +7,8 @@ use registry::Reference;
 use registry::mirror::{Children, NoPlatform, Options, Record, Selection, Shape, Trial};
 use registry::platform::Selector;
 
-use super::{Invalid, Request, image};
+use super::place::image;
+use super::{Invalid, Request};
 use crate::args::{self, Form, MirrorSubject, RegistryArgs};
 
 /// Images to mirror.

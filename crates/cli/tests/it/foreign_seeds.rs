@@ -1,7 +1,6 @@
 //! An image that something else than `morsel` has already: a pull of its successor fetches what is new, and no more.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -44,16 +43,15 @@ impl Succession {
 
     /// Pulls the successor with a seed. It must end up in the store as without one.
     fn pull(&self, dir: &Path, seed: &str) -> Value {
-        self.pull_with(dir, seed, "/dev/null/storage.conf")
+        self.pull_by(morsel, dir, seed)
     }
 
-    /// The same where a file says what podman's storage is.
-    fn pull_with(&self, dir: &Path, seed: &str, conf: impl AsRef<OsStr>) -> Value {
+    /// The same with a `morsel` that is started in some other way.
+    fn pull_by(&self, start: impl Fn() -> Command, dir: &Path, seed: &str) -> Value {
         let [plain, seeded] = ["plain-store", "store"].map(|name| dir.join(name));
         let pull = |store: &Path, options: &[&str]| {
-            let mut command = morsel();
+            let mut command = start();
             command.args(["pull", "--json"]).args(options).arg("--root").arg(store);
-            command.env("CONTAINERS_STORAGE_CONF", conf.as_ref());
             serde_json::from_slice(&run(command.arg(self.after.target.reference("latest"))).stdout).unwrap()
         };
         pull(&plain, &[]);
@@ -160,7 +158,12 @@ fn engine_the_kind_alone_stands_for_the_stores_that_the_configuration_names() {
     );
     fs::write(&conf, text).unwrap();
 
-    let receipt = images.pull_with(dir.path(), "containers-storage", &conf);
+    let start = || {
+        let mut morsel = morsel();
+        morsel.env("CONTAINERS_STORAGE_CONF", &conf);
+        morsel
+    };
+    let receipt = images.pull_by(start, dir.path(), "containers-storage");
 
     assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
 }
@@ -176,6 +179,29 @@ fn engine_podman_pulled_it_whole() {
 
     let seed = format!("containers-storage:{}", podman.graph_root().display());
     let receipt = images.pull(dir.path(), &seed);
+
+    assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
+}
+
+/// Where podman runs as root, it mounts the directory with the layers on itself.
+#[test]
+fn engine_its_layers_are_mounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(podman) = Podman::start("sid", dir.path()) else { return };
+    let images = Succession::new(dir.path());
+    if !podman_pulls(dir.path(), &podman, &images.before.source) {
+        return;
+    }
+    let start = || {
+        let mut unshare = Command::new("unshare");
+        let script = r#"mount --bind "$1" "$1"; shift; exec "$@""#;
+        unshare.args(["--mount", "sh", "-euc", script, "sh"]).arg(podman.graph_root().join("overlay"));
+        unshare.arg(morsel().get_program());
+        unshare
+    };
+
+    let seed = format!("containers-storage:{}", podman.graph_root().display());
+    let receipt = images.pull_by(start, dir.path(), &seed);
 
     assert_eq!(receipt["total"]["needed"], images.new_chunks(), "{receipt:#}");
 }

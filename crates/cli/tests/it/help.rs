@@ -356,6 +356,82 @@ fn estimate() {
 }
 
 #[test]
+fn index() {
+    let lines = ["index", "index add", "index update"].map(|verb| format!("morsel {verb} --help"));
+    let said = lines.map(|line| Sandbox::new().run(&line)).concat();
+    insta::assert_snapshot!(said, @"
+    $ morsel index --help
+    Look after the index of content that this machine has outside the store.
+
+    What is in it is found by digest, whatever it is called, and whole or in parts; every pull takes it
+    from there. Nothing is trusted: what a pull finds is hashed again. Without it, `pull --seed` finds
+    files by path.
+
+    Usage: morsel index <COMMAND>
+
+    Commands:
+      add     Hash the files of directories, and use them for every pull from now on
+      update  Hash the files that are new or changed
+      list    List what was added
+      remove  Forget what was added. The files themselves stay
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    $ morsel index add --help
+    Hash the files of directories, and use them for every pull from now on
+
+    Usage: morsel index add [OPTIONS] <[KIND:]DIR>...
+
+    Arguments:
+      <[KIND:]DIR>...  A directory such as `/usr`, or what else `pull --seed` takes
+
+    Options:
+          --jobs <N>    Threads that hash [default: one for each processor]
+          --root <DIR>  The directory of the store [default: /var/lib/morsel for root,
+                        $XDG_DATA_HOME/morsel otherwise]
+          --json        Report as JSON, for programs
+      -q, --quiet       Print no progress and no report
+      -h, --help        Print help
+      -V, --version     Print version
+    $ morsel index update --help
+    Hash the files that are new or changed.
+
+    A file whose size, times and inode are what they were is not read again.
+
+    Usage: morsel index update [OPTIONS] [[KIND:]DIR]...
+
+    Arguments:
+      [[KIND:]DIR]...
+              What was added [default: all]
+
+    Options:
+          --jobs <N>
+              Threads that hash [default: one for each processor]
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
+}
+
+#[test]
 fn version() {
     insta::assert_snapshot!(Sandbox::new().run("morsel --version"), @"
     $ morsel --version

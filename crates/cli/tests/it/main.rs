@@ -16,6 +16,7 @@ mod inspect;
 mod lazy;
 mod memory;
 mod mirror;
+mod mirror_served;
 mod mount;
 mod output;
 mod peers;

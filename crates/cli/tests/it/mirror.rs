@@ -17,7 +17,9 @@ use crate::sandbox::Sandbox;
 pub(crate) fn add_image(layout: &Layout, tag: &str, len: usize) -> Value {
     let tar = |seed| Tar::new().file("data", data::stream(seed, len)).finish();
     let (amd64, arm64, s390x) = (tar(1), tar(2), tar(3));
-    layout.add_platforms(tag, &[("linux/amd64", &amd64), ("linux/arm64/v8", &arm64), ("linux/s390x", &s390x)])
+    let images: [(&str, &[&[u8]]); 3] =
+        [("linux/amd64", &[&amd64]), ("linux/arm64/v8", &[&arm64]), ("linux/s390x", &[&s390x])];
+    layout.add_platforms(tag, &images)
 }
 
 /// A sandbox with an image as `oci:image:1`, and a registry that takes sparse indexes.
@@ -157,8 +159,8 @@ fn a_registry_that_refuses_is_understood() {
     $ morsel mirror oci:image:1 HOST/app:1 --platform linux/amd64
     --- stderr
     error: cannot mirror `oci:image:1` to `docker://HOST/app:1`
-      cause: `docker://HOST/app:1` refuses index sha256:451dde.. without linux/arm64/v8 as sha256:55b469.., linux/s390x as sha256:672199..; distribution 3 takes it with `validation.manifests.indexes.platforms: none`, or `list` with a `platformlist` of linux/amd64; 2.x, Harbor, Gitea and Nexus do not; Quay has `FEATURE_SPARSE_INDEX`
-    hint: `--trim` writes a new index of what is mirrored, with another digest and without its signatures; without `--platform`, everything is copied; `oci:DIR` takes the index as it is
+      cause: `docker://HOST/app:1` refuses index sha256:451dde.. without linux/arm64/v8 as sha256:55b469.., linux/s390x as sha256:672199..; distribution 3 takes it with `validation.manifests.indexes.platforms: none`, or `list` with a `platformlist` of linux/amd64; 2.x, Harbor, Gitea and Nexus do not
+    hint: `--trim` writes a new index of what is mirrored, with another digest and without its signatures; without `--platform`, everything is copied; `oci:DIR` and `morsel serve --index-platforms none` take the index as it is
     --- exit 6
     ");
     insta::assert_snapshot!(run("morsel mirror oci:image:1 HOST/app:1 --platform linux/amd64 --trim"), @"
@@ -212,7 +214,9 @@ fn many_images_are_mirrored_from_a_list() {
     index   sha256:451dde.., byte for byte
     beside  a record of what is left out
     moved   10.5 KiB (4 blobs); mounted nothing; there before nothing
-    3 images, 2 failed: moved 21.0 KiB (8 blobs), mounted nothing, in 0.14 s
+    images  3, 2 failed
+    moved   21.0 KiB (8 blobs); mounted nothing
+    time    [time]
     --- stderr
     error: cannot mirror `docker://FROM/gone:1` to `docker://HOST/hub/gone:1`
       cause: cannot access `docker://FROM/gone:1`
@@ -266,7 +270,9 @@ fn mistakes_on_the_command_line_are_named() {
     sandbox.write("list", "oci:image:1\n");
     insta::assert_snapshot!(run("morsel mirror --from-file list oci-archive:x.tar"), @"
     $ morsel mirror --from-file list oci-archive:x.tar
-    0 images, 1 failed: moved nothing, mounted nothing, in 0.00 s
+    images  0, 1 failed
+    moved   nothing; mounted nothing
+    time    [time]
     --- stderr
     error: `oci-archive:x.tar` cannot hold several images, expected `HOST[/PREFIX]` or `oci:DIR`
     --- exit 2
@@ -292,6 +298,26 @@ fn the_plan_knows_the_bytes_beforehand() {
         .map(|request| request.received)
         .sum();
     assert_eq!(plan["totals"]["copy"]["bytes"], uploaded);
+}
+
+#[test]
+fn the_plan_of_a_list_counts_shared_blobs_once() {
+    let (sandbox, registry) = scene();
+    let from = Scripted::start(Script::default());
+    let layout = Layout::open(sandbox.path("image"));
+    ["one", "two"].into_iter().for_each(|name| from.add_layout(name, &layout));
+    sandbox.write("list", format!("{0}/one:1\n{0}/two:1\n", from.host()));
+    let line = format!("morsel mirror --from-file list {} --json", registry.host());
+    let totals = |line: &str, key: &str| -> Vec<Value> {
+        let report: Value = serde_json::from_slice(&sandbox.stdout(line)).unwrap();
+        report["images"].as_array().unwrap().iter().map(|image| image[key].clone()).collect()
+    };
+    let planned = totals(&format!("{line} --dry-run"), "totals");
+    let done = totals(&line, "done");
+    for (planned, done) in planned.iter().zip(&done) {
+        assert_eq!((&planned["copy"], &planned["mount"]), (&done["copied"], &done["mounted"]));
+    }
+    assert_eq!(done[1]["copied"]["count"], 0);
 }
 
 /// Kills twenty runs at as many points. What was complete is neither fetched nor sent again.

@@ -59,8 +59,11 @@ impl Repository {
                 self.registries.exchange(endpoint, &Scope::pull(&endpoint.repository), &request)?;
             match response.status {
                 StatusCode::OK => {}
-                // Without the list, some registries know no such path, and others no such method.
-                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => return Ok(None),
+                // Without the list, registries know no such path, no such method, or take it for a mistake.
+                StatusCode::NOT_FOUND
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::BAD_REQUEST
+                | StatusCode::NOT_IMPLEMENTED => return Ok(None),
                 _ => return Err(self.unexpected(endpoint, response)),
             }
             next = next_page(&response.headers, &response.url);

@@ -1,18 +1,20 @@
 //! What a registry says about indexes some of whose children are not there.
 
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, SERVER};
+use reqwest::header::{HeaderMap, HeaderName};
 
 use super::failure::Failure;
 use super::repository::Repository;
+use crate::descriptor::Descriptor;
 use crate::error::shorten;
+use crate::platform::Selector;
 
 /// Whether Quay takes sparse indexes at all: `true` or `false`.
 const SUPPORT: HeaderName = HeaderName::from_static("x-sparse-manifest-support");
 /// The architectures whose children Quay wants nevertheless, separated by commas.
 const REQUIRED: HeaderName = HeaderName::from_static("x-required-architectures");
-/// What distribution, and much that is built on it, sends.
-const DISTRIBUTION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+/// What `morsel serve` was given as `--index-platforms`.
+const INDEX_PLATFORMS: HeaderName = HeaderName::from_static("morsel-index-platforms");
 
 /// What a registry says about sparse indexes before it is given one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +28,33 @@ pub enum SparsePolicy {
         /// What `SPARSE_INDEX_REQUIRED_ARCHS` lists.
         required: Vec<String>,
     },
-    /// `morsel serve`, which says nothing beforehand.
-    Morsel,
-    /// Something that speaks like distribution, which says nothing beforehand.
-    Distribution,
-    /// Nothing is known.
+    /// `morsel serve`, by its `--index-platforms`.
+    Morsel(String),
+    /// Nothing is said: by distribution, and much else.
     Unknown,
+}
+
+impl SparsePolicy {
+    /// Tells whether a registry says that an index needs what it lists so.
+    pub fn requires(&self, listed: &Descriptor) -> bool {
+        match self {
+            Self::Taken | Self::Unknown => false,
+            Self::Quay { supported, required } => {
+                let architecture = listed.platform.as_ref().map(|platform| &platform.architecture);
+                !supported || required.is_empty() || architecture.is_none_or(|one| required.contains(one))
+            }
+            Self::Morsel(list) => list.split(',').any(|word| is_named(word, listed)),
+        }
+    }
+}
+
+/// Tells whether a word of `--index-platforms` stands for a child.
+fn is_named(word: &str, listed: &Descriptor) -> bool {
+    match (word, &listed.platform) {
+        ("all", _) | ("no-platform", None) => true,
+        (_, Some(platform)) => word.parse().is_ok_and(|selector: Selector| selector.matches(platform)),
+        (_, None) => false,
+    }
 }
 
 impl Repository {
@@ -48,26 +71,28 @@ impl Repository {
 
 fn read(headers: &HeaderMap) -> SparsePolicy {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(supported) = text(SUPPORT) {
-        let required = text(REQUIRED).unwrap_or_default().split(',').map(str::trim);
-        let required = required.filter(|name| !name.is_empty()).map(shorten).collect();
-        return SparsePolicy::Quay { supported: supported.eq_ignore_ascii_case("true"), required };
-    }
-    match text(SERVER) {
-        Some(server) if server.starts_with("morsel") => SparsePolicy::Morsel,
-        _ if headers.contains_key(DISTRIBUTION) => SparsePolicy::Distribution,
-        _ => SparsePolicy::Unknown,
+    let required = text(REQUIRED).unwrap_or_default().split(',').map(str::trim);
+    let required = required.filter(|name| !name.is_empty()).map(shorten).collect();
+    match (text(INDEX_PLATFORMS), text(SUPPORT)) {
+        (Some(list), _) => SparsePolicy::Morsel(shorten(list)),
+        (None, Some(support)) => {
+            SparsePolicy::Quay { supported: support.eq_ignore_ascii_case("true"), required }
+        }
+        (None, None) => SparsePolicy::Unknown,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chunked::BlobDigest;
     use reqwest::header::HeaderValue;
 
     use super::*;
+    use crate::media_type::MediaType;
+    use crate::platform::Platform;
 
     #[test]
-    fn headers_tell_registries_apart() {
+    fn headers_say_what_is_taken() {
         let read = |headers: &[(&'static str, &'static str)]| {
             let pairs = headers
                 .iter()
@@ -78,13 +103,34 @@ mod tests {
             supported,
             required: required.iter().map(ToString::to_string).collect(),
         };
-        let distribution = ("docker-distribution-api-version", "registry/2.0");
         let support = |value| ("x-sparse-manifest-support", value);
-        assert_eq!(read(&[distribution, support("false")]), quay(false, &[]));
+        assert_eq!(read(&[support("false")]), quay(false, &[]));
         let required = ("x-required-architectures", "amd64, arm64,");
         assert_eq!(read(&[support("true"), required]), quay(true, &["amd64", "arm64"]));
-        assert_eq!(read(&[distribution]), SparsePolicy::Distribution);
-        assert_eq!(read(&[("server", "morsel/0.1.0"), distribution]), SparsePolicy::Morsel);
-        assert_eq!(read(&[]), SparsePolicy::Unknown);
+        let own = ("morsel-index-platforms", "none");
+        assert_eq!(read(&[support("true"), own]), SparsePolicy::Morsel("none".to_owned()));
+        assert_eq!(read(&[("docker-distribution-api-version", "registry/2.0")]), SparsePolicy::Unknown);
+    }
+
+    #[test]
+    fn policies_tell_children_apart() {
+        let listed = |architecture: Option<&str>| Descriptor {
+            platform: architecture.map(|architecture| Platform::new("linux", architecture)),
+            ..Descriptor::new(MediaType::OCI_MANIFEST, BlobDigest::of(b"x"), 1)
+        };
+        let children = [Some("amd64"), Some("s390x"), Some("unknown"), None].map(listed);
+        let required = |policy: SparsePolicy| children.each_ref().map(|child| policy.requires(child));
+        let quay = |supported, required: &[&str]| SparsePolicy::Quay {
+            supported,
+            required: required.iter().map(ToString::to_string).collect(),
+        };
+        let morsel = |list: &str| SparsePolicy::Morsel(list.to_owned());
+        assert_eq!(required(quay(false, &["amd64"])), [true; 4]);
+        assert_eq!(required(quay(true, &[])), [true; 4]);
+        assert_eq!(required(quay(true, &["amd64"])), [true, false, false, true]);
+        assert_eq!(required(morsel("all")), [true; 4]);
+        assert_eq!(required(morsel("none")), [false; 4]);
+        assert_eq!(required(morsel("linux/amd64,no-platform")), [true, false, false, true]);
+        assert_eq!(required(SparsePolicy::Unknown), [false; 4]);
     }
 }

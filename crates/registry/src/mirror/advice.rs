@@ -35,14 +35,13 @@ pub(super) fn setting(policy: &SparsePolicy, present: &[String]) -> String {
             "`SPARSE_INDEX_REQUIRED_ARCHS` of this Quay lists {}; what is to be missing has to go from it",
             required.join(", ")
         ),
-        SparsePolicy::Morsel => {
-            format!(
-                "`morsel serve` takes it with `--index-platforms none`, or with those that are here: {list}"
-            )
-        }
-        SparsePolicy::Distribution | SparsePolicy::Unknown => format!(
+        SparsePolicy::Morsel(policy) => format!(
+            "its `--index-platforms` is `{policy}`; `none`, or a list such as `{}`, would take it",
+            present.join(",")
+        ),
+        SparsePolicy::Unknown => format!(
             "distribution 3 takes it with `validation.manifests.indexes.platforms: none`, or `list` with a `platformlist` of \
-             {list}; 2.x, Harbor, Gitea and Nexus do not; Quay has `FEATURE_SPARSE_INDEX`"
+             {list}; 2.x, Harbor, Gitea and Nexus do not"
         ),
     }
 }

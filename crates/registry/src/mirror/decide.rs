@@ -37,7 +37,7 @@ pub fn plan(
     let wanted = Wanted::read(source, &destination.reference, options)?;
     let leaves = entries(&wanted.original);
     let held = destination.held(&leaves)?;
-    let missing = if wanted.is_new() { Vec::new() } else { missing(&leaves, &held) };
+    let missing = if wanted.is_new() { Vec::new() } else { missing(&wanted.original, &leaves, &held) };
     let root_is_there = destination.has_root(&wanted.root)?;
     let policy = match missing.is_empty() || root_is_there {
         true => SparsePolicy::Taken,
@@ -198,14 +198,16 @@ fn documents(tree: &Node, said: &[Said]) -> Vec<DocumentStep> {
     steps
 }
 
-fn missing(leaves: &[Child], held: &[bool]) -> Vec<Missing> {
+/// Lists what will be listed and not be there.
+fn missing(tree: &Node, leaves: &[Child], held: &[bool]) -> Vec<Missing> {
     let gaps = leaves.iter().zip(held).filter(|(leaf, held)| leaf.fate != ChildFate::Mirrored && !**held);
-    let missing = |(leaf, _): (&Child, &bool)| Missing {
-        digest: leaf.digest,
-        platform: leaf.platform.clone(),
-        architecture: leaf.listed.platform.as_ref().map(|platform| platform.architecture.clone()),
+    let listed = gaps.map(|(leaf, _)| &leaf.listed).chain(tree.left_indexes());
+    let missing = |listed: &Descriptor| Missing {
+        digest: listed.digest,
+        platform: select::platform(listed).map(ToString::to_string),
+        listed: listed.clone(),
     };
-    gaps.map(missing).collect()
+    listed.map(missing).collect()
 }
 
 /// Says what is mirrored on purpose.

@@ -8,7 +8,7 @@ use chunked::{BlobDigest, Class};
 
 use super::crew;
 use super::intent::{self, Intent};
-use super::plan::{BlobFate, Child, DocumentStep, Role};
+use super::plan::{BlobFate, Child, DocumentStep, Plan, Role};
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::image::Document;
@@ -120,6 +120,11 @@ impl Destination {
 pub struct Placed(Mutex<HashMap<BlobDigest, Vec<Reference>>>);
 
 impl Placed {
+    /// Takes note of all blobs of a plan, as if it had been carried out.
+    pub fn assume(&self, plan: &Plan, destination: &Destination) {
+        plan.blobs.iter().for_each(|step| self.note(step.blob.digest, &destination.reference));
+    }
+
     /// Takes note of a blob that is there.
     pub(super) fn note(&self, digest: BlobDigest, place: &Reference) {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);

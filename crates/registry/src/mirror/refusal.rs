@@ -24,9 +24,9 @@ pub struct Missing {
     /// What it runs on, if that is listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The architecture as it is listed.
+    /// Its descriptor.
     #[serde(skip)]
-    pub(super) architecture: Option<String>,
+    pub(super) listed: Descriptor,
 }
 
 impl fmt::Display for Missing {
@@ -67,18 +67,12 @@ pub(super) fn foresee(
 ) -> Result<SparsePolicy, Error> {
     let Some(sink) = destination.first() else { return Ok(SparsePolicy::Unknown) };
     let policy = sink.sparse_policy()?;
-    let SparsePolicy::Quay { supported, required } = &policy else { return Ok(policy) };
-    let is_wanted = |missing: &&Missing| !supported || required.is_empty() || requires(required, missing);
+    let is_wanted = |missing: &&Missing| policy.requires(&missing.listed);
     let wanted: Vec<Missing> = missing.iter().filter(is_wanted).cloned().collect();
     match wanted.is_empty() {
         true => Ok(policy),
         false => Err(refused(&destination.reference, root, wanted, missing, &policy)),
     }
-}
-
-/// Quay wants children without an architecture in any case.
-fn requires(required: &[String], missing: &Missing) -> bool {
-    missing.architecture.as_ref().is_none_or(|architecture| required.contains(architecture))
 }
 
 /// Finds out whether the destination takes an index without `missing`, with one that lists nothing else.
@@ -151,20 +145,4 @@ fn present(root: &Document, missing: &[Missing]) -> Vec<String> {
         names.extend(name.filter(|name| !names.contains(name)));
     }
     names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quay_wants_architectures_and_children_without_one() {
-        let requires = |architecture: Option<&str>| {
-            let (digest, platform) = (BlobDigest::of(b"x"), None);
-            let missing = Missing { digest, platform, architecture: architecture.map(str::to_owned) };
-            requires(&["amd64".to_owned()], &missing)
-        };
-        assert!(requires(Some("amd64")) && requires(None));
-        assert!(!requires(Some("s390x")) && !requires(Some("unknown")));
-    }
 }

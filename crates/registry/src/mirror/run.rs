@@ -144,12 +144,15 @@ fn write(content: &[u8], step: &BlobStep, sink: &mut dyn ImageSink) -> Result<()
 /// Sends the documents, the root last.
 fn documents(plan: &Plan, destination: Destination) -> Result<Tally, Error> {
     let Destination { reference, sinks, .. } = destination;
+    let explain = |error| refusal::explain(error, &plan.policy, &reference, &plan.root, &plan.missing);
     let mut sent = Tally::default();
     let Some(mut sink) = sinks.into_iter().next() else { return Ok(sent) };
     for step in plan.documents.iter().filter(|step| !step.is_there) {
         match &step.role {
             Role::Tagged { tag, .. } => sink.put_tagged(tag, &step.document)?,
-            Role::Child | Role::Referrer { .. } | Role::Intent => sink.put_document(&step.document)?,
+            // An index below the root may be refused as the root may.
+            Role::Child => sink.put_document(&step.document).map_err(explain)?,
+            Role::Referrer { .. } | Role::Intent => sink.put_document(&step.document)?,
         }
         sent.add(step.document.bytes().len() as u64);
     }
@@ -157,7 +160,6 @@ fn documents(plan: &Plan, destination: Destination) -> Result<Tally, Error> {
         sink.commit(&plan.root.descriptor())?;
         return Ok(sent);
     }
-    let explain = |error| refusal::explain(error, &plan.policy, &reference, &plan.root, &plan.missing);
     sink.commit_document(&plan.root).map_err(explain)?;
     sent.add(plan.root.bytes().len() as u64);
     Ok(sent)

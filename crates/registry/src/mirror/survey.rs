@@ -49,6 +49,14 @@ impl Node {
         }
     }
 
+    /// Lists the indexes below it of which nothing is kept.
+    pub(super) fn left_indexes(&self) -> Vec<&Descriptor> {
+        let Content::Index(_, children) = &self.content else { return Vec::new() };
+        let below = children.iter().flat_map(Self::left_indexes);
+        let is_left = |child: &&Self| matches!(child.content, Content::Index(..)) && !child.is_kept();
+        below.chain(children.iter().filter(is_left).map(|child| &child.listed)).collect()
+    }
+
     /// Tells whether it is wanted and there: an index is if something below it is.
     pub(super) fn is_kept(&self) -> bool {
         match &self.content {

@@ -3,6 +3,7 @@
 mod blob;
 mod lists;
 mod manifest;
+mod receive;
 mod upload;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ const DISTRIBUTION_API: HeaderName = HeaderName::from_static("docker-distributio
 /// What Quay says of itself, so that clients need not try whether a sparse index is taken.
 const SPARSE_SUPPORT: HeaderName = HeaderName::from_static("x-sparse-manifest-support");
 const REQUIRED_ARCHITECTURES: HeaderName = HeaderName::from_static("x-required-architectures");
+/// The policy itself: Quay's words cannot tell variants, nor `none` from an empty list, which to Quay means all.
+const INDEX_PLATFORMS: HeaderName = HeaderName::from_static("morsel-index-platforms");
 
 /// Answers a request.
 pub(crate) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -92,6 +95,8 @@ fn base(policy: &IndexPolicy) -> Response {
     let mut response = json(StatusCode::OK, "{}".to_owned());
     let supports = if *policy == IndexPolicy::All { "false" } else { "true" };
     response.headers_mut().insert(SPARSE_SUPPORT, HeaderValue::from_static(supports));
+    let own = HeaderValue::try_from(policy.to_string()).ok().map(|value| (INDEX_PLATFORMS, value));
+    response.headers_mut().extend(own);
     if let IndexPolicy::Only(wanted) = policy {
         let platforms = wanted.iter().filter_map(|wanted| match wanted {
             Wanted::Platform(selector) => selector.to_string().split('/').nth(1).map(str::to_owned),
@@ -121,13 +126,12 @@ impl<T: IntoResponse> WithStatus for T {}
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Problem> {
-    match spawn_blocking(work).await {
-        Ok(done) => Ok(done?),
-        Err(_) => {
-            let message = "the registry failed";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, message))
-        }
-    }
+    Ok(spawn_blocking(work).await.map_err(|_| failed())??)
+}
+
+/// Says that a thread was lost. It has written why to standard error.
+fn failed() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "the registry failed")
 }
 
 /// Opens a repository that has to be there.
@@ -185,5 +189,45 @@ fn not_modified(head: &Parts, digest: &BlobDigest) -> Option<Response> {
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::HttpBody;
+    use http_body::Frame;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A client that sends two bytes and then nothing.
+    struct Stalled(bool);
+
+    impl HttpBody for Stalled {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match std::mem::replace(&mut self.0, true) {
+                false => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"ab"))))),
+                true => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_nothing_is_given_up() {
+        let (mut body, started) = (Body::new(Stalled(false)), Instant::now());
+        assert_eq!(next_bytes(&mut body).await.unwrap(), Some(Bytes::from_static(b"ab")));
+        let problem = next_bytes(&mut body).await.unwrap_err();
+        assert_eq!(problem.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+        assert!(started.elapsed() >= STALL_MAX);
     }
 }

@@ -1,6 +1,5 @@
 //! Uploads: at once, in pieces, or not at all where the blob is here already.
 
-use std::mem;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,11 +7,10 @@ use axum::http::header::{CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use chunked::{BlobDigest, BlobRange};
-use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{DOCKER_CONTENT_DIGEST, blocking, next_bytes, set};
+use super::receive::receive;
+use super::{DOCKER_CONTENT_DIGEST, blocking, failed, set};
 use crate::app::App;
 use crate::error::{Error, at_path};
 use crate::problem::{Code, Problem};
@@ -21,8 +19,6 @@ use crate::route::{Query, RepositoryName};
 use crate::uploads::{NotThere, Upload, UploadId};
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-/// Bytes that are collected before they go to a thread that hashes and writes them.
-const BATCH_LEN: usize = 1 << 20;
 
 /// Which upload a request goes on with.
 #[derive(Debug, Clone)]
@@ -184,82 +180,6 @@ fn take(app: &App, target: &Target, range: Option<BlobRange>) -> Result<Upload, 
     }
 }
 
-/// Writes what comes. While one batch is hashed and written, the next one is received.
-///
-/// The upload comes back as far as it got, unless it cannot be gone on with.
-async fn receive(
-    mut body: Body,
-    upload: Upload,
-    range: Option<BlobRange>,
-) -> (Option<Upload>, Result<(), Problem>) {
-    let end = range.map(|range| range.end());
-    let mut writer = Writer::Idle(upload);
-    let mut batch = Batch::default();
-    loop {
-        let received = next_bytes(&mut body).await;
-        let is_over = !matches!(received, Ok(Some(_)));
-        if let Ok(Some(bytes)) = &received {
-            batch.push(bytes.clone());
-        }
-        if batch.len >= BATCH_LEN || is_over {
-            writer = match writer.join().await {
-                Ok(upload) => Writer::start(upload, mem::take(&mut batch)),
-                Err(problem) => return (None, Err(problem)),
-            };
-        }
-        if is_over {
-            return match writer.join().await {
-                Err(problem) => (None, Err(problem)),
-                Ok(upload) if received.is_ok() && end.is_some_and(|end| end != upload.len()) => {
-                    // The piece is not what it was said to be, and cannot be taken back.
-                    (None, Err(other_len()))
-                }
-                Ok(upload) => (Some(upload), received.map(drop)),
-            };
-        }
-    }
-}
-
-/// Bytes on their way to the disk.
-#[derive(Debug, Default)]
-struct Batch {
-    pieces: Vec<Bytes>,
-    len: usize,
-}
-
-impl Batch {
-    fn push(&mut self, bytes: Bytes) {
-        self.len = self.len.saturating_add(bytes.len());
-        self.pieces.push(bytes);
-    }
-}
-
-/// An upload, or the thread that writes it.
-enum Writer {
-    Idle(Upload),
-    Busy(JoinHandle<Result<Upload, Error>>),
-}
-
-impl Writer {
-    fn start(mut upload: Upload, batch: Batch) -> Self {
-        Self::Busy(spawn_blocking(move || {
-            upload.write(&batch.pieces).map_err(at_path("write", "an upload".as_ref()))?;
-            Ok(upload)
-        }))
-    }
-
-    async fn join(self) -> Result<Upload, Problem> {
-        match self {
-            Self::Idle(upload) => Ok(upload),
-            Self::Busy(writing) => blocking_result(writing).await,
-        }
-    }
-}
-
-async fn blocking_result<T>(work: JoinHandle<Result<T, Error>>) -> Result<T, Problem> {
-    Ok(work.await.map_err(|_| failed())??)
-}
-
 /// Runs what must come to its end even when nobody waits for it any more.
 async fn detached(
     work: impl Future<Output = Result<Response, Problem>> + Send + 'static,
@@ -304,18 +224,9 @@ fn out_of_order(target: &Target, len: u64) -> Problem {
     headers.fold(problem, |problem, (name, value)| problem.with(name, value))
 }
 
-fn other_len() -> Problem {
-    let message = "the piece is not as long as its `Content-Range` says; the upload has ended";
-    Problem::new(StatusCode::BAD_REQUEST, Code::SizeInvalid, message)
-}
-
 fn unknown() -> Problem {
     let message = "there is no such upload, or no more";
     Problem::new(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, message)
-}
-
-fn failed() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "the registry failed")
 }
 
 impl From<NotThere> for Problem {

@@ -41,10 +41,10 @@ impl DedupIndex {
     }
 
     /// Returns a number for a new seed. The caller holds the lock.
-    pub(crate) fn free_number(&self) -> Result<Option<SeedNumber>, Error> {
+    pub(crate) fn free_number(&self) -> Result<SeedNumber, Error> {
         let names = self.directory.names()?;
         let last = names.iter().filter_map(|name| seed_number(name)).max();
-        Ok(SeedNumber::new(last.map_or(1, |last| last.get().wrapping_add(1))))
+        Ok(last.map_or(SeedNumber::FIRST, SeedNumber::next))
     }
 
     /// Starts the catalog of a seed whose files are listed from `listed` on, in nanoseconds since 1970.

@@ -3,8 +3,8 @@
 //! Everything in it is a hint: what it leads to is hashed before it is used, and what it does not know is fetched. It can
 //! be made anew of the TOCs and of the seeds at any time.
 //!
-//! All rows of all layers and seeds are in a few sorted files, the [runs](run). A row of a seed has the number of a file,
-//! which the seed's [catalog] translates.
+//! All rows of all layers and seeds are in a few sorted files, the runs. A row of a seed has the number of a file,
+//! which the seed's catalog translates.
 
 pub(crate) mod catalog;
 mod catalogs;
@@ -182,6 +182,14 @@ impl DedupIndex {
     pub(crate) fn is_sound(&self) -> bool {
         let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
         runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
+    }
+
+    /// Removes runs that are damaged, and forgets which files of seeds are in the index, as the rows of some are lost.
+    pub(crate) fn discard_damaged(&self) -> Result<(), Error> {
+        match self.shape().unusable {
+            0 => Ok(()),
+            _ => self.change(|_| Ok(())),
+        }
     }
 
     /// Lets `change` work on the runs as they are on disk, and uses what it leaves. Damaged runs go first, and with them

@@ -30,6 +30,14 @@ impl SeedNumber {
         NonZeroU32::new(number).map(Self)
     }
 
+    /// The number of the first seed.
+    pub(crate) const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// Returns the next number.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// Returns the number.
     pub(crate) fn get(self) -> u32 {
         self.0.get()

@@ -30,8 +30,8 @@ const HEADER_LEN: usize = 20;
 const OBJECT_LEN: usize = 32;
 /// Bytes of an entry of the table.
 const COUNT_LEN: usize = 4;
-/// Most leading bits: a table of 4 MiB.
-const BITS_MAX: u32 = 20;
+/// Most leading bits: a table of 8 MiB.
+const BITS_MAX: u32 = 21;
 /// Rows that share an entry of the table, about.
 const ROWS_PER_ENTRY: u32 = 8;
 

@@ -19,6 +19,7 @@ mod oci_layout;
 pub mod ostree;
 mod root;
 mod set;
+mod side_by_side;
 mod stamp;
 mod table;
 pub(crate) mod take;

@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use chunked::{BlobRange, ChunkKind, ContentDigest, Entry, Layer, Limits, RangeSource};
 
+use super::side_by_side::side_by_side;
 use super::table::Table;
 use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp};
 use crate::error::{Error, at_path};
@@ -16,6 +18,8 @@ use crate::error::{Error, at_path};
 /// How the names of such seeds begin.
 pub(super) const KIND: &str = "oci";
 
+/// Most blobs that are looked at.
+const BLOBS_MAX: usize = 100_000;
 /// Most rows in memory: 190 MB.
 const ROWS_MAX: usize = 4_000_000;
 
@@ -38,7 +42,7 @@ struct Blobs {
 /// Where some content is.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    blob: u32,
+    blob: usize,
     len: u64,
     frames: BlobRange,
 }
@@ -61,7 +65,7 @@ impl OciLayout {
     fn find(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
         let blobs = self.blobs.get_or_init(|| Blobs::load(&self.root));
         let place = blobs.table.get(digest).filter(|place| place.len == len)?;
-        let file = self.root.find(blobs.paths.get(place.blob as usize)?)?.open()?;
+        let file = self.root.find(blobs.paths.get(place.blob)?)?.open()?;
         Some(Candidate::Frames(Arc::new(file), place.frames))
     }
 }
@@ -104,25 +108,33 @@ pub(super) fn is_at(path: &Path) -> bool {
 impl Blobs {
     /// Opens every blob as if it were a layer.
     fn load(root: &Root) -> Self {
-        let (mut paths, mut rows) = (Vec::new(), Vec::new());
-        let directory = Path::new("blobs");
-        if let Some(blobs) = root.subdirectory(directory) {
-            let _ = blobs.walk(&|_, _| false, &mut |path, _| {
-                let path = directory.join(path);
-                let blob = u32::try_from(paths.len()).unwrap_or(u32::MAX);
-                if let Some(mut contents) = contents(root, &path, blob) {
-                    rows.append(&mut contents);
-                    paths.push(path);
-                }
-                if rows.len() < ROWS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            });
-        }
-        Self { paths, table: Table::new(rows) }
+        let paths = blobs(root);
+        let count = AtomicUsize::new(0);
+        let rows = side_by_side(&paths, |blob, path| {
+            let has_room = count.load(Ordering::Relaxed) < ROWS_MAX;
+            let rows = has_room.then(|| contents(root, path, blob)).flatten().unwrap_or_default();
+            count.fetch_add(rows.len(), Ordering::Relaxed);
+            rows
+        });
+        Self { paths, table: Table::new(rows.into_iter().flat_map(|(_, rows)| rows)) }
     }
 }
 
+/// Lists the blobs of a layout. What cannot be listed is not used.
+fn blobs(root: &Root) -> Vec<PathBuf> {
+    let directory = Path::new("blobs");
+    let mut paths = Vec::new();
+    if let Some(blobs) = root.subdirectory(directory) {
+        let _ = blobs.walk(&|_, _| false, &mut |path, _| {
+            paths.push(directory.join(path));
+            if paths.len() < BLOBS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+    }
+    paths
+}
+
 /// Lists what a blob holds; `None` when it has no TOC, or one that cannot be relied on.
-fn contents(root: &Root, path: &Path, blob: u32) -> Option<Vec<(ContentDigest, Place)>> {
+fn contents(root: &Root, path: &Path, blob: usize) -> Option<Vec<(ContentDigest, Place)>> {
     let file = root.find(path)?;
     let source = FileBlob { len: file.stamp().len, file: file.open()? };
     let mut rows = Vec::new();

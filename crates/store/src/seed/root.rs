@@ -69,10 +69,12 @@ impl Root {
         Regular::of(handle)
     }
 
-    /// Opens the directory at a path below. A link on the way leads nowhere.
+    /// Opens a directory that belongs to this one, at a path below. A link on the way leads nowhere; what is mounted there is
+    /// entered, as podman mounts its directory of layers on itself.
     pub fn subdirectory(&self, path: &Path) -> Option<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat2(&self.fd, path, flags, Mode::empty(), BENEATH).ok()?;
+        let resolve = BENEATH.difference(ResolveFlags::NO_XDEV);
+        let fd = openat2(&self.fd, path, flags, Mode::empty(), resolve).ok()?;
         Some(Self { fd, path: self.path.join(path) })
     }
 

@@ -55,10 +55,11 @@ pub fn update(
     let name = seed.name().text();
     let name = name.ok_or_else(|| Error::Unnamable { path: seed.name().path().to_owned() })?;
     let _lock = index.lock_seeds()?;
+    index.discard_damaged()?;
     let old = index.catalog(&name)?;
     let number = match &old {
         Some((number, _)) => *number,
-        None => index.free_number()?.ok_or(Error::WorkerLost)?,
+        None => index.free_number()?,
     };
     let old = old.map(|(_, catalog)| catalog);
     let known = Known::of(old.as_deref());

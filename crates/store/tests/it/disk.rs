@@ -40,6 +40,21 @@ pub(crate) fn in_file_system(name: &str, mount: &str) -> Option<PathBuf> {
     None
 }
 
+/// Runs the test `name` of this program again in a file system of 400 MB that `mkfs` of that kind makes with `options`, in a
+/// file beside where it is mounted.
+pub(crate) fn in_made_file_system(name: &str, kind: &str, options: &str) -> Option<PathBuf> {
+    let mkfs = format!("mkfs.{kind}");
+    if env::var_os(DIR).is_none() {
+        tools::host(Tier::Root, &mkfs)?;
+    }
+    let script = format!(
+        r#"image="$MORSEL_TEST_DIR.image" && trap 'rm -f "$image"' EXIT &&
+           truncate -s 400M "$image" && {mkfs} -q {options} "$image" && mount -o loop "$image" "$MORSEL_TEST_DIR" &&
+           rm -f "$image""#
+    );
+    in_file_system(name, &script)
+}
+
 fn assert_sound(store: &Store) {
     let options = Options { threads: 2.try_into().unwrap(), since: None };
     let findings = fsck::check(store, &options, &NoProgress).unwrap();

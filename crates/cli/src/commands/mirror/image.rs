@@ -50,9 +50,9 @@ impl<'a> Run<'a> {
         self.access
     }
 
-    /// Fails once the process was asked to stop.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        Ok(self.interrupt.check()?)
+    /// Ends the process if it was asked to stop.
+    pub(super) fn check(&self) {
+        self.interrupt.die_if_asked();
     }
 
     /// Takes the progress away, and ends the process if it was asked to stop.
@@ -71,6 +71,8 @@ impl<'a> Run<'a> {
             Destination::create(destination, self.access, options.jobs.get()).with_context(cannot)?;
         let plan = mirror::plan(&image, &mut destination, options, &self.placed).with_context(cannot)?;
         if self.dry_run {
+            // Later images find what this one would have brought.
+            self.placed.assume(&plan, &destination);
             return Ok(Mirrored { plan, done: None });
         }
         let done = mirror::run(&plan, &image, destination, options, &self.placed, self.progress);

@@ -39,8 +39,7 @@ pub(super) struct ListReport {
 struct Failure {
     image: String,
     error: String,
-    #[serde(skip)]
-    code: u8,
+    exit_code: u8,
 }
 
 /// Mirrors one image after the other. One that fails does not keep others from being mirrored.
@@ -49,23 +48,10 @@ pub(super) fn run(request: &Mirror, run: &Run<'_>, file: &Path, base: &str) -> a
     let lines = read(file).with_context(|| format!("cannot read the list `{}`", file.display()))?;
     let mut report = ListReport::default();
     for line in &lines {
-        let sources = match sources(run, line) {
-            Ok(sources) => sources,
-            Err(error) => {
-                report.fail(line_name(line), &error);
-                continue;
-            }
-        };
         let options = options(&request.options, line);
-        for source in &sources {
-            // What was asked to stop is not a failure of each image that is left.
-            if run.check().is_err() {
-                break;
-            }
-            match mirror(run, source, base, &options) {
-                Ok(mirrored) => report.add(request, mirrored)?,
-                Err(error) => report.fail(source.to_string(), &error),
-            }
+        match sources(run, line) {
+            Ok(sources) => report.mirror(request, run, &sources, base, &options)?,
+            Err(error) => report.fail(line_name(line), &error),
         }
     }
     run.finish();
@@ -75,10 +61,29 @@ pub(super) fn run(request: &Mirror, run: &Run<'_>, file: &Path, base: &str) -> a
         form if form.quiet => {}
         _ => print_text(&text::of_all(&report.images, report.failures.len(), start.elapsed()))?,
     }
-    Ok(report.failures.first().map_or(ExitCode::SUCCESS, |failure| failure.code.into()))
+    Ok(report.failures.first().map_or(ExitCode::SUCCESS, |failure| failure.exit_code.into()))
 }
 
 impl ListReport {
+    fn mirror(
+        &mut self,
+        request: &Mirror,
+        run: &Run<'_>,
+        sources: &[Reference],
+        base: &str,
+        options: &Options,
+    ) -> anyhow::Result<()> {
+        for source in sources {
+            // To be asked to stop is no failure of each image that is left.
+            run.check();
+            match mirror(run, source, base, options) {
+                Ok(mirrored) => self.add(request, mirrored)?,
+                Err(error) => self.fail(source.to_string(), &error),
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, request: &Mirror, mirrored: Mirrored) -> anyhow::Result<()> {
         if !request.form.json && !request.form.quiet {
             print_text(&text::of(&mirrored, &mut self.known))?;
@@ -88,8 +93,8 @@ impl ListReport {
     }
 
     fn fail(&mut self, image: String, error: &anyhow::Error) {
-        let code = exit::report(error);
-        self.failures.push(Failure { image, error: format!("{error:#}"), code });
+        let exit_code = exit::report(error);
+        self.failures.push(Failure { image, error: format!("{error:#}"), exit_code });
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn of_all(images: &[Mirrored], failures: usize, elapsed: Duration) ->
     let (copied, mounted) = (done(|done| done.copied), done(|done| done.mounted));
     let failed = if failures == 0 { String::new() } else { format!(", {failures} failed") };
     format!(
-        "{}{failed}: moved {}, mounted {}, in {}\n",
-        count(images.len() as u64, "image", "images"),
+        "images  {}{failed}\nmoved   {}; mounted {}\ntime    {}\n",
+        images.len(),
         blobs(copied),
         blobs(mounted),
         Elapsed(elapsed)

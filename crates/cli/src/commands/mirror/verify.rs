@@ -48,8 +48,10 @@ pub(crate) fn run(request: &MirrorVerify) -> anyhow::Result<ExitCode> {
         allowed.extend(parse_platforms(&read_text(file).with_context(cannot)?).with_context(cannot)?);
     }
     let expected = Expected { allowed, required: request.required.clone(), jobs: request.jobs };
-    let image = look(&request.image, &access, &expected)?;
-    let other = request.other.as_ref().map(|other| look(other, &access, &expected)).transpose()?;
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let look = |reference| look(reference, &access, &interrupt, &expected);
+    let image = look(&request.image)?;
+    let other = request.other.as_ref().map(look).transpose()?;
     let compared = other.map(|other| compare(&image, other));
     let report = Report { image, compared };
     match request.form {
@@ -60,9 +62,13 @@ pub(crate) fn run(request: &MirrorVerify) -> anyhow::Result<ExitCode> {
     Ok(exit_code(&report))
 }
 
-fn look(reference: &Reference, access: &Access, expected: &Expected) -> anyhow::Result<Completeness> {
+fn look(
+    reference: &Reference,
+    access: &Access,
+    interrupt: &Interrupt,
+    expected: &Expected,
+) -> anyhow::Result<Completeness> {
     let cannot = || format!("cannot verify `{reference}`");
-    let interrupt = Interrupt::install().context("cannot handle signals")?;
     let source = transport::open(reference, access).with_context(cannot)?;
     let examined = examine(&interrupt.guard_image(&*source), expected);
     interrupt.die_if_asked();

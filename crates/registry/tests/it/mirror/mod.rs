@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod kinds;
+mod laws;
 mod sample;
 mod transports;
 

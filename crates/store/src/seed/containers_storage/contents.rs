@@ -1,11 +1,8 @@
 //! What the layers of a store hold, by digest, as their TOCs tell.
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use chunked::{ChunkKind, ContentDigest, Entry, FileRange, Limits, toc};
 use serde::Deserialize;
@@ -13,6 +10,7 @@ use serde::Deserialize;
 use super::cache::ManifestCache;
 use super::layer::Layer;
 use crate::seed::Root;
+use crate::seed::side_by_side::side_by_side;
 use crate::seed::table::Table;
 
 /// Most rows in memory: 160 MB, with the names about twice that. Layers beyond are found by path.
@@ -50,32 +48,17 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads the TOCs of all layers, several at once: most of the time goes into parsing.
+    /// Reads the TOCs of all layers.
     pub(super) fn load(root: &Root, layers: &[Layer]) -> Self {
-        let (next, rows) = (Mutex::new(layers.iter().enumerate()), AtomicUsize::new(0));
-        let work = || {
-            let mut read = Vec::new();
-            loop {
-                let layer = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some((number, layer)) = layer else { return read };
-                let has_room = rows.load(Ordering::Relaxed) < ROWS_MAX;
-                let draft = has_room.then(|| Draft::of_layer(root, number, layer)).flatten();
-                rows.fetch_add(draft.as_ref().map_or(0, |draft| draft.rows.len()), Ordering::Relaxed);
-                read.push((number, draft));
-            }
-        };
-        let mut read: Vec<_> = thread::scope(|scope| {
-            let threads = thread::available_parallelism().map_or(1, NonZero::get);
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        let rows = AtomicUsize::new(0);
+        let read = side_by_side(layers, |number, layer| {
+            let has_room = rows.load(Ordering::Relaxed) < ROWS_MAX;
+            let draft = has_room.then(|| Draft::of_layer(root, number, layer)).flatten()?;
+            rows.fetch_add(draft.rows.len(), Ordering::Relaxed);
+            Some(draft)
         });
-        read.sort_by_key(|(number, _)| *number);
-        Self::of(read)
-    }
-
-    fn of(layers: Vec<(usize, Option<Draft>)>) -> Self {
         let (mut all, mut plain) = (Draft::default(), Vec::new());
-        for (number, draft) in layers {
+        for (number, draft) in read {
             match draft {
                 Some(draft) => all.append(draft),
                 None => plain.push(number),

@@ -209,6 +209,30 @@ impl Seed for NoPaths {
     }
 }
 
+#[test]
+fn files_whose_rows_were_lost_are_hashed_again() {
+    let (small, long) = (data::text(1, 5000), long(1));
+    let host = Host::new([("a", small.as_slice()), ("b", &long)]);
+    let place = Place::new();
+    index(&place.store, &host);
+    let Place { dir, store } = place;
+    let root = store.path().to_owned();
+    drop(store);
+    let run = root.join("index/run-0000000000000000");
+    let bytes = fs::read(&run).unwrap();
+    fs::remove_file(&run).unwrap();
+    fs::write(&run, &bytes[..bytes.len() - 1]).unwrap();
+    let store = Store::open(&root).unwrap();
+    assert_eq!(store.index().shape().unusable, 1);
+    settle();
+    let updated = index(&store, &host);
+    assert_eq!((updated.hashed, updated.unchanged), (count(&[&small, &long]), Count::default()));
+    assert_eq!(store.index().shape().unusable, 0);
+    let made = Made::files([("elsewhere", &small), ("too", &long)]);
+    assert_eq!(pull_with(&store, &made, host.seeds(&store)).bytes, 0);
+    drop(dir);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 

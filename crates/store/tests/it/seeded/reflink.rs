@@ -4,32 +4,17 @@ use std::process::Command;
 
 use morsel_store::usage;
 use rustix::fs::statvfs;
-use testkit::tools::{self, Tier};
 
 use super::*;
-use crate::disk::in_file_system;
+use crate::disk::in_made_file_system;
 
 /// Bytes of the file that a pull takes from the host.
 const LEN: usize = 8 << 20;
 /// Bytes that file systems may take for themselves.
 const SLACK: u64 = 1 << 20;
 
-/// Makes the file system in a file beside where it is mounted.
 fn on(test: &str, kind: &str, options: &str) -> Option<PathBuf> {
-    let mkfs = format!("mkfs.{kind}");
-    if env_is_original() && tools::host(Tier::Root, &mkfs).is_none() {
-        return None;
-    }
-    let script = format!(
-        r#"image="$MORSEL_TEST_DIR.image" && trap 'rm -f "$image"' EXIT &&
-           truncate -s 400M "$image" && {mkfs} -q {options} "$image" && mount -o loop "$image" "$MORSEL_TEST_DIR" &&
-           rm -f "$image""#
-    );
-    in_file_system(&format!("seeded::reflink::{test}"), &script)
-}
-
-fn env_is_original() -> bool {
-    std::env::var_os("MORSEL_TEST_DIR").is_none()
+    in_made_file_system(&format!("seeded::reflink::{test}"), kind, options)
 }
 
 fn used(dir: &Path) -> u64 {

@@ -1,6 +1,7 @@
 //! What every seed has to do, whatever its kind.
 
 mod kinds;
+mod linked;
 mod odd;
 mod pulls;
 mod repo;

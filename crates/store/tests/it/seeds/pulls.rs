@@ -1,14 +1,16 @@
 //! Pulls with a seed of each kind: what it has is not fetched, and whatever happens to it, the store ends up right.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use morsel_store::LayerState;
 use morsel_store::fetch::NoProgress;
 use morsel_store::pull::{How, Options, pull};
-use morsel_store::seed::Seeds;
+use morsel_store::seed::{Seeds, update, with_index};
+use morsel_store::{LayerState, Seed, Store};
 use testkit::data;
 
 use super::kinds::{Held, Pulled, containers_storage};
@@ -19,16 +21,23 @@ use crate::source::{MANY, Source, abilities};
 
 /// Pulls a layer of these files with seeds. It must end up proven; returns how many bytes of its frames were fetched.
 fn fetched(seeds: &[&Held], files: &[(&'static str, Vec<u8>)]) -> u64 {
+    fetched_into(&Place::new().store, seeds.iter().map(|held| Arc::clone(&held.seed)), files)
+}
+
+/// The same into a store that there is.
+fn fetched_into(
+    store: &Store,
+    seeds: impl IntoIterator<Item = Arc<dyn Seed>>,
+    files: &[(&'static str, Vec<u8>)],
+) -> u64 {
     let made = Made::files(files.iter().map(|(path, content)| (path, content)));
     let source = Source::new(&made, abilities(MANY, 2));
-    let seeds = Seeds::new(seeds.iter().map(|held| held.seed.clone()));
-    let options = Options { seeds, ..Options::default() };
-    let Place { store, dir: _dir } = Place::new();
-    let pulled = pull(&store, &[made.task(&source)], &options, &NoProgress).unwrap();
+    let options = Options { seeds: Seeds::new(seeds), ..Options::default() };
+    let pulled = pull(store, &[made.task(&source)], &options, &NoProgress).unwrap();
     assert_eq!(pulled[0].0.state, LayerState::Proven);
     assert!(matches!(pulled[0].1.how, How::Parts(_)));
     for (path, content) in files {
-        assert!(has(&store, content), "{path}");
+        assert!(has(store, content), "{path}");
     }
     source.bytes_read(made.payload())
 }
@@ -37,6 +46,21 @@ fn fetched(seeds: &[&Held], files: &[(&'static str, Vec<u8>)]) -> u64 {
 fn what_a_seed_has_is_not_fetched() {
     for_each_kind(|kind, held| {
         assert_eq!(fetched(&[held], &files()), 0, "{kind}");
+    });
+}
+
+#[test]
+fn once_indexed_content_is_found_whatever_it_is_called() {
+    for_each_kind(|kind, held| {
+        let place = Place::new();
+        update(&place.store, &*held.seed, NonZeroUsize::MIN, &|_| {}).unwrap();
+        let seed = with_index(&place.store, Arc::clone(&held.seed)).unwrap();
+        let [issue, env, long] = files().try_into().unwrap();
+        // Now a chunk in the middle is missing.
+        let changed = [&long.1[..9500], b"more", &long.1[9500..]].concat();
+        let files = [("a", issue.1), ("b", env.1), ("c", changed)];
+        let new = fetched_into(&place.store, [seed], &files);
+        assert!((4000..6000).contains(&new), "{kind} {new}");
     });
 }
 

@@ -1,0 +1,114 @@
+//! What `pull`, `estimate`, and the verbs that pull on the way ask for.
+
+use std::num::NonZeroUsize;
+
+use chunked::Link;
+use registry::Reference;
+use registry::platform::Selector;
+use store::fetch::{self, Verification};
+
+use super::place::image;
+use super::{Invalid, Request};
+use crate::args::{self, Form, RegistryArgs};
+
+/// Images to bring into the store.
+#[derive(Debug)]
+pub(crate) struct Pull {
+    pub(crate) references: Vec<Reference>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    pub(crate) layers: NonZeroUsize,
+    pub(crate) fetch: fetch::Options,
+    /// Names of places that may hold content.
+    pub(crate) seeds: Vec<String>,
+    pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
+    pub(crate) form: Form,
+}
+
+/// A pull to estimate.
+#[derive(Debug)]
+pub(crate) struct Estimate {
+    pub(crate) reference: Reference,
+    /// The image to compare with, if not the store.
+    pub(crate) from: Option<Reference>,
+    /// The link, if not the one that is remembered.
+    pub(crate) link: Option<Link>,
+    /// The platform, if not this machine's.
+    pub(crate) platform: Option<Selector>,
+    /// Whether the requests are wanted.
+    pub(crate) plan: bool,
+    /// Whether programs want it.
+    pub(crate) json: bool,
+    pub(crate) store: args::StorePlace,
+    pub(crate) registry: RegistryArgs,
+}
+
+/// Layers that a pull brings at once where nobody says how many.
+const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
+    let defaults = fetch::Options::default();
+    let fetch = fetch::Options {
+        jobs: args.jobs.unwrap_or(defaults.jobs),
+        verification: match args.verify {
+            args::Verification::DiffId => Verification::DiffId,
+            args::Verification::Toc => Verification::Toc,
+        },
+        ..defaults
+    };
+    Ok(Request::Pull(Box::new(Pull {
+        references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
+        platform: args.platform,
+        layers: args.layers,
+        fetch,
+        seeds: args.seed,
+        store: args.store,
+        registry: args.registry,
+        form: args.form,
+    })))
+}
+
+pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
+    Ok(Request::Estimate(Box::new(Estimate {
+        reference: image(&args.image)?,
+        from: args.from.as_deref().map(image).transpose()?,
+        link: args.link,
+        platform: args.platform,
+        plan: args.plan,
+        json: args.json,
+        store: args.store,
+        registry: args.registry,
+    })))
+}
+
+impl Pull {
+    /// Asks for the image that a command is to be recorded in.
+    pub(crate) fn of_record(args: &args::Record) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(&args.image)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            form: args.form,
+        })
+    }
+
+    /// Asks for one image that a command needs, in the usual way.
+    pub(crate) fn of(text: &str, args: &args::Mount) -> Result<Self, Invalid> {
+        Ok(Self {
+            references: vec![image(text)?],
+            platform: args.platform.clone(),
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: Vec::new(),
+            store: args.store.clone(),
+            registry: args.registry.clone(),
+            // Programs get the report of the command, and nothing else.
+            form: Form { json: false, quiet: args.form.quiet || args.form.json },
+        })
+    }
+}
