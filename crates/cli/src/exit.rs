@@ -172,6 +172,11 @@ fn fixed_hint(error: &anyhow::Error) -> Option<&'static str> {
     if let Some(hint) = find(error).and_then(mount_hint) {
         return Some(hint);
     }
+    if let Some(server::Error::IsLayout(_)) = find(error) {
+        return Some(
+            "serve the directory it is in; its images are then in the repository that it is the name of",
+        );
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull) => {
             Some("free space where the result goes, and in TMPDIR, where archives are unpacked")

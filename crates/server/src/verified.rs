@@ -14,6 +14,8 @@ use chunked::verifying::Verifying;
 
 /// Most files that are remembered, of some hundred bytes each. Beyond it all are forgotten, and hashed again.
 const FILES_MAX: usize = 500_000;
+/// How many files can be hashed at once. Requests for one file wait for each other, so that it is read once.
+const LANES: usize = 16;
 /// Bytes read at a time.
 const BUFFER_LEN: usize = 256 << 10;
 
@@ -31,13 +33,19 @@ pub(crate) struct Stamp {
 #[derive(Debug, Default)]
 pub(crate) struct Verified {
     files: Mutex<HashMap<Stamp, BlobDigest>>,
+    lanes: [Mutex<()>; LANES],
 }
 
 impl Verified {
     /// Tells whether `file` is the blob; reads all of it unless that is known.
     pub(crate) fn check(&self, file: &File, digest: &BlobDigest) -> io::Result<bool> {
         let stamp = Stamp::of(file)?;
-        if self.files().get(&stamp) == Some(digest) {
+        if self.knows(&stamp, digest) {
+            return Ok(true);
+        }
+        let lane = usize::try_from(stamp.inode).unwrap_or_default() % LANES;
+        let _lane = self.lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
+        if self.knows(&stamp, digest) {
             return Ok(true);
         }
         let is_blob = holds(file, stamp.len, digest)?;
@@ -45,6 +53,10 @@ impl Verified {
             self.insert(stamp, *digest);
         }
         Ok(is_blob)
+    }
+
+    fn knows(&self, stamp: &Stamp, digest: &BlobDigest) -> bool {
+        self.files().get(stamp) == Some(digest)
     }
 
     /// Remembers what was verified while it was written; to be called when the file has its name, as that changes it.

@@ -64,6 +64,7 @@ fn what_cannot_be_served_is_named() {
     --- stderr
     error: cannot serve `image`
       cause: `image` is itself an OCI image layout, expected a directory that holds one for each repository
+    hint: serve the directory it is in; its images are then in the repository that it is the name of
     --- exit 5
     ");
     insta::assert_snapshot!(sandbox.run("morsel serve dir --htpasswd none"), @"

@@ -1,7 +1,7 @@
 //! `morsel serve` under load, killed in the middle of it, and asked to stop.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -166,6 +166,16 @@ fn a_server_that_is_killed_under_load_has_all_that_it_acknowledged_and_nothing_e
 }
 
 #[test]
+fn a_server_that_runs_out_of_files_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start_limited(40, &dir.path().join("served"));
+    let idle: Vec<_> = (0..60).map(|_| TcpStream::connect(served.address()).unwrap()).collect();
+    drop(idle);
+    let answer = try_exchange(served.address(), &request("GET", "/v2/", &[], b""));
+    assert_eq!(answer.unwrap().status, 200);
+}
+
+#[test]
 fn a_server_that_is_asked_to_stop_lets_requests_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = morsel();
@@ -180,11 +190,11 @@ fn a_server_that_is_asked_to_stop_lets_requests_end() {
     let digest = oci::digest(&bytes);
     let push = request("POST", &format!("/v2/a/blobs/uploads/?digest={digest}"), &[], &bytes);
     let (head, tail) = push.split_at(push.len() - 100_000);
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     std::io::Write::write_all(&mut stream, head).unwrap();
     // Only when it listens no more has it heard the signal.
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    while std::net::TcpStream::connect(address).is_ok() {}
+    while TcpStream::connect(address).is_ok() {}
     std::io::Write::write_all(&mut stream, tail).unwrap();
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();

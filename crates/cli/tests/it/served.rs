@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use testkit::process::Daemon;
 
@@ -18,9 +19,19 @@ pub(crate) struct Served {
 impl Served {
     /// Serves `dir` with further options. What it writes goes beside the directory.
     pub(crate) fn start(dir: &Path, options: &[&str]) -> Self {
+        Self::start_as(morsel(), dir, options)
+    }
+
+    /// Serves `dir` by a process that may have so many files open.
+    pub(crate) fn start_limited(files: u32, dir: &Path) -> Self {
+        let mut sh = Command::new("sh");
+        sh.arg("-c").arg(format!("ulimit -n {files}; exec \"$0\" \"$@\"")).arg(morsel().get_program());
+        Self::start_as(sh, dir, &[])
+    }
+
+    fn start_as(mut command: Command, dir: &Path, options: &[&str]) -> Self {
         let (out, log) = (dir.with_extension("out"), dir.with_extension("log"));
         let create = |path: &Path| File::create(path).unwrap();
-        let mut command = morsel();
         command.arg("serve").arg(dir).args(["--listen", "127.0.0.1:0", "--log"]).args(options);
         let mut daemon = Daemon::start(command.stdout(create(&out)).stderr(create(&log)));
         let host = daemon.wait_for("line saying where it listens", || {

@@ -118,8 +118,12 @@ impl Repository {
             // What has the name is damaged.
             to.remove(&digest.0.hex())?;
         }
-        if !from.link(&digest.0.hex(), &to)? {
-            return Ok(false);
+        match from.link(&digest.0.hex(), &to) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // A file can have so many names only, or one: then the client sends the bytes.
+            Err(registry::Error::Io { source, .. }) if is_refused_link(&source) => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
         to.sync()?;
         if let Some(file) = to.open_file(&digest.0.hex())? {
@@ -200,4 +204,9 @@ impl Repository {
     fn path_of(&self, digest: &BlobDigest) -> PathBuf {
         self.directory.path().join(blob_name(digest))
     }
+}
+
+fn is_refused_link(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }

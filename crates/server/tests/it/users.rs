@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use morsel_server::{Error, Options, Server, Tls};
 use testkit::authority::Authority;
+use testkit::data;
+use testkit::oci::Layout;
 use testkit::process::run;
 use testkit::tools::{self, Tier};
 
@@ -59,22 +61,23 @@ fn files_that_hold_something_else_are_refused() {
 #[test]
 fn tool_tls_speaks_both_versions_of_http() {
     let dir = tempfile::tempdir().unwrap();
+    let (layouts, bytes) = (tempfile::tempdir().unwrap(), data::stream(1, 5_000_000));
+    let blob = Layout::create(layouts.path().join("a")).add_blob("x", &bytes);
     let Some(authority) = Authority::create(Tier::Tool, dir.path()) else { return };
     let Some(mut curl) = tools::host(Tier::Tool, "curl") else { return };
     let issued = authority.issue("server");
     let tls = Tls { certificate: issued.certificate, key: issued.key };
-    let served = Served::start_as(|options| options.tls = Some(tls));
-    let url = format!("https://{}/v2/", served.address);
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--output",
-        "/dev/null",
-        "--write-out",
-        "%{http_version}",
-    ]);
-    curl.arg("--cacert").arg(authority.ca_file()).arg(&url);
-    assert_eq!(run(&mut curl).text(), "2");
-    assert_eq!(run(curl.arg("--http1.1")).text(), "1.1");
+    let served = Served::start_in(layouts, |options| options.tls = Some(tls));
+    let file = dir.path().join("blob");
+    curl.args(["--silent", "--show-error", "--fail", "--write-out", "%{http_version}", "--output"])
+        .arg(&file);
+    curl.arg("--cacert").arg(authority.ca_file());
+    curl.arg(format!("https://{}/v2/a/blobs/{}", served.address, blob["digest"].as_str().unwrap()));
+    for (option, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        assert_eq!(run(curl.arg(option)).text(), version);
+        assert!(fs::read(&file).unwrap() == bytes);
+    }
+    assert_eq!(run(curl.args(["--http2", "--range", "10-19,4000000-4999999"])).text(), "2");
+    let parts = fs::read(&file).unwrap();
+    assert!(parts.windows(10).any(|window| window == &bytes[10..20]) && parts.len() > 1_000_010);
 }

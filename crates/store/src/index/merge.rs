@@ -11,18 +11,30 @@ impl DedupIndex {
     /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and
     /// each row is written again only as often as the index doubles.
     pub(super) fn merge(&self, runs: &mut Runs) -> Result<(), Error> {
-        while let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() {
-            let Some(rows) = old.rows_count().checked_add(new.rows_count()) else { break };
-            if old.rows_count() / 2 > new.rows_count() {
-                break;
-            }
-            let number = runs.next_number();
-            let merged = self.write(number, rows, Merge::new(old, new), &[old.objects(), new.objects()])?;
-            self.directory.remove(&run_name(*old_number))?;
-            self.directory.remove(&run_name(*new_number))?;
-            runs.usable.truncate(runs.usable.len().saturating_sub(2));
-            runs.usable.push((number, merged));
+        while let [.., (_, old), (_, new)] = runs.usable.as_slice()
+            && old.rows_count() / 2 <= new.rows_count()
+        {
+            self.merge_last(runs)?;
         }
+        Ok(())
+    }
+
+    /// Merges all runs into one, so that a lookup has one place to look at. It is worth it after much was added.
+    pub(super) fn merge_all(&self, runs: &mut Runs) -> Result<(), Error> {
+        while runs.usable.len() > 1 {
+            self.merge_last(runs)?;
+        }
+        Ok(())
+    }
+
+    fn merge_last(&self, runs: &mut Runs) -> Result<(), Error> {
+        let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() else { return Ok(()) };
+        let (number, rows) = (runs.next_number(), old.rows_count().saturating_add(new.rows_count()));
+        let merged = self.write(number, rows, Merge::new(old, new), &[old.objects(), new.objects()])?;
+        self.directory.remove(&run_name(*old_number))?;
+        self.directory.remove(&run_name(*new_number))?;
+        runs.usable.truncate(runs.usable.len().saturating_sub(2));
+        runs.usable.push((number, merged));
         Ok(())
     }
 }

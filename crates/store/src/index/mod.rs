@@ -138,13 +138,14 @@ impl DedupIndex {
             let rows = rows.filter_map(|(chunk, place)| {
                 Some((Row::new(&chunk, Owner::Objects, 0, place.range)?, place.object))
             });
-            let mut rows = rows.peekable();
+            let (mut rows, mut pieces) = (rows.peekable(), 0);
             while rows.peek().is_some() {
+                pieces += 1;
                 let piece = rows.by_ref().take(ROWS_IN_MEMORY);
                 let piece = piece.map(|(row, object)| Row { file: objects.number(object), ..row }).collect();
                 self.add_piece(runs, piece, &std::mem::take(&mut objects).digests)?;
             }
-            Ok(())
+            if pieces > 1 { self.merge_all(runs) } else { Ok(()) }
         })
     }
 
@@ -166,6 +167,11 @@ impl DedupIndex {
     /// Returns the path of its directory, for messages.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Makes lookups quickest, after much was added.
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        self.change(|runs| self.merge_all(runs))
     }
 
     /// Counts what there is.

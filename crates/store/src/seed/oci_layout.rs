@@ -12,7 +12,7 @@ use chunked::{BlobRange, ChunkKind, ContentDigest, Entry, Layer, Limits, RangeSo
 
 use super::side_by_side::side_by_side;
 use super::table::Table;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Visit};
 use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
@@ -20,8 +20,8 @@ pub(super) const KIND: &str = "oci";
 
 /// Most blobs that are looked at.
 const BLOBS_MAX: usize = 100_000;
-/// Most rows in memory: 190 MB.
-const ROWS_MAX: usize = 4_000_000;
+/// Most rows in memory: 96 MB.
+const ROWS_MAX: usize = 2_000_000;
 
 /// An OCI layout. Each blob that has a TOC tells which of its frames hold which content; manifests are of no interest.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Seed for OciLayout {
         self.find(digest, len)
     }
 
-    fn walk(&self, _visit: &mut dyn FnMut(&Path, Stamp) -> ControlFlow<()>) -> Result<(), Error> {
+    fn walk(&self, _visit: Visit<'_>) -> Result<(), Error> {
         Ok(())
     }
 

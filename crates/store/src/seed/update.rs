@@ -167,6 +167,9 @@ impl Update<'_> {
     /// Rows come first: those that point to no file are harmless, and files without rows would not be hashed again.
     fn finish(mut self) -> Result<Updated, Error> {
         self.flush()?;
+        if self.updated.hashed.count > 0 {
+            self.index.compact()?;
+        }
         self.index.put_catalog(self.number, self.writer)?;
         Ok(self.updated)
     }

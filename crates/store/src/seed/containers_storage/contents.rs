@@ -1,6 +1,7 @@
 //! What the layers of a store hold, by digest, as their TOCs tell.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,10 +14,10 @@ use crate::seed::Root;
 use crate::seed::side_by_side::side_by_side;
 use crate::seed::table::Table;
 
-/// Most rows in memory: 160 MB, with the names about twice that. Layers beyond are found by path.
-const ROWS_MAX: usize = 4_000_000;
+/// Most rows in memory: 96 MB, with the names about twice that. Layers beyond are found by path.
+const ROWS_MAX: usize = 2_000_000;
 /// Longest index of one layer that is read.
-const CACHE_LEN_MAX: u64 = 256 << 20;
+const CACHE_LEN_MAX: u64 = 64 << 20;
 /// Longest TOC of one layer that is read, as JSON.
 const TOC_LEN_MAX: u64 = 512 << 20;
 /// Longest `zstd-chunked-layer-data`.
@@ -104,9 +105,9 @@ impl Draft {
         draft
     }
 
-    fn of_toc(layer: usize, json: std::fs::File, is_flat: bool) -> Option<Self> {
+    fn of_toc(layer: usize, json: File, is_flat: bool) -> Option<Self> {
         let mut draft = Self::default();
-        let limits = Limits { toc_len: TOC_LEN_MAX, ..Limits::default() };
+        let limits = Limits { toc_len: TOC_LEN_MAX, entries: ROWS_MAX as u64, ..Limits::default() };
         // The blob is not here, and where in it things were makes no difference.
         let visited = toc::visit(json, u64::MAX, &limits, |entry| draft.entry(layer, &entry, is_flat));
         visited.is_ok().then_some(draft)

@@ -2,7 +2,7 @@
 //! it the primary store or an additional image store.
 //!
 //! A layer that was pulled in parts has its TOC beside it, which tells where each content and each chunk is. The files of
-//! other layers are found by the path they have in the image, and their length.
+//! other layers are found by the path that they have in the image.
 //!
 //! Only files are read, and no lock is taken: the lists are replaced as a whole, by renaming, and whatever else changes
 //! meanwhile is a miss.
@@ -13,7 +13,6 @@ mod layer;
 mod paths;
 pub mod records;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +21,7 @@ use chunked::ContentDigest;
 use self::contents::Contents;
 use self::layer::Layer;
 use self::paths::Paths;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, VERSIONS_MAX, Visit, host};
 use crate::error::{Error, at_path, bad_json};
 
 /// How the names of such seeds begin.
@@ -99,7 +98,7 @@ impl Seed for ContainersStorage {
         Some(Candidate::Part(Arc::new(file), place.range.start()))
     }
 
-    fn walk(&self, visit: &mut dyn FnMut(&Path, Stamp) -> ControlFlow<()>) -> Result<(), Error> {
+    fn walk(&self, visit: Visit<'_>) -> Result<(), Error> {
         for layer in self.contents().plain.iter().filter_map(|number| self.layers.get(*number)) {
             let (files, mut stopped) = (layer.files(), false);
             let Some(directory) = self.root.subdirectory(&files) else { continue };

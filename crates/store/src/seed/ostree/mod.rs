@@ -19,7 +19,7 @@ use chunked::{ContentDigest, Digest};
 use self::object::object_path;
 pub use self::object::{Checksum, DirTree, root_of_commit};
 use self::trees::Trees;
-use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Stamp, VERSIONS_MAX, host};
+use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, VERSIONS_MAX, Visit, host};
 use crate::error::{Error, at_path};
 
 /// How the names of such seeds begin.
@@ -110,7 +110,7 @@ impl Seed for OstreeRepo {
         None
     }
 
-    fn walk(&self, visit: &mut dyn FnMut(&Path, Stamp) -> ControlFlow<()>) -> Result<(), Error> {
+    fn walk(&self, visit: Visit<'_>) -> Result<(), Error> {
         let Some(objects) = self.root.subdirectory(Path::new("objects")) else { return Ok(()) };
         objects.walk(&|_, _| false, &mut |path, stamp| match path.extension() == Some(OsStr::new("file")) {
             true => visit(&Path::new("objects").join(path), stamp),
