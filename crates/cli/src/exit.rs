@@ -233,8 +233,13 @@ fn is_damaged_store(error: &anyhow::Error) -> bool {
     matches!(find(error), Some(Damaged { .. } | NotAFile { .. } | Toc { .. } | TooLong { .. }))
 }
 
+/// Tells whether nobody reads what is written. A registry or a daemon that hangs up is something else.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let is_of_a_socket = find::<registry::Error>(error).is_some()
+        || find::<mount::Error>(error).is_some()
+        || find::<server::Error>(error).is_some();
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    !is_of_a_socket && find::<io::Error>(error).is_some_and(is_broken)
 }
 
 /// Finds the outermost error of a type.

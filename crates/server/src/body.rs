@@ -42,6 +42,9 @@ impl Piece {
 ///
 /// What the kernel has in memory is read at once; only what has to come from the disk takes a thread for a moment. So
 /// neither a slow disk nor a slow client holds up others.
+///
+/// From memory, over the loopback interface, a GB took 0.23 to 0.28 s of CPU when each read had a buffer of its own; nginx took 0.16 to
+/// 0.24 s with sendfile and 0.30 s without, docker-registry 2.8 took 0.43 s.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     file: Arc<File>,

@@ -1,7 +1,6 @@
 //! Memory that is read into again and again.
 //!
-//! A fresh buffer for each read would be cleared first, and often be new memory that the kernel has to find: a tenth of what it costs
-//! to serve a blob.
+//! A fresh buffer for each read would be cleared first, and often be new memory that the kernel has to find.
 
 use std::mem;
 use std::sync::{Mutex, PoisonError};

@@ -166,3 +166,76 @@ pub(super) fn first_bits(digest: &ContentDigest, bits: u32) -> u64 {
 fn no_table() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not the table of a layer")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use chunked::{BlobRange, ChunkKind, Content, Entry, EntryKind, FileRange};
+
+    use super::*;
+    use crate::contents::Builder;
+
+    /// A file of two chunks.
+    fn entry(index: u64) -> Entry {
+        let chunk = |part: u64| Chunk {
+            file: FileRange::with_len(part * 10, 10).unwrap(),
+            blob: BlobRange::with_len(index * 8 + part * 4, 4).unwrap(),
+            inner_offset: 0,
+            digest: Some(ContentDigest::of(&[part as u8])),
+            kind: ChunkKind::Data,
+        };
+        let mut entry = Entry::new(EntryKind::Regular, index.to_string());
+        entry.size = 20;
+        entry.content = Some(Content {
+            digest: Some(ContentDigest::of(&index.to_le_bytes())),
+            range: BlobRange::with_len(index * 8, 8).unwrap(),
+            chunks: vec![chunk(0), chunk(1)],
+        });
+        entry
+    }
+
+    #[test]
+    fn every_content_is_found_with_its_chunks() {
+        let dir = tempfile::tempdir().unwrap();
+        for count in [0, 1, 15, 16, 1000] {
+            let path = dir.path().join(count.to_string());
+            let mut builder = Builder::default();
+            (0..count).chain(0..count).for_each(|index| builder.add(&entry(index)));
+            builder.write(File::create(&path).unwrap()).unwrap();
+            let table = Table::open(&path).unwrap();
+            assert_eq!((u64::from(table.content_count()), table.content_len()), (count, count * 20));
+            for index in 0..count {
+                let digest = ContentDigest::of(&index.to_le_bytes());
+                let row = table.find(&digest).unwrap().unwrap();
+                let content = table.content(row).unwrap().unwrap();
+                assert_eq!((content.digest, content.len), (digest, 20));
+                assert_eq!(table.chunks_of(&content).unwrap(), entry(index).content.unwrap().chunks);
+                let first = table.chunks(content.first_chunk, 1).unwrap()[0];
+                assert_eq!(first.content, row);
+            }
+            assert_eq!(table.find(&ContentDigest::of(b"another")).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("table");
+        let mut builder = Builder::default();
+        (0..100).for_each(|index| builder.add(&entry(index)));
+        builder.write(File::create(&path).unwrap()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let damaged = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            bytes
+        };
+        let tables =
+            [whole[..whole.len() - 1].to_vec(), whole[..10].to_vec(), damaged(0), damaged(8), damaged(16)];
+        for bytes in tables {
+            fs::write(&path, bytes).unwrap();
+            assert!(Table::open(&path).is_err());
+        }
+    }
+}

@@ -3,16 +3,23 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::protocol::{Answer, LINE_LEN_MAX, Question, Status};
 use super::{Attachment, RunDirectory};
 use crate::error::{Error, at_path};
 
+/// How long a daemon may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks whether it has.
+const INTERVAL: Duration = Duration::from_millis(10);
+
 /// A connection to the daemon of a store.
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
-    path: PathBuf,
+    run: RunDirectory,
 }
 
 impl Client {
@@ -27,9 +34,7 @@ impl Client {
         }
         let run = RunDirectory::open(store)?;
         match run.connect() {
-            Ok(stream) => {
-                Ok(Some(Self { stream: BufReader::new(stream), path: run.path().join("daemon.sock") }))
-            }
+            Ok(stream) => Ok(Some(Self { stream: BufReader::new(stream), run })),
             Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
             Err(error) => Err(at_path("connect to", run.path())(error)),
         }
@@ -68,8 +73,24 @@ impl Client {
         }
     }
 
+    /// Ends the daemon, and waits until it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Daemon`] when it does not end; those of the connection.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.tell(&Question::Stop)?;
+        let start = Instant::now();
+        while self.run.try_lock()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                return Err(Error::Daemon { why: "it does not end".to_owned() });
+            }
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, question: &Question) -> Result<Answer, Error> {
-        let path = self.path.clone();
+        let path = self.run.path().join("daemon.sock");
         self.stream.get_mut().write_all(&question.to_line()).map_err(at_path("write to", &path))?;
         let mut answer = String::new();
         let read = (&mut self.stream).take(LINE_LEN_MAX).read_line(&mut answer);

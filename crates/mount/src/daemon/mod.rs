@@ -2,7 +2,7 @@
 //!
 //! It knows what to serve from files in the store, so it can end at any time and another one goes on: after a reboot, or
 //! because it was killed. The connection to the kernel outlives it when somebody [keeps](keep) it: systemd, or a
-//! [keeper](keeper) that does nothing else. Then readers wait for the next daemon, and nothing else happens to them.
+//! [keeper] that does nothing else. Then readers wait for the next daemon, and nothing else happens to them.
 //!
 //! | path in the store | what |
 //! |---|---|

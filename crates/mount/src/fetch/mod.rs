@@ -156,6 +156,8 @@ impl<'s> Fetcher<'s> {
 
     /// Serves the contents of a layer from now on.
     pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
+        // Whoever mounts something will soon read it.
+        self.disturb();
         let (number, table) = self.tables.add(&record.toc_digest, table);
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(Layer::new(number, table, record.clone()));
@@ -250,6 +252,11 @@ impl<'s> Fetcher<'s> {
         let len = link.round_trip.as_secs_f64() * link.bandwidth;
         // A float that is too large becomes the largest integer.
         self.round_trip_len.store(len as u64, Ordering::Relaxed);
+    }
+
+    /// Puts off what is done when nobody waits for anything.
+    fn disturb(&self) {
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     fn is_quiet(&self) -> bool {

@@ -1,7 +1,6 @@
 //! Reads of contents, here or not.
 
 use std::sync::PoisonError;
-use std::time::Instant;
 
 use chunked::{ChunkKind, FileRange};
 
@@ -101,7 +100,7 @@ impl<'s> Fetcher<'s> {
 
     /// Has what is missing fetched at once. The ticket ends when all of it is here, or some of it will not come.
     pub fn want(&self, missing: Missing, ticket: Ticket) {
-        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.disturb();
         let mut queue = self.queue();
         let Missing { mut jobs, ahead } = missing;
         // What came since it was looked for has ended before the queue was locked.

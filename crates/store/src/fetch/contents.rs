@@ -130,6 +130,13 @@ impl Contents {
         std::mem::take(&mut self.checked).finish(layer)
     }
 
+    /// Tells whether every chunk can be verified before the rest of its file is here.
+    pub(crate) fn has_chunk_digests(&self) -> bool {
+        let is_verifiable = |chunk: &Chunk| chunk.kind == ChunkKind::Zeros || chunk.digest.is_some();
+        let files = self.iter().flatten().filter(|content| content.chunks.len() > 1);
+        files.flat_map(|content| content.chunks).all(is_verifiable)
+    }
+
     /// Returns the content of the entry at a place of the TOC; `None` when it has none.
     pub(super) fn get(&self, entry: usize) -> Option<Wanted<'_>> {
         let Row { digest, size, chunks } = self.rows.get(entry)?;

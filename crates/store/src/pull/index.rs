@@ -11,6 +11,9 @@ use crate::fetch::{self, Failure, Verification};
 use crate::layers::{LayerRecord, LayerState, Origin, if_sound};
 use crate::store::Store;
 
+/// Why a layer is brought in although it has a TOC.
+const NO_CHUNK_DIGESTS: &str = "the TOC has no digests for the chunks of files";
+
 /// A layer that can be used before its content is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Indexed {
@@ -50,7 +53,15 @@ impl Pull<'_> {
         }
         match self.open(task)? {
             Opened::Present(record) => Ok(here(record)),
-            Opened::Chunked(layer, _) => self.save_indexed(task, &layer).map(here),
+            Opened::Chunked(layer, contents) if contents.has_chunk_digests() => {
+                self.save_indexed(task, &layer).map(here)
+            }
+            Opened::Chunked(layer, contents) => {
+                let needs = self.needs(0, &layer, &contents)?;
+                let (record, _) = self.parts(0, task, &layer, &needs)?;
+                self.store.sync()?;
+                Ok(Indexed { record, whole: Some(NO_CHUNK_DIGESTS.to_owned()) })
+            }
             Opened::Plain(why) => {
                 let (record, _) = self.whole(task, why.clone())?;
                 self.store.sync()?;

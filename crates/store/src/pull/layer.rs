@@ -73,7 +73,7 @@ impl Pull<'_> {
         opened.iter().enumerate().map(plan).collect()
     }
 
-    fn needs<'l>(
+    pub(super) fn needs<'l>(
         &self,
         index: usize,
         layer: &ChunkedLayer,
@@ -105,7 +105,7 @@ impl Pull<'_> {
         Ok((record, report))
     }
 
-    fn parts(
+    pub(super) fn parts(
         &self,
         index: usize,
         task: &Task<'_>,

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Daemon) -> anyhow::Result<ExitCode> {
         }
         DaemonAction::Run => keep(args)?,
         DaemonAction::Status => print(&to_json(&running(args)?.status()?)?)?,
-        DaemonAction::Stop => running(args)?.tell(&Question::Stop)?,
+        DaemonAction::Stop => running(args)?.stop()?,
         DaemonAction::Units => print_text(&units::render(&args.store.path()?)?)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -30,8 +30,8 @@ pub(crate) fn run(args: &Detach) -> anyhow::Result<ExitCode> {
             rootfs::mount(&store, &request, None).with_context(cannot)?;
         }
     }
-    if let Some(mut client) = Client::connect(store.path())? {
-        forget(&mut client, &image)?;
+    if let Some(client) = Client::connect(store.path())? {
+        forget(client, &image)?;
     }
     Ok(ExitCode::SUCCESS)
 }

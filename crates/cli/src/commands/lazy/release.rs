@@ -7,17 +7,19 @@ use store::{Image, Store};
 /// Has an image served no longer unless it is still mounted, and ends a daemon that serves nothing more.
 pub(in crate::commands) fn release(store: &Store, image: &Image) -> anyhow::Result<()> {
     let is_mounted = store.mounts().list()?.iter().any(|record| record.image.manifest == image.manifest);
-    let Some(mut client) = Client::connect(store.path())?.filter(|_| !is_mounted) else { return Ok(()) };
-    forget(&mut client, image)
+    match Client::connect(store.path())?.filter(|_| !is_mounted) {
+        Some(client) => forget(client, image),
+        None => Ok(()),
+    }
 }
 
 /// Does so although it is mounted, because its mounts need nobody.
-pub(super) fn forget(client: &mut Client, image: &Image) -> anyhow::Result<()> {
+pub(super) fn forget(mut client: Client, image: &Image) -> anyhow::Result<()> {
     if client.status()?.images.iter().any(|served| served.manifest == image.manifest) {
         client.tell(&Question::Detach { manifest: image.manifest })?;
     }
     if client.status()?.images.is_empty() {
-        client.tell(&Question::Stop)?;
+        client.stop()?;
     }
     Ok(())
 }

@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chunked::convert::Progress as _;
 use serde::Serialize;
+use store::Store;
 use store::fsck::{self, BadImage, BadLayer, Findings, ImageProblem, LayerProblem, Options, Repairs};
-use store::{Exclusive, Store};
 
-use super::wait;
 use crate::args::Fsck;
 use crate::exit::code;
 use crate::output::{print, print_text};
@@ -48,8 +47,7 @@ pub(crate) fn run(args: &Fsck) -> anyhow::Result<ExitCode> {
 }
 
 fn repair(store: Store, args: &Fsck) -> anyhow::Result<(Findings, Duration, Option<Repairs>)> {
-    let path = store.path().to_owned();
-    let store = Exclusive::take(store, wait(args.no_wait, &|| super::say_waiting(&path)))?;
+    let store = super::take(store, args.no_wait)?;
     let (findings, elapsed) = check(&store, args)?;
     let repairs = if findings.is_clean() { None } else { Some(fsck::repair(&store, &findings)?) };
     Ok((findings, elapsed, repairs))

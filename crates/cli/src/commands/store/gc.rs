@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use store::Store;
 use store::gc::{self, Summary};
-use store::{Exclusive, Store};
 
-use super::wait;
 use crate::args::Gc;
 use crate::output::{print, print_text};
 use crate::ui::json::to_json;
@@ -34,8 +33,7 @@ fn plan(store: &Store, json: bool) -> anyhow::Result<()> {
 }
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
-    let path = store.path().to_owned();
-    let store = Exclusive::take(store, wait(args.no_wait, &|| super::say_waiting(&path)))?;
+    let store = super::take(store, args.no_wait)?;
     let report = gc::collect(&store)?;
     match args.json {
         true => print(&to_json(&report)?),

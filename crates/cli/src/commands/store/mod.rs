@@ -6,9 +6,13 @@ mod gc;
 mod images;
 mod rm;
 
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use store::Wait;
+use store::{Exclusive, Store, Wait};
 
 pub(crate) use du::run as du;
 pub(crate) use fsck::{repaired, run as fsck};
@@ -18,15 +22,28 @@ pub(crate) use rm::run as rm;
 
 use crate::ui::say;
 
-/// Says whether other processes are waited for.
-fn wait(no_wait: bool, notice: &dyn Fn()) -> Wait<'_> {
-    if no_wait { Wait::No } else { Wait::Yes(notice) }
+/// Between two questions to a daemon: the one that follows may have the store before we do.
+const INTERVAL: Duration = Duration::from_millis(300);
+
+/// Takes the store for this process alone. A daemon lets go of it when it is asked to; its readers wait.
+fn take(store: Store, no_wait: bool) -> anyhow::Result<Exclusive> {
+    if no_wait {
+        return Ok(Exclusive::take(store, Wait::No)?);
+    }
+    let (path, is_taken) = (store.path().to_owned(), Arc::new(AtomicBool::new(false)));
+    let taken = Exclusive::take(store, Wait::Yes(&|| say_waiting(path.clone(), Arc::clone(&is_taken))));
+    is_taken.store(true, Ordering::Release);
+    Ok(taken?)
 }
 
-/// Says that others are waited for. A daemon lets go of the store when it is asked to; its readers wait.
-fn say_waiting(store: &Path) {
+/// Says that others are waited for, and asks daemons to give way until none is left.
+fn say_waiting(store: PathBuf, is_taken: Arc<AtomicBool>) {
     say("waiting for other processes that use the store\n");
-    if let Err(error) = super::daemon::give_way(store) {
-        say(&format!("the daemon does not give way: {error:#}\n"));
-    }
+    thread::spawn(move || {
+        while !is_taken.load(Ordering::Acquire) {
+            // One that is just ending does not answer.
+            let _ = super::daemon::give_way(&store);
+            thread::sleep(INTERVAL);
+        }
+    });
 }
