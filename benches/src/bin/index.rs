@@ -1,6 +1,6 @@
 //! Measures the dedup index of a store: how fast it is built, how large it is, and how fast it answers.
 //!
-//! usage: index DIR [ROWS [LAYERS]]
+//! usage: `index DIR [ROWS [LAYERS]]`
 //!
 //! Makes a store in DIR, which must be missing, adds chunks in the order of their digests, as many in each of several layers,
 //! and prints a CSV line for each figure, by the clock and by the CPU time of this process. A tenth of the chunks begins an object, so a run has the digest of one object

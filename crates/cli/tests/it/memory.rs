@@ -45,19 +45,19 @@ fn stays_below(
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn memory_of_a_layer_of_1_gb() {
     stays_below(200 * MIB, |out| (0..1024).try_for_each(|number| file(out, &format!("files/{number}"), MIB)));
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn memory_of_a_single_file_of_4_gib() {
     stays_below(200 * MIB, |out| file(out, "file", 4096 * MIB));
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn memory_of_a_million_entries() {
     stays_below(400 * MIB, |out| {
         let dirs = (0..1000).map(|dir| Member::dir(format!("usr/share/things/{dir}/")).encode());
@@ -123,7 +123,7 @@ fn mixed(
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn memory_of_a_pull_of_2_gb() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(dir.path().join("image"));
@@ -146,7 +146,7 @@ fn memory_of_a_pull_of_2_gb() {
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn memory_of_a_pull_of_200_000_files() {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout::create(dir.path().join("image"));

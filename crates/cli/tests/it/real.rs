@@ -39,7 +39,7 @@ fn has_one_blob(gzip: &Path, dir: &Path) {
 }
 
 #[test]
-#[ignore = "minutes, see above"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn tool_real_layers_decode_to_their_tar_and_have_one_blob() {
     if tools::host(Tier::Tool, "zstd").is_none() {
         return;

@@ -405,7 +405,7 @@ fn is_since(started: u64, modified: &str) -> bool {
 }
 
 #[test]
-#[ignore = "minutes: `cargo test --release -p morsel-cli --test it -- --ignored real`"]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
 fn engine_real_trees_are_those_of_umoci_and_podman() {
     let images = crate::real::images();
     if images.is_empty() {
