@@ -22,7 +22,7 @@ pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
-pub(crate) use pull::{Estimate, Pull, Verification};
+pub(crate) use pull::{Estimate, Pull, Verification, Way};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use chunked::Link;
+use chunked::plan::Way;
 use registry::Reference;
 use registry::platform::Selector;
 use store::fetch::{self, Verification};
@@ -55,6 +56,7 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
             args::Verification::DiffId => Verification::DiffId,
             args::Verification::Toc => Verification::Toc,
         },
+        way: args.way.into(),
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
@@ -69,11 +71,23 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
     })))
 }
 
+impl From<args::Way> for Way {
+    fn from(way: args::Way) -> Self {
+        match way {
+            args::Way::Cheapest => Self::Cheapest,
+            args::Way::Stream => Self::Stream,
+            args::Way::Parallel => Self::Parallel,
+            args::Way::OneRange => Self::OneRange,
+            args::Way::ManyRanges => Self::ManyRanges,
+        }
+    }
+}
+
 pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     Ok(Request::Estimate(Box::new(Estimate {
         reference: image(&args.image)?,
         from: args.from.as_deref().map(image).transpose()?,
-        link: args.link,
+        link: args.link.map(|link| Link::new(link.round_trip, link.rate)),
         platform: args.platform,
         plan: args.plan,
         json: args.json,

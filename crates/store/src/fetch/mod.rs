@@ -45,6 +45,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
+use chunked::plan::Way;
 use chunked::{Chunk, ChunkedLayer, ContentDigest, Limits, RangeSource};
 
 use board::Board;
@@ -80,6 +81,8 @@ pub struct Options {
     pub verification: Verification,
     /// Bounds on the tar-split.
     pub limits: Limits,
+    /// How missing bytes are asked for.
+    pub way: Way,
 }
 
 /// What makes a layer trusted.
@@ -98,6 +101,7 @@ impl Default for Options {
             memory: 16 << 20,
             verification: Verification::DiffId,
             limits: Limits::default(),
+            way: Way::default(),
         }
     }
 }
