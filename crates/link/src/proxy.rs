@@ -47,6 +47,17 @@ pub struct Counts {
     pub down: u64,
 }
 
+impl Counts {
+    /// Returns what was added to an earlier count.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            connections: self.connections.saturating_sub(before.connections),
+            up: self.up.saturating_sub(before.up),
+            down: self.down.saturating_sub(before.down),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     stopped: AtomicBool,

@@ -1,5 +1,6 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
+mod bench;
 mod convert;
 mod daemon;
 mod doctor;
@@ -15,6 +16,7 @@ mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchPull, BenchRanges, BenchStrategy, BenchSubject};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
@@ -22,7 +24,7 @@ pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
-pub(crate) use pull::{Estimate, Pull, Verification, Way};
+pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
@@ -74,6 +76,7 @@ pub(crate) enum Verb {
     Du(Du),
     Index(Index),
     Doctor(Doctor),
+    Bench(Bench),
     Serve(Serve),
 }
 

@@ -39,8 +39,8 @@ pub(crate) struct Pull {
 
     /// How to ask for what is missing of a layer: `cheapest`, by what is known of the host and the link; or `stream`,
     /// `parallel`, `one-range`, `many-ranges`, where the host allows it
-    #[arg(long, value_name = "WAY", default_value = "cheapest", hide_possible_values = true)]
-    pub(crate) way: Way,
+    #[arg(long, value_name = "STRATEGY", default_value = "cheapest", hide_possible_values = true)]
+    pub(crate) strategy: Strategy,
 
     /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
     /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
@@ -66,7 +66,7 @@ pub(crate) enum Verification {
 
 /// How to ask for what is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Way {
+pub(crate) enum Strategy {
     Cheapest,
     Stream,
     Parallel,

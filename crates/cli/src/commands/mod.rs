@@ -1,5 +1,6 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
+mod bench;
 mod convert;
 mod daemon;
 mod doctor;
@@ -46,6 +47,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::BenchPull(request) => bench::pull(&request),
         Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),

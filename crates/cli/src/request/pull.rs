@@ -56,7 +56,7 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
             args::Verification::DiffId => Verification::DiffId,
             args::Verification::Toc => Verification::Toc,
         },
-        way: args.way.into(),
+        way: args.strategy.into(),
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
@@ -71,14 +71,14 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
     })))
 }
 
-impl From<args::Way> for Way {
-    fn from(way: args::Way) -> Self {
-        match way {
-            args::Way::Cheapest => Self::Cheapest,
-            args::Way::Stream => Self::Stream,
-            args::Way::Parallel => Self::Parallel,
-            args::Way::OneRange => Self::OneRange,
-            args::Way::ManyRanges => Self::ManyRanges,
+impl From<args::Strategy> for Way {
+    fn from(strategy: args::Strategy) -> Self {
+        match strategy {
+            args::Strategy::Cheapest => Self::Cheapest,
+            args::Strategy::Stream => Self::Stream,
+            args::Strategy::Parallel => Self::Parallel,
+            args::Strategy::OneRange => Self::OneRange,
+            args::Strategy::ManyRanges => Self::ManyRanges,
         }
     }
 }

@@ -432,6 +432,11 @@ fn index() {
 }
 
 #[test]
+fn bench_pull() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel bench pull --help"), @"");
+}
+
+#[test]
 fn version() {
     insta::assert_snapshot!(Sandbox::new().run("morsel --version"), @"
     $ morsel --version

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
 mod bad_input;
+mod bench;
 mod convert_image;
 mod convert_layer;
 mod docs;
