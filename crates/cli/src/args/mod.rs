@@ -27,7 +27,7 @@ pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
-pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
+pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Sync, Unpack};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -74,6 +74,7 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Sync(Sync),
     Index(Index),
     Doctor(Doctor),
     Bench(Bench),

@@ -77,6 +77,7 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    Sync(args::Sync),
     /// Look after the dedup index.
     Index(args::Index),
 }
@@ -154,6 +155,7 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Sync(args) => Ok(Request::Sync(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
             Verb::Bench(args::Bench { subject: BenchSubject::Pull(args) }) => bench::pull(*args),
