@@ -119,6 +119,10 @@ impl<'a> Bench<'a> {
         if !self.request.keep_caches && !geteuid().is_root() {
             self.notes.push("only root can drop the page cache: it was warm".to_owned());
         }
+        if rootfs::permit().is_ok() && runs.iter().all(|run| run.ready.is_none()) {
+            let none = self.images.programs.join("`, `");
+            self.notes.push(format!("the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"));
+        }
         let summaries = cases.iter().filter_map(|case| Summary::of(*case, &runs)).collect();
         Ok(Report {
             machine: Machine::this(),

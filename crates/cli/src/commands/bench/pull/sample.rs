@@ -151,7 +151,30 @@ mod tests {
                 (tar.len(), DiffId::of(&tar).to_string())
             })
         };
-        insta::assert_debug_snapshot!([facts(Version::Old), facts(Version::New)], @"");
+        insta::assert_debug_snapshot!([facts(Version::Old), facts(Version::New)], @r#"
+        [
+            [
+                (
+                    20783616,
+                    "sha256:7fda5f25f600823a7af60922b9ff40e14e03ca7554f9d14902a9b73ffb32cec4",
+                ),
+                (
+                    33568768,
+                    "sha256:79fa2079a142fc2f0e2a2af756ec5755e01e8b72dfb02e2ba9706a08011514ac",
+                ),
+            ],
+            [
+                (
+                    20783616,
+                    "sha256:6d99c677581504b4364d60d59e1306dacd34efed901688ea418fb7a752e95c16",
+                ),
+                (
+                    33569792,
+                    "sha256:1c375cb69de8cd530818b08286fea352f0ce8be5ce65ba057b86202f9541f53a",
+                ),
+            ],
+        ]
+        "#);
         assert!(layer(Version::Old, 2, &mut io::sink()).is_none());
     }
 }

@@ -125,7 +125,7 @@ impl Morsel {
         let is_read = read_first(&mount, &image.programs);
         let elapsed = started.elapsed();
         success(measure::run(self.here("umount", place).arg(&mount), || {})?)?;
-        is_read.map(|()| Some(elapsed))
+        Ok(is_read?.then_some(elapsed))
     }
 
     /// Mounts, reads, and waits until everything is here.
@@ -144,11 +144,11 @@ impl Morsel {
         let ended = measure::run(self.here("umount", place).arg(&mount), || {});
         success(waited)?;
         success(ended?)?;
-        is_read?;
+        let is_read = is_read?;
         let (cpu, peak) = daemon.unwrap_or_default();
         Ok(Pulled {
             wall,
-            ready: Some(ready),
+            ready: is_read.then_some(ready),
             cpu: mounted.cpu + cpu,
             peak_memory: mounted.peak_memory.max(peak),
             receipt: None,
@@ -193,15 +193,14 @@ pub(super) fn success(measured: Measured) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-/// Reads the first of several files that is there, below a directory that links do not lead out of.
-fn read_first(root: &Path, paths: &[String]) -> anyhow::Result<()> {
+/// Reads the first of several files that is there, below a directory that links do not lead out of; `false` when none is.
+fn read_first(root: &Path, paths: &[String]) -> anyhow::Result<bool> {
     let root_fd = openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("cannot open `{}`", root.display()))?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let open =
         |path: &String| openat2(&root_fd, path.as_str(), flags, Mode::empty(), ResolveFlags::IN_ROOT).ok();
-    let Some(file) = paths.iter().find_map(open) else {
-        bail!("the image has none of `{}`; `--read PATH` names another file", paths.join("`, `"));
-    };
-    io::copy(&mut File::from(file), &mut io::sink()).context("cannot read from the mount").map(drop)
+    let Some(file) = paths.iter().find_map(open) else { return Ok(false) };
+    io::copy(&mut File::from(file), &mut io::sink()).context("cannot read from the mount")?;
+    Ok(true)
 }
