@@ -2,11 +2,15 @@
 
 mod contender;
 mod images;
+mod page;
 mod plan;
 mod report;
 mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
+mod verdict;
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +23,7 @@ use rustix::process::geteuid;
 use server::Serves;
 use tempfile::TempDir;
 
-use contender::{Contender, Morsel, Target};
+use contender::{Contender, Morsel, Target, peers};
 use images::{Image, Images};
 use plan::{Case, Phase};
 use report::{Report, Run, Summary};
@@ -28,7 +32,7 @@ use stage::Stage;
 use crate::access::access;
 use crate::args::BenchStrategy;
 use crate::machine::Machine;
-use crate::output::{print, print_text, scratch};
+use crate::output::{Output, print, print_text, scratch};
 use crate::request::BenchPull;
 use crate::ui::json::to_json;
 use crate::ui::steps::Steps;
@@ -42,6 +46,11 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
     let images = Images::prepare(request, &access, work.path())?;
     let bench = Bench::start(request, images, work.path())?;
     let report = bench.run()?;
+    if let Some(path) = &request.html {
+        let json = serde_json::to_string(&report).context("cannot write JSON")?;
+        let page = page::of(&report, &json);
+        Output::at(path)?.finish(&page).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
     match request.form {
         form if form.json => print(&to_json(&report)?)?,
         form if form.quiet => {}
@@ -76,7 +85,12 @@ impl<'a> Bench<'a> {
             let words = request.registry.words();
             Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
         };
-        let contenders = strategies.map(start).collect::<Result<_, _>>()?;
+        let mut contenders = strategies.map(start).collect::<Result<Vec<_>, _>>()?;
+        if request.peers {
+            let (peers, missing) = peers(images.has_originals());
+            contenders.extend(peers);
+            notes.extend(missing);
+        }
         Ok(Self { request, images, stage, contenders, notes, work })
     }
 
@@ -188,6 +202,7 @@ impl<'a> Bench<'a> {
         let is_ours = self.stage.direct().is_some();
         let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
         Target {
+            original: host.clone().unwrap_or_default() + &image.original,
             name: host.unwrap_or_default() + &image.path,
             is_ours,
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),

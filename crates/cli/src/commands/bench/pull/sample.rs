@@ -31,20 +31,35 @@ pub(super) enum Version {
     New,
 }
 
+/// An image that is made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub(super) version: Version,
+    /// It is so many times smaller than it could be.
+    pub(super) divisor: usize,
+}
+
+impl Sample {
+    /// Makes one of the usual size.
+    pub(super) fn new(version: Version) -> Self {
+        Self { version, divisor: 1 }
+    }
+}
+
 /// Writes the tar of a layer, the lowest is 0; `None` when there is none.
-pub(super) fn layer(version: Version, number: usize, out: &mut dyn Write) -> Option<io::Result<()>> {
+pub(super) fn layer(sample: Sample, number: usize, out: &mut dyn Write) -> Option<io::Result<()>> {
     let write: fn(&mut Layer<'_>) -> io::Result<()> = match number {
         0 => small_files,
         1 => programs,
         _ => return None,
     };
-    let mut layer = Layer { tar: Builder::new(out), version };
+    let mut layer = Layer { tar: Builder::new(out), sample };
     Some(write(&mut layer).and_then(|()| layer.tar.finish()))
 }
 
 fn small_files(layer: &mut Layer<'_>) -> io::Result<()> {
     let mut random = Random(11);
-    for number in 0..SMALL_FILES {
+    for number in 0..SMALL_FILES / layer.sample.divisor {
         // The product of two numbers is small more often than large.
         let len = random.below(SMALL_LEN_MAX) * random.below(SMALL_LEN_MAX) / SMALL_LEN_MAX + 32;
         let seed = layer.seed(number, &mut random);
@@ -57,27 +72,27 @@ fn small_files(layer: &mut Layer<'_>) -> io::Result<()> {
 fn programs(layer: &mut Layer<'_>) -> io::Result<()> {
     let mut random = Random(12);
     layer.file(PROGRAM, 0o755, &code(1, PROGRAM_LEN))?;
-    for number in 0..LIBRARIES {
+    for number in 0..LIBRARIES / layer.sample.divisor {
         let seed = layer.seed(100 + number, &mut random);
         layer.file(&format!("usr/lib/lib{number}.so"), 0o644, &code(seed, LIBRARY_LEN))?;
     }
-    let mut largest = code(2, LARGEST_LEN);
-    if layer.version == Version::New {
-        let middle = LARGEST_LEN / 2;
-        largest.splice(middle..middle + LARGEST_LEN / 20, code(3, LARGEST_LEN / 20 + 1000));
+    let len = LARGEST_LEN / layer.sample.divisor;
+    let mut largest = code(2, len);
+    if layer.sample.version == Version::New {
+        largest.splice(len / 2..len / 2 + len / 20, code(3, len / 20 + 1000));
     }
     layer.file("usr/lib/liblargest.so", 0o644, &largest)
 }
 
 struct Layer<'a> {
     tar: Builder<&'a mut dyn Write>,
-    version: Version,
+    sample: Sample,
 }
 
 impl Layer<'_> {
     /// Chooses what is in a file: in the update, something else now and then.
     fn seed(&self, number: usize, random: &mut Random) -> u64 {
-        let is_changed = random.below(CHANGED) == 0 && self.version == Version::New;
+        let is_changed = random.below(CHANGED) == 0 && self.sample.version == Version::New;
         1000 + number as u64 + if is_changed { 1_000_000 } else { 0 }
     }
 
@@ -85,7 +100,7 @@ impl Layer<'_> {
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::Regular);
         header.set_mode(mode);
-        header.set_mtime(match self.version {
+        header.set_mtime(match self.sample.version {
             Version::Old => 1_700_000_000,
             Version::New => 1_702_000_000,
         });
@@ -139,7 +154,7 @@ mod tests {
 
     fn tar(version: Version, number: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        layer(version, number, &mut bytes).unwrap().unwrap();
+        layer(Sample::new(version), number, &mut bytes).unwrap().unwrap();
         bytes
     }
 
@@ -175,6 +190,6 @@ mod tests {
             ],
         ]
         "#);
-        assert!(layer(Version::Old, 2, &mut io::sink()).is_none());
+        assert!(layer(Sample::new(Version::Old), 2, &mut io::sink()).is_none());
     }
 }
