@@ -73,6 +73,10 @@ pub(crate) struct BenchPull {
     #[arg(long, value_name = "DIR")]
     pub(crate) work: Option<PathBuf>,
 
+    /// Give every store a new ext4 in a file, as files are made slowly where others were removed; takes root, and `mkfs.ext4`
+    #[arg(long)]
+    pub(crate) new_disks: bool,
+
     /// Leave the page cache of this machine as it is; otherwise root drops it before every pull
     #[arg(long)]
     pub(crate) keep_caches: bool,
@@ -80,6 +84,10 @@ pub(crate) struct BenchPull {
     /// Write a page with pictures
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+
+    /// Write the pictures as files of their own, in SVG, to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pictures: Option<PathBuf>,
 
     /// The platform, `os/arch[/variant]` [default: that of this machine]
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]

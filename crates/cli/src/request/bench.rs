@@ -29,8 +29,12 @@ pub(crate) struct BenchPull {
     pub(crate) read: Option<String>,
     pub(crate) peers: bool,
     pub(crate) work: Option<PathBuf>,
+    /// Whether every store has a file system of its own.
+    pub(crate) new_disks: bool,
     pub(crate) keep_caches: bool,
     pub(crate) html: Option<PathBuf>,
+    /// Where pictures go.
+    pub(crate) pictures: Option<PathBuf>,
     pub(crate) platform: Option<Selector>,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -63,8 +67,10 @@ pub(super) fn pull(args: args::BenchPull) -> Result<Request, Invalid> {
         read: args.read,
         peers: args.peers,
         work: args.work,
+        new_disks: args.new_disks,
         keep_caches: args.keep_caches,
         html: args.html,
+        pictures: args.pictures,
         platform: args.platform,
         registry: args.registry,
         form: args.form,

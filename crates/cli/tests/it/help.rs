@@ -495,6 +495,9 @@ fn bench_pull() {
           --html <FILE>
               Write a page with pictures
 
+          --pictures <DIR>
+              Write the pictures as files of their own, in SVG, to this directory
+
           --platform <PLATFORM>
               The platform, `os/arch[/variant]` [default: that of this machine]
 

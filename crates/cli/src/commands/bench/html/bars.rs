@@ -1,8 +1,8 @@
 //! Bars that begin at zero, with their numbers beside them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-use super::Escaped;
+use super::{Escaped, STYLE};
 use crate::commands::bench::spread::Spread;
 
 /// How much of the width the longest bar takes.
@@ -65,19 +65,50 @@ impl Bar {
     }
 }
 
+impl Bars {
+    /// Writes it as a picture of its own, `width` pixels wide.
+    pub(in super::super) fn to_svg(&self, width: u32) -> String {
+        let (top, height) = (26.0, self.height() + 30.0);
+        let mut text = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
+             <style>\n{STYLE}rect.paper {{ fill: var(--paper); }}\n</style>\n\
+             <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n\
+             <svg x=\"8\" width=\"{}\">\n<text x=\"0\" y=\"16\" class=\"title\">{}</text>\n",
+            width.saturating_sub(16),
+            Escaped(&self.title),
+        );
+        let _ = write!(text, "<svg y=\"{top}\" width=\"100%\">\n{}</svg>\n</svg>\n</svg>\n", Rows(self));
+        text
+    }
+
+    fn height(&self) -> f64 {
+        ROW * self.rows.len() as f64 + 4.0
+    }
+}
+
+/// The bars without what is around them.
+struct Rows<'a>(&'a Bars);
+
+impl fmt::Display for Rows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.rows.iter().map(Bar::end).fold(f64::MIN_POSITIVE, f64::max);
+        for (number, row) in self.0.rows.iter().enumerate() {
+            draw(f, row, ROW * number as f64, |value| value / end * LONGEST)?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Bars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "<figure>\n<figcaption>{}{}</figcaption>", Escaped(&self.title), Legend(&self.legend))?;
-        let height = ROW * self.rows.len() as f64 + 4.0;
+        let height = self.height();
         writeln!(
             f,
             "<svg class=\"bars\" role=\"img\" width=\"100%\" height=\"{height}\" aria-label=\"{}\">",
             Escaped(&self.title)
         )?;
-        let end = self.rows.iter().map(Bar::end).fold(f64::MIN_POSITIVE, f64::max);
-        for (number, row) in self.rows.iter().enumerate() {
-            draw(f, row, ROW * number as f64, |value| value / end * LONGEST)?;
-        }
+        write!(f, "{}", Rows(self))?;
         write!(f, "</svg>\n</figure>")
     }
 }

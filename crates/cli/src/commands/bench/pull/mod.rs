@@ -1,6 +1,7 @@
 //! Measures pulls.
 
 mod contender;
+mod disk;
 mod images;
 mod page;
 mod plan;
@@ -23,6 +24,7 @@ use rustix::process::geteuid;
 use server::Serves;
 use tempfile::TempDir;
 
+use disk::Disk;
 use contender::{Contender, Morsel, Target, peers};
 use images::{Image, Images};
 use plan::{Case, Phase};
@@ -50,6 +52,12 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
         let json = serde_json::to_string(&report).context("cannot write JSON")?;
         let page = page::of(&report, &json);
         Output::at(path)?.finish(&page).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    if let Some(dir) = &request.pictures {
+        for (name, picture) in page::pictures(&report) {
+            let path = dir.join(name);
+            Output::at(&path)?.finish(&picture).with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
     }
     match request.form {
         form if form.json => print(&to_json(&report)?)?,
@@ -125,9 +133,21 @@ impl<'a> Bench<'a> {
             self.turn(u32::MAX, Case { link, phase: Phase::Cold, contender: 0 })?;
         }
         let mut runs = Vec::new();
+        let mut failed: Vec<Case> = Vec::new();
         for (round, case) in turns {
-            runs.push(self.turn(round, case)?);
             steps.done();
+            if failed.contains(&case) {
+                continue;
+            }
+            match self.turn(round, case) {
+                Ok(run) => runs.push(run),
+                // What a peer cannot do is part of the comparison.
+                Err(error) if self.is_peer(case.contender) => {
+                    failed.push(case);
+                    self.notes.push(format!("{}: {}", case.phase.name(), shorten(&format!("{error:#}"))));
+                }
+                Err(error) => return Err(error),
+            }
         }
         drop(steps);
         if !self.request.keep_caches && !geteuid().is_root() {
@@ -159,6 +179,8 @@ impl<'a> Bench<'a> {
         // Nothing is removed before the end: ext4 makes files slowly where others were removed just before.
         let place = self.work.join(format!("{round}-{}-{}-{}", case.link, case.phase.name(), case.contender));
         fs::create_dir(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
+        let disk = || Disk::mount(place.with_extension("ext4"), &place);
+        let _disk = self.request.new_disks.then(disk).transpose()?;
         let before = match case.phase {
             Phase::Cold => None,
             Phase::Update => self.images.old.as_ref(),
@@ -208,6 +230,16 @@ impl<'a> Bench<'a> {
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
             programs: self.images.programs.clone(),
         }
+    }
+}
+
+/// Leaves out the middle of a long text, on one line.
+fn shorten(text: &str) -> String {
+    const ENDS: usize = 160;
+    let words: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    match words.len() {
+        0..=400 => words.iter().collect(),
+        len => words.iter().take(ENDS).chain(&['.', '.', '.']).chain(words.iter().skip(len - ENDS)).collect(),
     }
 }
 

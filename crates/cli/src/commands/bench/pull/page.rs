@@ -35,6 +35,26 @@ pub(super) fn of(report: &Report, json: &str) -> String {
     page.to_string()
 }
 
+/// Writes pictures of the times and bytes of each kind of pull, with names for their files.
+pub(super) fn pictures(report: &Report) -> Vec<(String, String)> {
+    const WIDTH: u32 = 640;
+    let mut pictures = Vec::new();
+    for (link, name) in report.links.iter().enumerate() {
+        for phase in [Phase::Cold, Phase::Update] {
+            let rows: Vec<_> = report.rows(link, phase).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            for (what, bars) in [("time", times(report, &rows)), ("bytes", bytes(report, &rows))] {
+                let title = format!("{}, {}: {}", text::heading(phase), text::words(name), bars.title.to_lowercase());
+                let file = format!("{what}-{}-{}.svg", phase.name(), name.replace(',', "-"));
+                pictures.push((file, Bars { title, ..bars }.to_svg(WIDTH)));
+            }
+        }
+    }
+    pictures
+}
+
 fn section(page: &mut Page, report: &Report, link: usize, phase: Phase) {
     let rows: Vec<_> = report.rows(link, phase).collect();
     if rows.is_empty() {

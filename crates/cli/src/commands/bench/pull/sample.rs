@@ -3,6 +3,7 @@
 //! It has a layer of many small files of text, and one of programs. Each file of the update is as before, or changed by chance;
 //! of the largest program a twentieth is new, and bytes were put in. All times are new, as after an ordinary build.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use tar::{Builder, EntryType, Header};
@@ -53,7 +54,7 @@ pub(super) fn layer(sample: Sample, number: usize, out: &mut dyn Write) -> Optio
         1 => programs,
         _ => return None,
     };
-    let mut layer = Layer { tar: Builder::new(out), sample };
+    let mut layer = Layer { tar: Builder::new(out), sample, directories: BTreeSet::new() };
     Some(write(&mut layer).and_then(|()| layer.tar.finish()))
 }
 
@@ -87,6 +88,7 @@ fn programs(layer: &mut Layer<'_>) -> io::Result<()> {
 struct Layer<'a> {
     tar: Builder<&'a mut dyn Write>,
     sample: Sample,
+    directories: BTreeSet<String>,
 }
 
 impl Layer<'_> {
@@ -96,9 +98,20 @@ impl Layer<'_> {
         1000 + number as u64 + if is_changed { 1_000_000 } else { 0 }
     }
 
+    /// Adds a file, and the directories above it that are not there yet.
     fn file(&mut self, path: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        for (end, _) in path.match_indices('/') {
+            let above = path.get(..=end).unwrap_or_default();
+            if self.directories.insert(above.to_owned()) {
+                self.entry(above, EntryType::Directory, 0o755, &[])?;
+            }
+        }
+        self.entry(path, EntryType::Regular, mode, bytes)
+    }
+
+    fn entry(&mut self, path: &str, kind: EntryType, mode: u32, bytes: &[u8]) -> io::Result<()> {
         let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::Regular);
+        header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_mtime(match self.sample.version {
             Version::Old => 1_700_000_000,
@@ -170,22 +183,22 @@ mod tests {
         [
             [
                 (
-                    20783616,
-                    "sha256:7fda5f25f600823a7af60922b9ff40e14e03ca7554f9d14902a9b73ffb32cec4",
+                    20823552,
+                    "sha256:9ce8527a713c5b04051e8e9d4952b4c547e4ff6128ee1aa31f3d03faa26b1b9f",
                 ),
                 (
-                    33568768,
-                    "sha256:79fa2079a142fc2f0e2a2af756ec5755e01e8b72dfb02e2ba9706a08011514ac",
+                    33570304,
+                    "sha256:709c9cec96db04fef1eec2fb255482448b0b9342c2ef286629047c3ffdddb863",
                 ),
             ],
             [
                 (
-                    20783616,
-                    "sha256:6d99c677581504b4364d60d59e1306dacd34efed901688ea418fb7a752e95c16",
+                    20823552,
+                    "sha256:9d481e337582bd53ebb982cb06e52d14efecb760a5a30f8d2430c87f16442b60",
                 ),
                 (
-                    33569792,
-                    "sha256:1c375cb69de8cd530818b08286fea352f0ce8be5ce65ba057b86202f9541f53a",
+                    33571328,
+                    "sha256:648906cbee5d754043a40b4b59d9ef2d4c93f07ba0c10ee2a41c76b82e441c96",
                 ),
             ],
         ]
