@@ -73,7 +73,7 @@ impl Images {
             let reference =
                 Reference::OciLayout { dir: work.join("served").join(ORIGINALS), tag: Some(tag.to_owned()) };
             write(Sample::new(version), &reference, access).context("cannot make an image up")?;
-            originals.push((tag, format!("made up, {tag}"), reference));
+            originals.push((tag, format!("made-up image, {tag}"), reference));
         }
         Self::local(request, access, work, &originals)
     }

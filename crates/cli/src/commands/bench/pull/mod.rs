@@ -24,8 +24,8 @@ use rustix::process::geteuid;
 use server::Serves;
 use tempfile::TempDir;
 
-use disk::Disk;
 use contender::{Contender, Morsel, Target, peers};
+use disk::Disk;
 use images::{Image, Images};
 use plan::{Case, Phase};
 use report::{Report, Run, Summary};
@@ -56,7 +56,9 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
     if let Some(dir) = &request.pictures {
         for (name, picture) in page::pictures(&report) {
             let path = dir.join(name);
-            Output::at(&path)?.finish(&picture).with_context(|| format!("cannot write `{}`", path.display()))?;
+            Output::at(&path)?
+                .finish(&picture)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
         }
     }
     match request.form {

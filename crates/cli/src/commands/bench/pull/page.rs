@@ -5,6 +5,7 @@ use super::plan::Phase;
 use super::report::{Report, Run, Summary};
 use super::{text, verdict};
 use crate::commands::bench::html::{Bar, Bars, Line, Page, Part, Timelines};
+use crate::commands::bench::spread::Spread;
 use crate::ui::words::{Bytes, seconds};
 
 /// Writes a page: for each link and each kind of pull the times and the bytes, how they came about, and the numbers.
@@ -46,7 +47,8 @@ pub(super) fn pictures(report: &Report) -> Vec<(String, String)> {
                 continue;
             }
             for (what, bars) in [("time", times(report, &rows)), ("bytes", bytes(report, &rows))] {
-                let title = format!("{}, {}: {}", text::heading(phase), text::words(name), bars.title.to_lowercase());
+                let title =
+                    format!("{}, {}: {}", text::heading(phase), text::words(name), bars.title.to_lowercase());
                 let file = format!("{what}-{}-{}.svg", phase.name(), name.replace(',', "-"));
                 pictures.push((file, Bars { title, ..bars }.to_svg(WIDTH)));
             }
@@ -70,7 +72,9 @@ fn section(page: &mut Page, report: &Report, link: usize, phase: Phase) {
 
 fn times(report: &Report, rows: &[&Summary]) -> Bars {
     let bar = |row: &&Summary| {
-        let ready = row.ready.map_or(String::new(), |ready| format!(", ready {}", seconds(ready.median)));
+        let is_later = |ready: &Spread| ready.median != row.wall.median;
+        let ready = row.ready.filter(is_later);
+        let ready = ready.map_or(String::new(), |ready| format!(", ready {}", seconds(ready.median)));
         Bar {
             name: report.name(row.contender).to_owned(),
             parts: vec![(part(report, row), row.wall.median)],

@@ -40,6 +40,11 @@ impl Report {
         self.contenders.get(contender).map_or("", |about| &about.name)
     }
 
+    /// Tells whether files are there after a contender pulled.
+    pub(super) fn unpacks(&self, contender: usize) -> bool {
+        self.contenders.get(contender).is_some_and(|about| about.unpacks)
+    }
+
     pub(super) fn is_peer(&self, contender: usize) -> bool {
         self.contenders.get(contender).is_some_and(|about| about.is_peer)
     }

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chunked::{Abilities, BlobRange, Link, RangeSource, Ranges, Traffic};
 use registry::blob::Blob;
 use registry::convert::NoProgress;
 use registry::{Instance, Reference, transport};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use store::pull::{How, Task};
 use store::{Store, fetch, pull};
 
@@ -66,18 +66,25 @@ fn no_args() -> RegistryArgs {
     RegistryArgs { authfile: None, cert_dir: None, tls_verify: true, timeout: None }
 }
 
-/// Makes both images up, a tenth of their size, and converts them.
-fn images(dir: &Path) -> [Reference; 2] {
+/// Makes both images up, a twelfth of their size, and converts them; returns them with what they consist of.
+fn images(dir: &Path) -> [(Reference, String); 2] {
     let access = access(&no_args()).unwrap();
     [Version::Old, Version::New].map(|version| {
         let tag = Some(format!("{version:?}"));
         let made_up = Reference::OciLayout { dir: dir.join("made-up"), tag: tag.clone() };
-        write(Sample { version, divisor: 10 }, &made_up, &access).unwrap();
+        write(Sample { version, divisor: 12 }, &made_up, &access).unwrap();
         let converted = Reference::OciLayout { dir: dir.join("converted"), tag };
         let (source, sink) =
             (transport::open(&made_up, &access).unwrap(), transport::create(&converted, &access).unwrap());
-        registry::convert::convert(&*source, sink, &Default::default(), &NoProgress).unwrap();
-        converted
+        let report = registry::convert::convert(&*source, sink, &Default::default(), &NoProgress).unwrap();
+        let report = serde_json::to_value(report).unwrap();
+        let layers = report["manifests"][0]["layers"].as_array().unwrap();
+        let sum =
+            |pointer: &str| layers.iter().filter_map(|layer| layer.pointer(pointer)?.as_u64()).sum::<u64>();
+        let [files, chunks, frames] =
+            ["files", "chunks", "frames"].map(|name| sum(&format!("/counts/{name}")));
+        let facts = format!("{} bytes, {files} files, {chunks} chunks, {frames} frames", sum("/result/size"));
+        (converted, facts)
     })
 }
 
@@ -112,9 +119,9 @@ fn pull_from(store: &Store, reference: &Reference, abilities: Abilities) -> Stri
 #[test]
 fn no_pull_fetches_more_than_it_did() {
     let dir = tempfile::tempdir().unwrap();
-    let [old, new] = images(dir.path());
-    let mut shown = String::new();
-    let links = [("1 Gbit, 1 ms", 1000.0, 1), ("100 Mbit, 20 ms", 100.0, 20), ("20 Mbit, 100 ms", 20.0, 100)];
+    let [(old, old_facts), (new, new_facts)] = images(dir.path());
+    let mut shown = format!("old: {old_facts}\nnew: {new_facts}\n");
+    let links = [("1 Gbit, 1 ms", 1000.0, 1), ("20 Mbit, 100 ms", 20.0, 100)];
     for (what, ranges) in [
         ("many ranges", Ranges::Many { count: 380, header_len: 7500 }),
         ("one range", Ranges::One),

@@ -2,9 +2,12 @@
 
 use super::plan::Phase;
 use super::report::{Report, Summary};
-use crate::ui::words::seconds;
+use crate::ui::words::{Bytes, seconds};
 
-/// Says, for a link and a kind of pull, how `morsel pull` did, and who did better.
+/// Fewer bytes than this are not worth a word: those of a request or two.
+const BYTES_MIN: f64 = 65_536.0;
+
+/// What is to be said of a kind of pull over a link.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) text: String,
@@ -12,40 +15,42 @@ pub(super) struct Verdict {
     pub(super) is_beaten: bool,
 }
 
-/// Compares the pulls of a kind. There is nothing to say where the first contender, which is what `morsel pull` does by
-/// itself, did not pull.
+/// Compares the first contender, which is what `morsel pull` does by itself, with the others, as far as they make files of
+/// an image. There is nothing to say where it did not pull.
+///
+/// Who was faster in the median, but not each time, is not called faster.
 pub(super) fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
-    let rows: Vec<_> = report.rows(link, phase).collect();
+    let rows: Vec<_> = report.rows(link, phase).filter(|row| report.unpacks(row.contender)).collect();
     let own = rows.iter().find(|row| row.contender == 0)?;
-    let peers = || rows.iter().filter(|row| report.is_peer(row.contender));
-    let name = |row: &Summary| report.name(row.contender).to_owned();
-    let mut text = format!("{}: {} took {}", phase.name(), name(own), seconds(own.wall.median));
-    let faster =
-        best(rows.iter().copied(), |row| row.wall.median).filter(|row| row.wall.most < own.wall.least);
-    if let Some(faster) = faster {
-        text += &format!("; {} was faster, {}", name(faster), seconds(faster.wall.median));
+    let peers = || rows.iter().copied().filter(|row| report.is_peer(row.contender));
+    let mut text =
+        format!("{}: {} took {}", phase.name(), report.name(own.contender), seconds(own.wall.median));
+    let faster = fastest(rows.iter().copied()).filter(|row| row.wall.most < own.wall.least);
+    match (faster, fastest(peers())) {
+        (Some(faster), _) => {
+            text +=
+                &format!("; {} was faster, {}", report.name(faster.contender), seconds(faster.wall.median))
+        }
+        (None, Some(peer)) => {
+            let factor = peer.wall.median / own.wall.median.max(1e-9);
+            let took = seconds(peer.wall.median);
+            text += &format!(
+                "; the fastest peer, {}, {took}: {factor:.1} times as long",
+                report.name(peer.contender)
+            );
+        }
+        (None, None) => {}
     }
-    if let Some(peer) = best(peers().copied(), |row| row.wall.median).filter(|_| faster.is_none()) {
-        let factor = peer.wall.median / own.wall.median.max(1e-9);
-        text += &format!(
-            "; the fastest peer, {}, {}, {factor:.1} times as long",
-            name(peer),
-            seconds(peer.wall.median)
-        );
-    }
-    let leaner = best(peers().copied(), |row| row.received.median)
-        .filter(|row| row.received.most < own.received.least);
+    let leaner = peers().min_by(|one, other| one.received.median.total_cmp(&other.received.median));
+    let leaner = leaner.filter(|row| row.received.most + BYTES_MIN < own.received.least);
     if let Some(leaner) = leaner {
-        let percent = (1.0 - leaner.received.median / own.received.median.max(1.0)) * 100.0;
-        text += &format!("; {} fetched {percent:.1} % less", name(leaner));
+        let less = Bytes((own.received.median - leaner.received.median) as u64);
+        text += &format!("; {} fetched {less} less", report.name(leaner.contender));
     }
     let is_beaten = leaner.is_some() || faster.is_some_and(|row| report.is_peer(row.contender));
     Some(Verdict { text, is_beaten })
 }
 
-fn best<'a>(
-    rows: impl Iterator<Item = &'a Summary>,
-    number: impl Fn(&Summary) -> f64,
-) -> Option<&'a Summary> {
-    rows.min_by(|one, other| number(one).total_cmp(&number(other)))
+fn fastest<'a>(rows: impl Iterator<Item = &'a Summary>) -> Option<&'a Summary> {
+    rows.min_by(|one, other| one.wall.median.total_cmp(&other.wall.median))
 }

@@ -30,6 +30,8 @@ pub(crate) struct About {
     pub(crate) name: String,
     /// Whether it is a peer, not morsel itself.
     pub(crate) is_peer: bool,
+    /// Whether files are there afterwards: who does less is not compared.
+    pub(crate) unpacks: bool,
     pub(crate) version: Option<String>,
     /// What it does, in a line.
     pub(crate) does: String,

@@ -89,13 +89,15 @@ fn podman(program: &Path, how: Podman) -> Peer<Podman> {
 fn skopeo(program: PathBuf) -> Peer<Skopeo> {
     let does = "`skopeo copy` into a directory: stores blobs as they are, and unpacks nothing";
     let unfair = "nobody can run what it stored, and it knows no other image: every pull is cold";
-    Peer { about: about("skopeo, copy", &program, does, unfair), program, how: Skopeo }
+    let about = About { unpacks: false, ..about("skopeo, copy", &program, does, unfair) };
+    Peer { about, program, how: Skopeo }
 }
 
 fn crane(program: PathBuf) -> Peer<Crane> {
     let does = "`crane export` into nothing: decompresses and merges layers, and stores nothing";
     let unfair = "it writes no file at all, and knows no other image: every pull is cold";
-    Peer { about: about("crane, export", &program, does, unfair), program, how: Crane }
+    let about = About { unpacks: false, ..about("crane, export", &program, does, unfair) };
+    Peer { about, program, how: Crane }
 }
 
 /// Says who a peer is.
@@ -103,6 +105,7 @@ pub(super) fn about(name: &str, program: &Path, does: &str, unfair: &str) -> Abo
     About {
         name: name.to_owned(),
         is_peer: true,
+        unpacks: true,
         version: version(program),
         does: does.to_owned(),
         unfair: Some(unfair.to_owned()),
