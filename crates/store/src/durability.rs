@@ -133,6 +133,15 @@ impl Durability {
         Ok(())
     }
 
+    /// Puts on disk what processes of this boot wrote and left, and takes their marker away unless another one writes.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        if self.root.stat(DIRTY)?.is_none() || self.is_suspect()? {
+            return Ok(());
+        }
+        drop(self.writing()?);
+        self.sync()
+    }
+
     /// Does some work, and puts on disk from time to time what it writes, so that [`Durability::sync`] finds little to do.
     pub(crate) fn flushing<T>(&self, work: impl FnOnce() -> T) -> T {
         /// Seconds of writing that are lost in the noise of a sync.

@@ -30,6 +30,8 @@ const FORMAT_CONTENT: &str = "morsel store 1\n";
 const FORMAT_LEN_MAX: u64 = 256;
 /// Name of the lock that every process holds, shared, while it has the store open.
 const LOCK: &str = "lock";
+/// Name of the lock of whoever puts on disk what others left.
+const SYNC: &str = "sync";
 
 /// The entries of layers whose TOC was just read and verified, by its digest.
 pub type Listings = BTreeMap<TocDigest, Vec<Entry>>;
@@ -134,13 +136,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoStore`] when there is none; those of [`Store::open`].
     pub fn open_existing(root: &Path) -> Result<Self, Error> {
-        let missing = || Error::NoStore { path: root.to_owned() };
-        match Directory::open(root) {
-            Ok(directory) if directory.stat(FORMAT)?.is_some() => Self::open(root),
-            Ok(_) => Err(missing()),
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
-            Err(error) => Err(error),
-        }
+        find(root)?;
+        Self::open(root)
     }
 
     /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the
@@ -235,12 +232,34 @@ impl Store {
         Ok(builder.finish())
     }
 
+    /// Puts on disk what earlier processes wrote into the store at `root` and did not sync. It waits for others that do this,
+    /// and for nobody else, and keeps nobody from the store.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] when there is none; those of the file system.
+    pub fn settle(root: &Path) -> Result<(), Error> {
+        let root = find(root)?;
+        let _only_one = lock::exclusive(&root.subdirectory("locks")?, SYNC)?;
+        Durability::new(root, BootId::current()).settle()
+    }
+
     /// Puts all that was written on disk. Before this, a power loss may take it.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn sync(&self) -> Result<(), Error> {
         self.durability.sync()
+    }
+}
+
+/// Opens the directory of a store that is there.
+fn find(root: &Path) -> Result<Directory, Error> {
+    let missing = || Error::NoStore { path: root.to_owned() };
+    match Directory::open(root) {
+        Ok(directory) if directory.stat(FORMAT)?.is_some() => Ok(directory),
+        Ok(_) => Err(missing()),
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(error),
     }
 }
 

@@ -43,6 +43,11 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "[KIND:]DIR")]
     pub(crate) seed: Vec<String>,
 
+    /// Wait until everything is safe from a power loss; without this it is put on disk in the background, and what a power
+    /// loss takes before that is found out and fetched again
+    #[arg(long)]
+    pub(crate) sync: bool,
+
     #[command(flatten)]
     pub(crate) store: StorePlace,
 

@@ -52,6 +52,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Gc(args) => store::gc(&args),
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
+        Request::Sync(args) => store::sync(&args),
         Request::Index(args) => index::run(&args),
     }
 }

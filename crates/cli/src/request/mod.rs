@@ -73,6 +73,7 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    Sync(args::Sync),
     /// Look after the dedup index.
     Index(args::Index),
 }
@@ -150,6 +151,7 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Sync(args) => Ok(Request::Sync(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
             Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),

@@ -21,6 +21,8 @@ pub(crate) struct Pull {
     pub(crate) fetch: fetch::Options,
     /// Names of places that may hold content.
     pub(crate) seeds: Vec<String>,
+    /// Whether to wait until everything is on disk.
+    pub(crate) sync: bool,
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -63,6 +65,7 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
         layers: args.layers,
         fetch,
         seeds: args.seed,
+        sync: args.sync,
         store: args.store,
         registry: args.registry,
         form: args.form,
@@ -91,6 +94,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             form: args.form,
@@ -105,6 +109,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             // Programs get the report of the command, and nothing else.

@@ -31,6 +31,7 @@ fn the_command() {
       gc        Remove from the store what no image needs
       fsck      Check that everything in the store is what it says it is
       du        Say how much space the images in the store take
+      sync      Wait until everything that was pulled is on disk
       index     Look after the index of content that this machine has outside the store
       doctor    Find out how things are, and what that means
       serve     Serve a directory of OCI layouts as a registry

@@ -22,6 +22,7 @@ mod decode;
 mod elsewhere;
 mod failure;
 mod halt;
+mod here;
 mod known;
 mod local;
 mod meter;

@@ -84,7 +84,7 @@ impl Pull<'_> {
         contents: &'l Contents,
     ) -> Result<Needs<'l>, Error> {
         let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
-        Needs::of(self.store, contents, layer.payload_len, &elsewhere)
+        Needs::of(self.store, contents, layer.payload_len, self.options.fetch.jobs, &elsewhere)
     }
 
     /// Brings one layer in, and records it.

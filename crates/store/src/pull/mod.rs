@@ -70,6 +70,8 @@ pub struct Options {
     pub fetch: fetch::Options,
     /// Where else content may be.
     pub seeds: Seeds,
+    /// Whether the caller syncs the store right after it, so that writeback had better begin early.
+    pub sync: bool,
 }
 
 /// Brings the layers into the store. Returns, for each task, the layer's record and what it took.
@@ -92,12 +94,13 @@ pub fn pull(
     let pull = Pull::new(store, options, progress, tasks.len());
     let opened = pull.each(tasks, |_, task| pull.open(task, |_| {}))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = store.durability().flushing(|| {
+    let bring = || {
         pull.each(&planned, |index, (task, planned)| {
             let _ending = pull.elsewhere.ending(index);
             pull.bring(index, task, planned)
         })
-    });
+    };
+    let done = if options.sync { store.durability().flushing(bring) } else { bring() };
     drop(locks);
     done
 }
