@@ -1,6 +1,6 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use chunked::{ChunkedLayer, Class, ContentDigest, Entry, Layer};
 
 use super::present::find_present;
 use super::report::{How, LayerReport};
@@ -36,13 +36,17 @@ pub(super) enum Planned<'a> {
 const LOOKS: usize = 3;
 
 impl Pull<'_> {
-    pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
+    /// Looks at a layer. The entries of a TOC that is read go to `visitor`; they are of no use unless it comes out chunked.
+    pub(super) fn open(&self, task: &Task<'_>, mut visitor: impl FnMut(Entry)) -> Result<Opened, Error> {
         let verification = self.options.fetch.verification;
         if let Some(record) = find_present(self.store, &task.identity(), verification)? {
             return Ok(Opened::Present(record));
         }
         let mut contents = Contents::default();
-        let add = |entry| contents.add(&entry);
+        let add = |entry| {
+            contents.add(&entry);
+            visitor(entry);
+        };
         let opened = Layer::visit(&*task.source, |key| task.annotation(key), &self.options.fetch.limits, add);
         match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
             Layer::Chunked(layer) => Ok(match contents.check(&layer) {

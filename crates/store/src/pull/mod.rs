@@ -92,7 +92,7 @@ pub fn pull(
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
     let pull = Pull::new(store, options, progress, tasks.len());
-    let opened = pull.each(tasks, |_, task| pull.open(task))?;
+    let opened = pull.each(tasks, |_, task| pull.open(task, |_| {}))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
     let bring = || {
         pull.each(&planned, |index, (task, planned)| {
