@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
+mod absent;
 mod bad_input;
 mod convert_image;
 mod convert_layer;
