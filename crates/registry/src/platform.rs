@@ -85,7 +85,13 @@ impl Selector {
     /// Chooses what this machine runs: Linux, on the architecture that this program was built for.
     pub fn host() -> Self {
         let architecture = go_name(std::env::consts::ARCH).to_owned();
-        Self { os: "linux".to_owned(), architecture, variant: None, os_version: None, os_features: Vec::new() }
+        Self {
+            os: "linux".to_owned(),
+            architecture,
+            variant: None,
+            os_version: None,
+            os_features: Vec::new(),
+        }
     }
 
     /// Tells whether it chooses `platform`.
@@ -215,8 +221,16 @@ mod tests {
 
     #[test]
     fn malformed_selectors_are_refused() {
-        for text in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/amd64,", "linux /amd64", "linux/amd64+"]
-        {
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "linux/amd64,",
+            "linux /amd64",
+            "linux/amd64+",
+        ] {
             assert!(text.parse::<Selector>().is_err(), "{text}");
         }
         let error = "linux".parse::<Selector>().unwrap_err().to_string();

@@ -17,6 +17,7 @@ mod inspect;
 mod lazy;
 mod memory;
 mod mirror;
+mod mirror_points;
 mod mirror_served;
 mod mount;
 mod output;
