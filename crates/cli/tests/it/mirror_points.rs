@@ -45,7 +45,7 @@ impl Image {
         let root = put_root(&layout, &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed }));
         children.insert(0, root.clone());
         let said = children.iter().map(|subject| say(&layout, subject)).collect();
-        let names = |values: &[Value]| values.iter().map(|value| name(value)).collect();
+        let names = |values: &[Value]| values.iter().map(name).collect();
         Self {
             bytes: layout.blob(&name(&root)),
             images: names(&children[1..]),
