@@ -80,6 +80,12 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
+    /// Says which platform a layer is of that is not where the image is.
+    pub(super) fn without(&self, blob: &BlobDigest) -> Option<registry::Error> {
+        let has_it = self.layers().any(|(layer, _)| layer.digest == *blob);
+        has_it.then(|| registry::selection::broken(self.source, self.manifest(), *blob)).flatten()
+    }
+
     /// Names the image in the store, with the layers that the tasks brought.
     pub(in crate::commands) fn put(
         &self,
