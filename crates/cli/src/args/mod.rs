@@ -3,6 +3,7 @@
 mod convert;
 mod daemon;
 mod doctor;
+mod engine;
 mod index;
 mod inspect;
 mod mirror;
@@ -18,6 +19,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
@@ -73,6 +75,9 @@ pub(crate) enum Verb {
     Fsck(Fsck),
     Du(Du),
     Index(Index),
+    Publish(Publish),
+    Setup(Setup),
+    StorageHelper(StorageHelper),
     Doctor(Doctor),
     Serve(Serve),
 }

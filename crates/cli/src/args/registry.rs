@@ -28,3 +28,9 @@ pub(crate) struct RegistryArgs {
     #[arg(long, value_name = "SECONDS", help_heading = REGISTRIES)]
     pub(crate) timeout: Option<NonZeroU32>,
 }
+
+impl Default for RegistryArgs {
+    fn default() -> Self {
+        Self { authfile: None, cert_dir: None, tls_verify: true, timeout: None }
+    }
+}

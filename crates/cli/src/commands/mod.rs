@@ -9,8 +9,11 @@ mod inspect;
 mod lazy;
 mod mirror;
 mod mount;
+mod publish;
 mod pull;
 mod serve;
+mod setup;
+mod storage_helper;
 mod store;
 mod unpack;
 mod verify;
@@ -53,5 +56,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
         Request::Index(args) => index::run(&args),
+        Request::StorageHelper(args) => Ok(storage_helper::run(&args)),
+        Request::Publish(request) => publish::run(&request),
+        Request::Setup(args) => setup::run(&args),
     }
 }

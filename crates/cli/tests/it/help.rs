@@ -11,30 +11,34 @@ fn the_command() {
     Usage: morsel <COMMAND>
 
     Commands:
-      convert   Convert a layer, or every layer of an image, to zstd:chunked
-      inspect   Say what a layer, or every layer of an image, is made of, and which clients can use it
-      verify    Prove that a layer, or every layer of an image, is what it says it is
-      mirror    Copy images for chosen platforms, and keep their index byte for byte
-      pull      Bring images into the store, fetching only what is not there
-      estimate  Say what a pull would fetch, and why, without fetching it
-      unpack    Make the root file system of an image as plain files
-      mount     Mount the root file system of an image
-      umount    Take a mount of an image away
-      mounts    List the mounts of images
-      restore   Mount again, after a reboot, all that was mounted before
-      wait      Wait until all of an image is here
-      detach    Make mounts of an image independent of the daemon
-      record    Run a command in an image, and remember what it reads
-      daemon    Serve what is missing of mounted images
-      images    List the images in the store
-      rm        Remove images from the store
-      gc        Remove from the store what no image needs
-      fsck      Check that everything in the store is what it says it is
-      du        Say how much space the images in the store take
-      index     Look after the index of content that this machine has outside the store
-      doctor    Find out how things are, and what that means
-      serve     Serve a directory of OCI layouts as a registry
-      help      Print this message or the help of the given subcommand(s)
+      convert         Convert a layer, or every layer of an image, to zstd:chunked
+      inspect         Say what a layer, or every layer of an image, is made of, and which clients can
+                      use it
+      verify          Prove that a layer, or every layer of an image, is what it says it is
+      mirror          Copy images for chosen platforms, and keep their index byte for byte
+      pull            Bring images into the store, fetching only what is not there
+      estimate        Say what a pull would fetch, and why, without fetching it
+      unpack          Make the root file system of an image as plain files
+      mount           Mount the root file system of an image
+      umount          Take a mount of an image away
+      mounts          List the mounts of images
+      restore         Mount again, after a reboot, all that was mounted before
+      wait            Wait until all of an image is here
+      detach          Make mounts of an image independent of the daemon
+      record          Run a command in an image, and remember what it reads
+      daemon          Serve what is missing of mounted images
+      images          List the images in the store
+      rm              Remove images from the store
+      gc              Remove from the store what no image needs
+      fsck            Check that everything in the store is what it says it is
+      du              Say how much space the images in the store take
+      index           Look after the index of content that this machine has outside the store
+      publish         Bring images into the store, and let podman and its like find their layers
+      setup           Make podman, CRI-O, buildah and skopeo pull through morsel
+      storage-helper  Prepare the image that an engine is about to pull; engines call this themselves
+      doctor          Find out how things are, and what that means
+      serve           Serve a directory of OCI layouts as a registry
+      help            Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
@@ -442,4 +446,132 @@ fn version() {
 #[test]
 fn nothing() {
     assert_eq!(Sandbox::new().output("morsel").status.code(), Some(2));
+}
+
+#[test]
+fn publish() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel publish --help"), @"
+    $ morsel publish --help
+    Bring images into the store, and let podman and its like find their layers.
+
+    An engine that pulls one of the images afterwards fetches no layers. This is what the storage helper
+    does when an engine asks for it; for engines that are too old to ask, and to have images there
+    beforehand.
+
+    Usage: morsel publish [OPTIONS] <IMAGE>...
+
+    Arguments:
+      <IMAGE>...
+              Images: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+              `docker-archive:FILE[:NAME]`
+
+    Options:
+          --platform <PLATFORM>
+              The platform, `os/arch[/variant]` [default: that of this machine]
+
+          --seed <[KIND:]DIR>
+              Do not fetch what DIR has, as with `pull`; can be repeated
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
+    ");
+}
+
+#[test]
+fn setup() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel setup --help"), @"
+    $ morsel setup --help
+    Make podman, CRI-O, buildah and skopeo pull through morsel.
+
+    The engines stay as they are. Two of their files say from then on that a program is to be called
+    before a pull, and where to look for layers. If that program fails, they pull as they always did.
+
+    Usage: morsel setup [OPTIONS] <ENGINE>
+
+    Arguments:
+      <ENGINE>
+              Which engine; all of them read the same files
+              
+              [possible values: podman, cri-o]
+
+    Options:
+          --system
+              For the engines of root, and of all users who have no files of their own [default for
+              root]
+
+          --rootless
+              For your engines only [default for others than root]
+
+          --print
+              Only print what would be written
+
+          --undo
+              Take everything back; layers that engines use stay
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
+}
+
+#[test]
+fn storage_helper() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel storage-helper --help"), @"
+    $ morsel storage-helper --help
+    Prepare the image that an engine is about to pull; engines call this themselves.
+
+    The name of the image and the credentials for its registry come on standard input, as JSON. It
+    always ends well: whatever goes wrong is written to a log, and the engine pulls by itself.
+
+    Usage: morsel storage-helper [OPTIONS]
+
+    Options:
+          --config <FILE>
+              The file that says what is done for which images [default: /etc/morsel/config.toml, or
+              that of the user]
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
 }
