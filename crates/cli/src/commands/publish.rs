@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chunked::TocDigest;
 use containers_storage::additional::{Layer, Options, Report};
-use containers_storage::record::chain_ids;
-use containers_storage::{AdditionalStore, EngineStorage, LayerId};
+use containers_storage::record::{LayerRecord, chain_ids};
+use containers_storage::{AdditionalStore, EngineStorage};
 use registry::platform::Selector;
-use registry::{ImageSource, transport};
+use registry::{Descriptor, ImageSource, transport};
 use serde::Serialize;
+use store::Store;
+use store::pull::{self, Accept, Identity};
 use store::tree::Marks;
-use store::{Store, pull};
 
 use super::pull::Image;
 use crate::access::{access, remember};
@@ -85,16 +87,16 @@ impl Publisher<'_> {
     ) -> anyhow::Result<Outcome> {
         let additional = AdditionalStore::setup(&place(self.store.path()))?;
         let image = Image::choose_known(source, self.store, platform)?;
-        let diff_ids: Vec<_> = image.layers().map_while(|(_, diff_id)| diff_id).collect();
-        let ids = chain_ids(&diff_ids);
-        if let Some(outcome) = already_here(&additional, &ids, storage)? {
+        if let Some(outcome) = already_here(&additional, &image, storage)? {
             return Ok(outcome);
         }
         let mut tasks = Vec::new();
         image.add_tasks(self.interrupt, &mut tasks)?;
         let progress = PullProgress::start(self.options.form);
         let seeds = seeds::open(&self.options.seeds, self.store)?;
-        let options = pull::Options { layers: Some(self.options.layers), fetch: self.options.fetch, seeds };
+        let (layers, fetch) = (Some(self.options.layers), self.options.fetch);
+        // Engines look for a layer by the TOC that its manifest names.
+        let options = pull::Options { layers, fetch, seeds, accept: Accept::SameToc };
         let pulled = pull::pull(self.store, &tasks, &options, &progress);
         progress.finish();
         let pulled = pulled.inspect_err(|_| self.interrupt.die_if_asked())?;
@@ -109,13 +111,30 @@ impl Publisher<'_> {
     }
 }
 
+/// Returns the digest of the TOC that a layer is said to have.
+fn toc_digest(layer: &Descriptor) -> Option<TocDigest> {
+    let lookup = |key: &str| layer.annotations.get(key).map(String::as_str);
+    Identity::new(layer.digest, None, lookup).toc_digest
+}
+
 /// Tells whether engines need nothing any more.
 fn already_here(
     additional: &AdditionalStore,
-    ids: &[LayerId],
+    image: &Image<'_>,
     storage: Option<&Path>,
 ) -> anyhow::Result<Option<Outcome>> {
-    if additional.has(ids)?.iter().all(|is_here| *is_here) {
+    let diff_ids: Vec<_> = image.layers().map_while(|(_, diff_id)| diff_id).collect();
+    let ids = chain_ids(&diff_ids);
+    if ids.len() < image.layers().count() {
+        return Ok(None);
+    }
+    let found = additional.find(&ids)?;
+    let is_found = |((layer, _), record): ((&Descriptor, _), &Option<LayerRecord>)| {
+        record
+            .as_ref()
+            .is_some_and(|record| toc_digest(layer).is_none_or(|toc| record.toc_digest == Some(toc)))
+    };
+    if image.layers().zip(&found).all(is_found) {
         ids.iter().for_each(|id| additional.touch(id));
         return Ok(Some(Outcome::Here));
     }

@@ -123,14 +123,15 @@ impl AdditionalStore {
         list::read(&self.place)
     }
 
-    /// Tells which of these layers are listed and have their files.
+    /// Finds layers that are listed and have their files, in the order of `ids`.
     ///
     /// # Errors
     /// Those of [`AdditionalStore::layers`].
-    pub fn has(&self, ids: &[LayerId]) -> Result<Vec<bool>, Error> {
+    pub fn find(&self, ids: &[LayerId]) -> Result<Vec<Option<LayerRecord>>, Error> {
         let layers = self.layers()?;
-        let is_here = |id: &LayerId| layers.iter().any(|layer| layer.id == *id) && self.place.is_whole(id);
-        Ok(ids.iter().map(is_here).collect())
+        let find =
+            |id: &LayerId| layers.iter().find(|layer| layer.id == *id).filter(|_| self.place.is_whole(id));
+        Ok(ids.iter().map(|id| find(id).cloned()).collect())
     }
 }
 

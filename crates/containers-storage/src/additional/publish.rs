@@ -92,6 +92,19 @@ impl Layer {
         Error::Unpublishable { id: self.id.clone(), reason }
     }
 
+    /// Returns the record of the layer with what it is asked for by this time, if that is not what it says. There is room for
+    /// one TOC and one blob.
+    fn renamed(&self, record: &LayerRecord) -> Option<LayerRecord> {
+        let new = self.listed(record.parent.as_ref(), Owners::default());
+        let renamed = LayerRecord {
+            toc_digest: new.toc_digest.or(record.toc_digest),
+            compressed_diff_digest: new.compressed_diff_digest.or(record.compressed_diff_digest),
+            compressed_size: new.compressed_size.or(record.compressed_size),
+            ..record.clone()
+        };
+        (renamed != *record).then_some(renamed)
+    }
+
     fn listed(&self, parent: Option<&LayerId>, owners: Owners) -> LayerRecord {
         let is_hashed = self.record.origin == Origin::IndexedPlain;
         LayerRecord {
@@ -143,13 +156,14 @@ impl AdditionalStore {
         let locks = chain.iter().map(|layer| OwnLock::take(&self.place.layer_lock(&layer.id)));
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
-        let here = self.has(&ids)?;
+        let here = self.find(&ids)?;
         let mut work = Work { store: self, content: store, options, diffs: None };
         let (mut layers, mut records) = (Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
-            if here.get(position) == Some(&true) {
+            if let Some(Some(record)) = here.get(position) {
                 self.touch(&layer.id);
+                records.extend(layer.renamed(record));
                 layers.push(Published { id: layer.id.clone(), made: None });
                 continue;
             }
@@ -157,8 +171,10 @@ impl AdditionalStore {
             records.push(record);
             layers.push(Published { id: layer.id.clone(), made: Some(made) });
         }
-        if !records.is_empty() {
+        if layers.iter().any(|layer| layer.made.is_some()) {
             self.sync()?;
+        }
+        if !records.is_empty() {
             self.list(records)?;
         }
         Ok(Report { layers })

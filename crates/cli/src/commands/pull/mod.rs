@@ -44,7 +44,12 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         image.add_tasks(&interrupt, &mut tasks)?;
     }
     let progress = PullProgress::start(request.form);
-    let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, seeds };
+    let options = pull::Options {
+        layers: Some(request.layers),
+        fetch: request.fetch,
+        seeds,
+        ..pull::Options::default()
+    };
     let layers = pull::pull(&store, &tasks, &options, &progress);
     progress.finish();
     remember(&access);
