@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod authority;
 pub mod compare;
+pub mod corpus;
 pub mod data;
 pub mod engine;
 pub mod http;
