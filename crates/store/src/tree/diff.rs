@@ -34,7 +34,8 @@ const WHITEOUT: Device = Device { major: 0, minor: 0 };
 /// The value of the attribute of a directory that hides those below.
 const YES: &[u8] = b"y";
 
-/// The mode of the root where no layer says: that of containers-storage.
+/// The mode of the root where no layer says: that of containers-storage, which gives it to every root, whatever a layer says,
+/// unless it pulls in parts.
 const ROOT_MODE: u16 = 0o555;
 
 /// Makes the trees of a chain's layers one by one, the lowest first, each with what it hides of those below.

@@ -24,6 +24,12 @@ default_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]
 runtime = \"runc\"
 ";
 
+/// Makes room for `--userns=auto`.
+const USERS: &str = "\
+echo containers:x:999:999::/:/bin/false >>/etc/passwd
+for map in subuid subgid; do echo containers:200000:655360 >>/etc/$map; done
+";
+
 /// The root of a suite whose configuration and storage last as long as a directory. All else is as new with each command, as
 /// after a reboot. Programs of a directory come before all others.
 #[derive(Debug)]
@@ -101,8 +107,7 @@ impl Machine {
             let from = self.dir.join(name);
             prelude += &format!("mkdir -p /{name}; mount --bind {} /{name}\n", from.display());
         }
-        prelude += "grep -qs ^containers: /etc/subuid || \
-                    for map in subuid subgid; do echo containers:200000:655360 >>/etc/$map; done\n";
+        prelude += USERS;
         let mut sh = self.in_root(&(prelude + script));
         sh.arg("sh");
         sh

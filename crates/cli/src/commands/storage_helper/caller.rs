@@ -76,7 +76,7 @@ impl Caller {
         if os.is_none() && arch.is_none() {
             return None;
         }
-        let arch = arch.or_else(|| host_arch())?;
+        let arch = arch.or_else(host_arch)?;
         let os = os.unwrap_or_else(|| "linux".to_owned());
         Some([Some(os), Some(arch), variant].into_iter().flatten().collect::<Vec<_>>().join("/"))
     }

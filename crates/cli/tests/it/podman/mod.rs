@@ -41,6 +41,14 @@ impl Scene {
         Some(Self { machine, registry, layout, shell, dir })
     }
 
+    /// Makes another machine, which is not set up.
+    pub(crate) fn another_machine(&self, suite: &str) -> Machine {
+        let dir = self.dir.path().join("another");
+        let machine = Machine::start(suite, &dir, &dir).unwrap();
+        machine.trust(self.registry.host());
+        machine
+    }
+
     /// Pushes an image of the shell's layer and others, and returns its name and its ID.
     pub(crate) fn push(&self, name: &str, above: &[Tar]) -> (String, String) {
         let tars: Vec<_> = above.iter().map(|tar| tar.clone().finish()).collect();
