@@ -11,6 +11,8 @@ use crate::{Bucket, Link};
 
 /// Bytes on their way in one direction of a connection, at least: what the ends of a real one would buffer.
 const WINDOW_LEN_MIN: f64 = (256 << 10) as f64;
+/// And at most, however fast and far the link is.
+const WINDOW_LEN_MAX: f64 = (1 << 30) as f64;
 /// As many of the bytes that fit into the link may be on their way.
 const WINDOWS: f64 = 2.0;
 
@@ -122,7 +124,8 @@ impl<E: End> Lines<E> {
             first: Both::default(),
             jitter: Jitter(0x9E37_79B9_7F4A_7C15),
             // No link holds nothing, so an infinite one is `NaN` here.
-            window_len: (if held.is_nan() { 0.0 } else { held }).max(WINDOW_LEN_MIN).min(1e9) as usize,
+            window_len: (if held.is_nan() { 0.0 } else { held }).clamp(WINDOW_LEN_MIN, WINDOW_LEN_MAX)
+                as usize,
             buffer: vec![0; link.slice_len()],
         }
     }

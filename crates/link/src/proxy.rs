@@ -234,13 +234,12 @@ fn anywhere(mut client: &TcpStream) -> io::Result<TcpStream> {
 }
 
 /// Reads the head of a request, and nothing beyond it.
-fn head(client: &TcpStream) -> io::Result<Vec<u8>> {
+fn head(mut client: &TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    for byte in client.bytes().take(HEAD_LEN_MAX) {
-        head.push(byte?);
-        if head.ends_with(b"\r\n\r\n") {
-            break;
-        }
+    while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_LEN_MAX {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.extend(byte);
     }
     Ok(head)
 }

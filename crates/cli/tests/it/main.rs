@@ -24,6 +24,7 @@ mod mount;
 mod output;
 mod peers;
 mod places;
+mod podman;
 mod pull_crash;
 mod pull_denied;
 mod pull_faults;

@@ -46,8 +46,13 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         image.add_tasks(&interrupt, &mut tasks)?;
     }
     let progress = PullProgress::start(request.form);
-    let options =
-        pull::Options { layers: Some(request.layers), fetch: request.fetch, seeds, sync: request.sync };
+    let options = pull::Options {
+        layers: Some(request.layers),
+        fetch: request.fetch,
+        seeds,
+        sync: request.sync,
+        ..pull::Options::default()
+    };
     let layers = pull::pull(&store, &tasks, &options, &progress);
     progress.finish();
     remember(&access);
