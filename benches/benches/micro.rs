@@ -65,7 +65,7 @@ fn entries() -> Vec<Entry> {
             size: len,
             mode: 0o644,
             content: Some(content),
-            ..Entry::new(EntryKind::File, format!("usr/share/package{}/file{number}", number / 1000))
+            ..Entry::new(EntryKind::Regular, format!("usr/share/package{}/file{number}", number / 1000))
         }
     };
     (0..FILES).map(file).collect()

@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod commands;
+mod config;
 mod descriptor_file;
 mod exit;
 mod image_name;
@@ -16,6 +17,7 @@ mod request;
 mod seeds;
 mod store_place;
 mod ui;
+mod who;
 
 use std::process::ExitCode;
 

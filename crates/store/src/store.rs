@@ -1,9 +1,12 @@
 //! The store as a whole.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use chunked::{Entry, TocDigest};
 
 use crate::chains::Chains;
 use crate::directory::Directory;
@@ -29,6 +32,9 @@ const FORMAT_LEN_MAX: u64 = 256;
 const LOCK: &str = "lock";
 /// Name of the lock of whoever puts on disk what others left.
 const SYNC: &str = "sync";
+
+/// The entries of layers whose TOC was just read and verified, by its digest.
+pub type Listings = BTreeMap<TocDigest, Vec<Entry>>;
 
 /// What this machine has of container images: file content, layers, images.
 ///
@@ -197,18 +203,30 @@ impl Store {
     /// [`Error::NoLayer`] when one is not here; [`Error::Tree`] when they do not make a tree; those of
     /// [`Layers::visit_toc`].
     pub fn tree(&self, image: &Image) -> Result<Tree, Error> {
+        self.tree_of_listed(image, Listings::new())
+    }
+
+    /// Does what [`Store::tree`] does, with the entries of layers whose TOC was read already.
+    ///
+    /// # Errors
+    /// Those of [`Store::tree`].
+    pub fn tree_of_listed(&self, image: &Image, mut listings: Listings) -> Result<Tree, Error> {
         let mut builder = tree::Builder::new(tree::Limits::default());
         for toc_digest in &image.layers {
             let missing = || Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
             let record = self.layers.get(toc_digest)?.ok_or_else(missing)?;
             builder.start_layer();
-            let mut added = Ok(());
-            self.layers.visit_toc(&record, |entry| {
-                if added.is_ok() {
-                    added = builder.add(entry);
-                }
-            })?;
-            added?;
+            if let Some(entries) = listings.remove(toc_digest) {
+                entries.into_iter().try_for_each(|entry| builder.add(entry))?;
+            } else {
+                let mut added = Ok(());
+                self.layers.visit_toc(&record, |entry| {
+                    if added.is_ok() {
+                        added = builder.add(entry);
+                    }
+                })?;
+                added?;
+            }
             builder.end_layer()?;
         }
         Ok(builder.finish())

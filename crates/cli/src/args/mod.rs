@@ -4,6 +4,7 @@ mod bench;
 mod convert;
 mod daemon;
 mod doctor;
+mod engine;
 mod index;
 mod inspect;
 mod mirror;
@@ -22,6 +23,7 @@ pub(crate) use bench::{
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
@@ -78,6 +80,10 @@ pub(crate) enum Verb {
     Du(Du),
     Sync(Sync),
     Index(Index),
+    Publish(Publish),
+    Setup(Setup),
+    #[command(hide = true)]
+    StorageHelper(StorageHelper),
     Doctor(Doctor),
     Bench(Bench),
     Serve(Serve),

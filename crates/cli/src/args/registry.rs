@@ -46,3 +46,9 @@ impl RegistryArgs {
         words
     }
 }
+
+impl Default for RegistryArgs {
+    fn default() -> Self {
+        Self { authfile: None, cert_dir: None, tls_verify: true, timeout: None }
+    }
+}

@@ -10,8 +10,11 @@ mod inspect;
 mod lazy;
 mod mirror;
 mod mount;
+mod publish;
 mod pull;
 mod serve;
+mod setup;
+mod storage_helper;
 mod store;
 mod unpack;
 mod verify;
@@ -58,5 +61,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Du(args) => store::du(&args),
         Request::Sync(args) => store::sync(&args),
         Request::Index(args) => index::run(&args),
+        Request::StorageHelper(args) => Ok(storage_helper::run(&args)),
+        Request::Publish(request) => publish::run(&request),
+        Request::Setup(args) => setup::run(&args),
     }
 }

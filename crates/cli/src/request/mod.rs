@@ -84,6 +84,12 @@ pub(crate) enum Request {
     Sync(args::Sync),
     /// Look after the dedup index.
     Index(args::Index),
+    /// Prepare an image that an engine is about to pull.
+    StorageHelper(args::StorageHelper),
+    /// Let engines find the layers of images.
+    Publish(Box<Pull>),
+    /// Make engines pull through us.
+    Setup(args::Setup),
 }
 
 /// A registry to examine.
@@ -163,6 +169,9 @@ impl TryFrom<Args> for Request {
             Verb::Du(args) => Ok(Request::Du(args)),
             Verb::Sync(args) => Ok(Request::Sync(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
+            Verb::StorageHelper(args) => Ok(Request::StorageHelper(args)),
+            Verb::Publish(args) => pull::publish(args),
+            Verb::Setup(args) => Ok(Request::Setup(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
             Verb::Bench(args::Bench { subject }) => match subject {
                 BenchSubject::Pull(args) => bench::pull(*args),

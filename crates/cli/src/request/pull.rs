@@ -11,6 +11,7 @@ use store::fetch::{self, Verification};
 use super::place::image;
 use super::{Invalid, Request};
 use crate::args::{self, Form, RegistryArgs};
+use crate::config::Policy;
 
 /// Images to bring into the store.
 #[derive(Debug)]
@@ -86,6 +87,20 @@ impl From<args::Strategy> for Way {
     }
 }
 
+pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
+    Ok(Request::Publish(Box::new(Pull {
+        references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
+        platform: args.platform,
+        layers: LAYERS,
+        fetch: fetch::Options::default(),
+        seeds: args.seed,
+        sync: true,
+        store: args.store,
+        registry: args.registry,
+        form: args.form,
+    })))
+}
+
 pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     Ok(Request::Estimate(Box::new(Estimate {
         reference: image(&args.image)?,
@@ -113,6 +128,21 @@ impl Pull {
             registry: args.registry.clone(),
             form: args.form,
         })
+    }
+
+    /// Asks for the image that an engine is about to pull.
+    pub(crate) fn of_engine(reference: &Reference, policy: &Policy, args: &args::StorageHelper) -> Self {
+        Self {
+            references: vec![reference.clone()],
+            platform: None,
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: policy.seeds.clone(),
+            sync: true,
+            store: args.store.clone(),
+            registry: RegistryArgs::default(),
+            form: Form { json: false, quiet: true },
+        }
     }
 
     /// Asks for one image that a command needs, in the usual way.

@@ -15,6 +15,7 @@
 //! Decoders never wait for something that only they could bring: the board between them and the proof holds a bounded
 //! number of bytes, and what does not fit is read back.
 
+mod absent;
 mod board;
 mod bring;
 mod contents;
