@@ -491,6 +491,10 @@ fn bench_pull() {
           --work <DIR>
               Where stores and images are made [default: the directory for temporary files]
 
+          --new-disks
+              Give every store a new ext4 in a file, as files are made slowly where others were removed;
+              takes root, and `mkfs.ext4`
+
           --keep-caches
               Leave the page cache of this machine as it is; otherwise root drops it before every pull
 

@@ -138,32 +138,25 @@ fn no_pull_fetches_more_than_it_did() {
         }
     }
     insta::assert_snapshot!(shown, @"
+    old: 3780234 bytes, 254 files, 279 chunks, 535 frames
+    new: 3769848 bytes, 254 files, 284 chunks, 540 frames
     many ranges, 1 Gbit, 1 ms
-      cold: 4 requests, 4025458 bytes, 32324 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
-    many ranges, 100 Mbit, 20 ms
-      cold: 4 requests, 4025458 bytes, 32324 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3779907 bytes, 26963 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
     many ranges, 20 Mbit, 100 ms
-      cold: 4 requests, 4025458 bytes, 32324 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3779907 bytes, 26963 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
     one range, 1 Gbit, 1 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 21 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
-    one range, 100 Mbit, 20 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 21 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
+      update: 17 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
     one range, 20 Mbit, 100 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 21 requests, 880866 bytes, 0 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
+      update: 17 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
     no ranges, 1 Gbit, 1 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 4015363 bytes, 3134497 wasted; 285 files and 4 chunks reused
-    no ranges, 100 Mbit, 20 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 4015363 bytes, 3134497 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 3769688 bytes, 2900227 wasted; 239 files and 4 chunks reused
     no ranges, 20 Mbit, 100 ms
-      cold: 4 requests, 4025625 bytes, 32491 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 4015363 bytes, 3134497 wasted; 285 files and 4 chunks reused
+      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 3769688 bytes, 2900227 wasted; 239 files and 4 chunks reused
     ");
 }
