@@ -76,7 +76,10 @@ impl Durability {
     /// Tells whether the machine stopped before all content was synced.
     pub(crate) fn is_suspect(&self) -> Result<bool, Error> {
         match self.root.read(DIRTY, DIRTY_LEN_MAX) {
-            Ok(marker) => Ok(marker.is_some_and(|marker| !self.boot.is(&String::from_utf8_lossy(&marker)))),
+            // An empty one is just being made: nothing is written before it is on disk with the boot in it.
+            Ok(marker) => Ok(marker.is_some_and(|marker| {
+                !marker.is_empty() && !self.boot.is(&String::from_utf8_lossy(&marker))
+            })),
             // Not what we wrote, so anything may have happened.
             Err(Error::TooLong { .. }) => Ok(true),
             Err(error) => Err(error),
@@ -181,5 +184,21 @@ impl Durability {
             self.root.remove(DIRTY)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_just_being_made_is_not_that_of_another_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::open(dir.path()).unwrap();
+        let is_suspect = |marker: &str| {
+            fs::write(dir.path().join(DIRTY), marker).unwrap();
+            Durability::new(root.clone(), BootId("this boot".to_owned())).is_suspect().unwrap()
+        };
+        assert_eq!(["", "this boot\n", "another\n", "this"].map(is_suspect), [false, false, true, true]);
     }
 }
