@@ -76,7 +76,7 @@ impl Durability {
     /// Tells whether the machine stopped before all content was synced.
     pub(crate) fn is_suspect(&self) -> Result<bool, Error> {
         match self.root.read(DIRTY, DIRTY_LEN_MAX) {
-            // An empty one is just being made: nothing is written before it is on disk with the boot in it.
+            // Nothing is written before the marker is on disk with its content, so an empty one stands for nothing.
             Ok(marker) => Ok(marker.is_some_and(|marker| {
                 !marker.is_empty() && !self.boot.is(&String::from_utf8_lossy(&marker))
             })),

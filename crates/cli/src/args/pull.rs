@@ -2,13 +2,12 @@
 
 use std::num::NonZeroUsize;
 
-use chunked::Link;
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
 
 use super::values::{parse_jobs, parse_platform};
 use super::{Form, RegistryArgs, StorePlace};
-use crate::link;
+use link::Link;
 
 /// Bring images into the store, fetching only what is not there.
 ///
@@ -38,6 +37,11 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
     pub(crate) layers: NonZeroUsize,
 
+    /// How to ask for what is missing of a layer: `cheapest`, by what is known of the host and the link; or `stream`,
+    /// `parallel`, `one-range`, `many-ranges`, where the host allows it
+    #[arg(long, value_name = "STRATEGY", default_value = "cheapest", hide_possible_values = true)]
+    pub(crate) strategy: Strategy,
+
     /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
     /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
     #[arg(long, value_name = "[KIND:]DIR")]
@@ -65,6 +69,16 @@ pub(crate) enum Verification {
     Toc,
 }
 
+/// How to ask for what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    Cheapest,
+    Stream,
+    Parallel,
+    OneRange,
+    ManyRanges,
+}
+
 /// Say what a pull would fetch, and why, without fetching it.
 ///
 /// Only manifests and TOCs are read, and nothing is changed: every layer with what of it is missing, in how many requests it
@@ -82,7 +96,7 @@ pub(crate) struct Estimate {
 
     /// How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default: what earlier transfers
     /// from there showed]
-    #[arg(long, value_name = "RATE,RTT", value_parser = link::parse)]
+    #[arg(long, value_name = "RATE,RTT")]
     pub(crate) link: Option<Link>,
 
     /// The platform, `os/arch[/variant]` [default: that of this machine]

@@ -273,7 +273,7 @@ fn root_a_full_disk_is_an_error_and_nothing_worse() {
 
 #[test]
 fn root_readers_outlive_the_daemon() {
-    let Some(scene) = Scene::new(Script { link: Some(Link::new(60, 5)), ..Script::default() }) else {
+    let Some(scene) = Scene::new(Script { link: Some(Link::of_megabits(60, 5)), ..Script::default() }) else {
         return;
     };
     scene.mount();

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
+mod absent;
 mod bad_input;
+mod bench;
 mod convert_image;
 mod convert_layer;
 mod docs;
@@ -16,11 +18,13 @@ mod inspect;
 mod lazy;
 mod memory;
 mod mirror;
+mod mirror_points;
 mod mirror_served;
 mod mount;
 mod output;
 mod peers;
 mod places;
+mod podman;
 mod pull_crash;
 mod pull_denied;
 mod pull_faults;

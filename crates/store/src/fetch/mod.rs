@@ -15,6 +15,7 @@
 //! Decoders never wait for something that only they could bring: the board between them and the proof holds a bounded
 //! number of bytes, and what does not fit is read back.
 
+mod absent;
 mod board;
 mod bring;
 mod contents;
@@ -46,6 +47,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
+use chunked::plan::Way;
 use chunked::{Chunk, ChunkedLayer, ContentDigest, Limits, RangeSource};
 
 use board::Board;
@@ -81,6 +83,8 @@ pub struct Options {
     pub verification: Verification,
     /// Bounds on the tar-split.
     pub limits: Limits,
+    /// How missing bytes are asked for.
+    pub way: Way,
 }
 
 /// What makes a layer trusted.
@@ -99,6 +103,7 @@ impl Default for Options {
             memory: 16 << 20,
             verification: Verification::DiffId,
             limits: Limits::default(),
+            way: Way::default(),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::index::Place;
 use crate::store::Store;
 
+/// Frames that are looked up in the index at once.
+const LOOKED_UP: usize = 1024;
+
 /// A chunk of an entry's content, and the frame that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FrameId {
@@ -126,7 +129,27 @@ impl<'a> Needs<'a> {
             };
             needs.wants.push(want);
         }
+        needs.look_up(store);
         Ok(needs)
+    }
+
+    /// Finds out which frames hold what is said to be elsewhere in the store.
+    fn look_up(&mut self, store: &Store) {
+        let contents = self.contents;
+        for frames in self.frames.chunks_mut(LOOKED_UP) {
+            let chunk_of = |frame: &Frame| {
+                let wanted = contents.get(frame.id.entry())?;
+                let chunk = wanted.chunks.get(frame.id.chunk())?;
+                Some((*digest_of(chunk, &wanted.digest, wanted.chunks.len())?, chunk.file.len()))
+            };
+            let (known, chunks): (Vec<_>, Vec<_>) =
+                frames.iter_mut().filter_map(|frame| chunk_of(frame).map(|chunk| (frame, chunk))).unzip();
+            let digests: Vec<_> = chunks.iter().map(|(digest, _)| *digest).collect();
+            let places = store.index().lookup_each(&digests);
+            for ((frame, (_, len)), place) in known.into_iter().zip(chunks).zip(places) {
+                frame.is_known = place.is_some_and(|place| place.range.len() == len);
+            }
+        }
     }
 
     fn gather(&mut self, store: &Store, content: &Wanted<'_>) -> Result<(), Error> {
@@ -152,7 +175,7 @@ impl<'a> Needs<'a> {
             self.frames.push(Frame {
                 id: FrameId::new(content.entry, index),
                 range: chunk.blob,
-                is_known: place_of(store, chunk, &content.digest, content.chunks.len()).is_some(),
+                is_known: false,
                 came: AtomicBool::new(false),
             });
         }
@@ -218,7 +241,11 @@ pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
 
 /// Finds where else the store has a chunk of the content `digest`, which consists of `count` chunks.
 pub(super) fn place_of(store: &Store, chunk: &Chunk, digest: &ContentDigest, count: usize) -> Option<Place> {
-    let known = chunk.digest.as_ref().or((count == 1).then_some(digest));
-    let place = known.and_then(|digest| store.index().lookup(digest));
+    let place = digest_of(chunk, digest, count).and_then(|digest| store.index().lookup(digest));
     place.filter(|place| place.range.len() == chunk.file.len())
+}
+
+/// Returns the digest of a chunk of the content `digest`, which consists of `count` chunks.
+fn digest_of<'d>(chunk: &'d Chunk, digest: &'d ContentDigest, count: usize) -> Option<&'d ContentDigest> {
+    chunk.digest.as_ref().or((count == 1).then_some(digest))
 }

@@ -7,12 +7,15 @@ use super::run::Run;
 use super::{DedupIndex, Runs, run_name};
 use crate::error::Error;
 
+/// Rows that are quickly written again: 1 MiB of them.
+const SMALL: u32 = 1 << 15;
+
 impl DedupIndex {
-    /// Merges the last runs as long as the one before is not more than twice as long: so there are few of them, and
-    /// each row is written again only as often as the index doubles.
+    /// Merges the last runs as long as the one before is small, or not more than twice as long: so there are few of them,
+    /// not ten with ten million rows, and each row is written again only as often as the index doubles.
     pub(super) fn merge(&self, runs: &mut Runs) -> Result<(), Error> {
         while let [.., (_, old), (_, new)] = runs.usable.as_slice()
-            && old.rows_count() / 2 <= new.rows_count()
+            && (old.rows_count() <= SMALL || old.rows_count() / 2 <= new.rows_count())
         {
             self.merge_last(runs)?;
         }

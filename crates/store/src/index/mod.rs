@@ -17,7 +17,7 @@ mod sys;
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use chunked::{ContentDigest, FileRange};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use serde::Serialize;
 pub use self::rebuild::chunks;
 pub(crate) use self::rebuild::rebuild;
 pub use self::row::SeedNumber;
-use self::row::{Owner, Row};
+use self::row::{Key, Owner, Row};
 use self::run::{Run, Writer};
 use crate::directory::Directory;
 use crate::durability::Durability;
@@ -40,6 +40,9 @@ const RUN: &str = "run-";
 const LOCK: &str = "index";
 /// Rows sorted in memory at once: some 8 MiB.
 pub(crate) const ROWS_IN_MEMORY: usize = 1 << 17;
+
+/// Lookups whose memory comes at the same time. A core waits for a dozen lines or so.
+const TOGETHER: usize = 16;
 
 /// Where the bytes of a chunk may be in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,25 +105,30 @@ impl DedupIndex {
 
     /// Finds out which object may have the bytes of a chunk. They have to be hashed before they are used.
     pub fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
-        self.find(chunk, Owner::Objects, |run, row| {
-            Some(Place { object: run.object(row.file)?, range: row.range })
-        })
+        self.runs().lookup(chunk)
+    }
+
+    /// Looks each of some chunks up. That is quicker than one by one: what they read of the index comes into the caches of
+    /// the processor at the same time.
+    pub fn lookup_each(&self, chunks: &[ContentDigest]) -> Vec<Option<Place>> {
+        let runs = self.runs();
+        let mut places = Vec::with_capacity(chunks.len());
+        for chunks in chunks.chunks(TOGETHER) {
+            chunks.iter().for_each(|chunk| runs.touch(&row::key(chunk)));
+            places.extend(chunks.iter().map(|chunk| runs.lookup(chunk)));
+        }
+        places
     }
 
     /// Finds out which file of a seed may have the bytes of a content. They have to be hashed before they are used.
     pub(crate) fn lookup_in(&self, seed: SeedNumber, content: &ContentDigest) -> Option<SeedPlace> {
-        self.find(content, Owner::Seed(seed), |_, row| Some(SeedPlace { file: row.file, range: row.range }))
+        let runs = self.runs();
+        let (_, row) = runs.find(row::key(content), Owner::Seed(seed))?;
+        Some(SeedPlace { file: row.file, range: row.range })
     }
 
-    fn find<T>(
-        &self,
-        content: &ContentDigest,
-        owner: Owner,
-        place: impl Fn(&Run, Row) -> Option<T>,
-    ) -> Option<T> {
-        let key = row::key(content);
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        runs.usable.iter().rev().find_map(|(_, run)| place(run, run.find(key, owner)?))
+    fn runs(&self) -> RwLockReadGuard<'_, Runs> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds chunks of objects. What is known of a chunk is replaced.
@@ -176,7 +184,7 @@ impl DedupIndex {
 
     /// Counts what there is.
     pub fn shape(&self) -> Shape {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs();
         Shape {
             runs: runs.usable.len() as u64,
             rows: runs.usable.iter().map(|(_, run)| u64::from(run.rows_count())).sum(),
@@ -186,7 +194,7 @@ impl DedupIndex {
 
     /// Tells whether every file of it is sound.
     pub(crate) fn is_sound(&self) -> bool {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs();
         runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
     }
 
@@ -264,6 +272,24 @@ impl Runs {
         }
         runs.usable.sort_by_key(|(number, _)| *number);
         Ok(runs)
+    }
+
+    fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
+        let (run, row) = self.find(row::key(chunk), Owner::Objects)?;
+        Some(Place { object: run.object(row.file)?, range: row.range })
+    }
+
+    /// Finds what was added last of a key and an owner.
+    fn find(&self, key: Key, owner: Owner) -> Option<(&Run, Row)> {
+        if self.usable.len() > 1 {
+            self.touch(&key);
+        }
+        self.usable.iter().rev().find_map(|(_, run)| Some((&**run, run.find(key, owner)?)))
+    }
+
+    /// Begins to bring the memory near that a search for a key reads. Several searches then wait for it together.
+    fn touch(&self, key: &Key) {
+        self.usable.iter().for_each(|(_, run)| run.touch(key));
     }
 
     fn next_number(&self) -> u64 {

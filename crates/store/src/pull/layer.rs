@@ -4,7 +4,7 @@ use chunked::{ChunkedLayer, Class, ContentDigest, Entry, Layer};
 
 use super::present::find_present;
 use super::report::{How, LayerReport};
-use super::{Pull, Task};
+use super::{Accept, Pull, Task};
 use crate::error::Error;
 use crate::fetch::{self, Contents, Failure, Fetch, Fetched, Needs, fetch_plain};
 use crate::index;
@@ -39,7 +39,12 @@ impl Pull<'_> {
     /// Looks at a layer. The entries of a TOC that is read go to `visitor`; they are of no use unless it comes out chunked.
     pub(super) fn open(&self, task: &Task<'_>, mut visitor: impl FnMut(Entry)) -> Result<Opened, Error> {
         let verification = self.options.fetch.verification;
-        if let Some(record) = find_present(self.store, &task.identity(), verification)? {
+        let identity = task.identity();
+        let will_do = |record: &LayerRecord| match self.options.accept {
+            Accept::SameTar => true,
+            Accept::SameToc => identity.toc_digest.is_none_or(|toc_digest| record.toc_digest == toc_digest),
+        };
+        if let Some(record) = find_present(self.store, &identity, verification)?.filter(will_do) {
             return Ok(Opened::Present(record));
         }
         let mut contents = Contents::default();

@@ -72,6 +72,19 @@ pub struct Options {
     pub seeds: Seeds,
     /// Whether the caller syncs the store right after it, so that writeback had better begin early.
     pub sync: bool,
+    /// Which of the layers that are here will do.
+    pub accept: Accept,
+}
+
+/// Which layers that are here will do in the place of one that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accept {
+    /// Those with the same tar, however that was compressed.
+    #[default]
+    SameTar,
+    /// Those with the same TOC as well, if the one that is wanted has one. Of any other, the TOC is fetched and proven to
+    /// describe the tar; its content is here.
+    SameToc,
 }
 
 /// Brings the layers into the store. Returns, for each task, the layer's record and what it took.

@@ -21,7 +21,7 @@ mod root;
 mod set;
 mod side_by_side;
 mod stamp;
-mod table;
+pub(crate) mod table;
 pub(crate) mod take;
 mod update;
 
@@ -69,6 +69,12 @@ pub trait Seed: Debug + Send + Sync {
     /// Finds the files at a path that a content has in the image, as the layer writes it: perhaps with `./` or `/` at its
     /// start, and hostile. One may be that content, or another version of it; there are a few at most.
     fn at(&self, path: &str) -> Vec<Regular>;
+
+    /// Tells whether it may have files below a directory of the image. That [`Seed::at`] need not be called for all of them
+    /// makes a seed cheap that has nothing of an image.
+    fn has_directory(&self, _path: &str) -> bool {
+        true
+    }
 
     /// Opens what may be a chunk of that digest and length.
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate>;
