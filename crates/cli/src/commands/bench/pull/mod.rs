@@ -81,7 +81,7 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn start(request: &'a BenchPull, images: Images, work: &'a Path) -> anyhow::Result<Self> {
-        let stage = Stage::start(images.layouts.as_deref(), request.serves, &request.links)?;
+        let stage = Stage::start(&images.source, request.serves, &request.links)?;
         let mut notes = Vec::new();
         let can_mount = rootfs::permit().is_ok();
         if !can_mount {
@@ -160,18 +160,21 @@ impl<'a> Bench<'a> {
             self.notes.push(format!("the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"));
         }
         let summaries = cases.iter().filter_map(|case| Summary::of(*case, &runs)).collect();
-        Ok(Report {
+        let mut report = Report {
             machine: Machine::this(),
             new: self.images.new,
             old: self.images.old,
             links: self.request.links.iter().map(ToString::to_string).collect(),
-            ranges: self.images.layouts.as_ref().map(|_| ranges(self.request.serves)),
+            ranges: self.images.source.layouts().map(|_| ranges(self.request.serves)),
             contenders: self.contenders.iter().map(|contender| contender.about().clone()).collect(),
             rounds: self.request.runs.get(),
             notes: self.notes,
+            verdicts: Vec::new(),
             summaries,
             runs,
-        })
+        };
+        report.verdicts = verdict::all(&report);
+        Ok(report)
     }
 
     /// Pulls once, into a store of its own.
@@ -194,7 +197,7 @@ impl<'a> Bench<'a> {
                 .with_context(|| format!("{name} cannot pull `{}`", image.name))?;
         }
         if !self.request.keep_caches {
-            drop_caches(self.images.layouts.as_deref());
+            drop_caches(self.images.source.layouts());
         }
         self.measure((round, case), &**contender, &place)
             .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))

@@ -46,7 +46,7 @@ pub(super) struct Target {
     pub(super) name: String,
     /// The name of the image as it was before it was converted, where there is one.
     pub(super) original: String,
-    /// Whether the registry is this process's own, which speaks no TLS.
+    /// Whether the registry is on this machine, and speaks no TLS.
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.
     pub(super) proxy: Option<String>,
