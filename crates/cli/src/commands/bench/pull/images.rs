@@ -33,8 +33,16 @@ pub(super) struct Images {
     pub(super) new: Image,
     /// What is to be updated.
     pub(super) old: Option<Image>,
-    /// Files of which the first that is there makes the new image ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
+}
+
+/// What makes an image ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The first of these files that is there has been read.
+    Read(Vec<String>),
+    /// This command has ended.
+    Ran(String),
 }
 
 /// Where images are pulled from.
@@ -115,12 +123,7 @@ impl Images {
         let mut images = images.into_iter();
         let new = images.next().context("there is no image")?;
         let programs = programs.into_iter().next().unwrap_or_default();
-        Ok(Self {
-            source: Source::Layouts(layouts),
-            new,
-            old: images.next(),
-            programs: request.programs(programs),
-        })
+        Ok(Self { source: Source::Layouts(layouts), new, old: images.next(), ready: request.ready(programs) })
     }
 
     /// Tells whether there are the images as they were before they were converted.
@@ -142,7 +145,7 @@ impl Images {
         };
         let (new, programs) = examine(image)?;
         let old = request.from.as_ref().map(examine).transpose()?.map(|(old, _)| old);
-        Ok(Self { source, new, old, programs: request.programs(programs) })
+        Ok(Self { source, new, old, ready: request.ready(programs) })
     }
 }
 
@@ -167,9 +170,13 @@ impl Source {
 }
 
 impl BenchPull {
-    /// Returns the file that the user named, or those that the image does.
-    fn programs(&self, of_image: Vec<String>) -> Vec<String> {
-        self.read.as_ref().map_or(of_image, |path| vec![path.trim_start_matches('/').to_owned()])
+    /// Returns what the user named, or the files that the image does.
+    fn ready(&self, of_image: Vec<String>) -> Ready {
+        match (&self.run, &self.read) {
+            (Some(command), _) => Ready::Ran(command.clone()),
+            (None, Some(path)) => Ready::Read(vec![path.trim_start_matches('/').to_owned()]),
+            (None, None) => Ready::Read(of_image),
+        }
     }
 }
 

@@ -21,12 +21,13 @@ use std::time::Instant;
 use anyhow::Context;
 use mount::rootfs;
 use rustix::process::geteuid;
+use serde_json::Value;
 use server::Serves;
 use tempfile::TempDir;
 
 use contender::{Contender, Morsel, Target, peers};
 use disk::Disk;
-use images::{Image, Images};
+use images::{Image, Images, Ready};
 use plan::{Case, Phase};
 use report::{Report, Run, Summary};
 use stage::Stage;
@@ -49,8 +50,7 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
     let bench = Bench::start(request, images, work.path())?;
     let report = bench.run()?;
     if let Some(path) = &request.html {
-        let json = serde_json::to_string(&report).context("cannot write JSON")?;
-        let page = page::of(&report, &json);
+        let page = page::of(&report, &data(&report)?);
         Output::at(path)?.finish(&page).with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     if let Some(dir) = &request.pictures {
@@ -67,6 +67,18 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
         _ => print_text(&text::of(&report))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a report for programs, without what pulls were doing at every moment.
+fn data(report: &Report) -> anyhow::Result<String> {
+    let mut data = serde_json::to_value(report).context("cannot write JSON")?;
+    for run in data.get_mut("runs").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(run) = run.as_object_mut() {
+            run.remove("timeline");
+            run.remove("asked");
+        }
+    }
+    Ok(data.to_string())
 }
 
 /// Everything that is needed to pull.
@@ -155,9 +167,14 @@ impl<'a> Bench<'a> {
         if !self.request.keep_caches && !geteuid().is_root() {
             self.notes.push("only root can drop the page cache: it was warm".to_owned());
         }
-        if rootfs::permit().is_ok() && runs.iter().all(|run| run.ready.is_none()) {
-            let none = self.images.programs.join("`, `");
-            self.notes.push(format!("the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"));
+        if let Ready::Read(paths) = &self.images.ready
+            && rootfs::permit().is_ok()
+            && runs.iter().all(|run| run.ready.is_none())
+        {
+            let none = paths.join("`, `");
+            self.notes.push(format!(
+                "the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"
+            ));
         }
         let summaries = cases.iter().filter_map(|case| Summary::of(*case, &runs)).collect();
         let mut report = Report {
@@ -233,7 +250,7 @@ impl<'a> Bench<'a> {
             name: host.unwrap_or_default() + &image.path,
             is_ours,
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
-            programs: self.images.programs.clone(),
+            ready: self.images.ready.clone(),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::images::Ready;
+
 pub(super) use morsel::Morsel;
 pub(super) use peer::peers;
 
@@ -50,8 +52,7 @@ pub(super) struct Target {
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.
     pub(super) proxy: Option<String>,
-    /// Files of which the first that is there makes it ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
 }
 
 /// What a pull took.
