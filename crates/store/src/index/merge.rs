@@ -9,13 +9,16 @@ use crate::error::Error;
 
 /// Rows that are quickly written again: 1 MiB of them.
 const SMALL: u32 = 1 << 15;
+/// How much longer each run is than the next, at least. Eight costs a third more writing than two, which costs least, and a
+/// lookup has a third of the runs to search, all but one of them small.
+const RATIO: u32 = 8;
 
 impl DedupIndex {
-    /// Merges the last runs as long as the one before is small, or not more than twice as long: so there are few of them,
-    /// not ten with ten million rows, and each row is written again only as often as the index doubles.
+    /// Merges the last runs as long as the one before is small, or not much longer: so there are few of them, at most four
+    /// with ten million rows however many layers they came from, and each row is written again only now and then.
     pub(super) fn merge(&self, runs: &mut Runs) -> Result<(), Error> {
         while let [.., (_, old), (_, new)] = runs.usable.as_slice()
-            && (old.rows_count() <= SMALL || old.rows_count() / 2 <= new.rows_count())
+            && (old.rows_count() <= SMALL || old.rows_count() / RATIO <= new.rows_count())
         {
             self.merge_last(runs)?;
         }
