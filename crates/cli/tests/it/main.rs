@@ -14,6 +14,7 @@ mod harness;
 mod help;
 mod host_seed;
 mod inspect;
+mod large_seed;
 mod lazy;
 mod memory;
 mod mirror;
