@@ -151,7 +151,7 @@ impl Pull<'_> {
             &*task.source,
             (layer, needs),
             &fetch,
-            (self.others(), &self.options.seeds),
+            self.others(),
             self.progress,
         )
         .run(task.diff_id.as_ref())
