@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use registry::Hosts;
+use registry::auth::{Credentials, Given};
 use registry::client::{Options, Registries};
-use registry::config::Files;
+use registry::config::{self, Files};
 use registry::http::{self, Proxies, Verification};
 use registry::transport::Access;
+use registry::{Hosts, Name};
 
 use crate::args::RegistryArgs;
 use crate::output::scratch;
@@ -22,7 +23,28 @@ const CERTS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
 
 /// Puts together what the command line, the environment and the home directory say.
 pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
-    let options = Options {
+    let options = options(args)?;
+    Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+/// Puts together how to get at a registry on behalf of a program that says which credentials it has, if any, and whether
+/// the registry has to prove who it is.
+pub(crate) fn access_for(
+    name: &Name,
+    credentials: Option<Credentials>,
+    verification: Verification,
+) -> anyhow::Result<Access> {
+    let options = options(&RegistryArgs::default())?;
+    let is_insecure =
+        config::is_insecure(&options.places, name).context("cannot tell how to ask the registry")?;
+    let verification = if is_insecure { Verification::Off } else { verification };
+    let credentials = credentials.map(|credentials| Given { host: name.host().to_owned(), credentials });
+    let options = Options { auth_files: Vec::new(), credentials, verification, ..options };
+    Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+}
+
+fn options(args: &RegistryArgs) -> anyhow::Result<Options> {
+    Ok(Options {
         http: http_options(args),
         verification: if args.tls_verify { Verification::On } else { Verification::Off },
         auth_files: auth_files(args.authfile.as_deref())?,
@@ -34,8 +56,8 @@ pub(crate) fn access(args: &RegistryArgs) -> anyhow::Result<Access> {
             .chain(CERTS.map(PathBuf::from))
             .collect(),
         hosts: hosts_file().map_or_else(Hosts::default, |file| Hosts::load(&file)),
-    };
-    Ok(Access { scratch: scratch(), registries: Registries::new(options) })
+        credentials: None,
+    })
 }
 
 fn http_options(args: &RegistryArgs) -> http::Options {
@@ -116,7 +138,7 @@ fn proxies() -> Proxies {
     }
 }
 
-fn config_home() -> Option<PathBuf> {
+pub(crate) fn config_home() -> Option<PathBuf> {
     path("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config")))
 }
 

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use rustix::process::geteuid;
 use serde::Deserialize;
 
 use crate::store_place::NoHome;
+use crate::who;
 
 /// Where root's images are unless a file says otherwise.
 const SYSTEM: &str = "/var/lib/containers/storage";
@@ -20,7 +20,7 @@ const SYSTEM_CONFS: [&str; 2] = ["/etc/containers/storage.conf", "/usr/share/con
 
 /// Lists the directories with images: the graph root, and the additional image stores that are there.
 pub(crate) fn image_stores() -> anyhow::Result<Vec<PathBuf>> {
-    let user = User { is_root: geteuid().is_root(), variable: &|name| env::var_os(name) };
+    let user = User { is_root: who::is_system(), variable: &|name| env::var_os(name) };
     let conf = match user.confs().into_iter().find(|file| file.exists()) {
         None => Conf::default(),
         Some(file) => {

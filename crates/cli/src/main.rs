@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod commands;
+mod config;
 mod descriptor_file;
 mod exit;
 mod image_name;
@@ -10,13 +11,13 @@ mod image_stores;
 mod instances;
 mod interrupt;
 mod layer_file;
-mod link;
 mod machine;
 mod output;
 mod request;
 mod seeds;
 mod store_place;
 mod ui;
+mod who;
 
 use std::process::ExitCode;
 

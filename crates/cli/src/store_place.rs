@@ -4,13 +4,13 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use rustix::process::geteuid;
 use store::Store;
 
 use crate::args::StorePlace;
 use crate::commands::repaired;
 use crate::ui;
 use crate::ui::words::{Bytes, count};
+use crate::who;
 
 /// The store of the machine.
 const SYSTEM: &str = "/var/lib/morsel";
@@ -44,7 +44,7 @@ impl StorePlace {
     pub(crate) fn path(&self) -> Result<PathBuf, NoHome> {
         match &self.root {
             Some(root) => Ok(root.clone()),
-            None => default_path(geteuid().is_root(), |name| env::var_os(name)),
+            None => default_path(who::is_system(), |name| env::var_os(name)),
         }
     }
 }

@@ -76,7 +76,10 @@ impl Durability {
     /// Tells whether the machine stopped before all content was synced.
     pub(crate) fn is_suspect(&self) -> Result<bool, Error> {
         match self.root.read(DIRTY, DIRTY_LEN_MAX) {
-            Ok(marker) => Ok(marker.is_some_and(|marker| !self.boot.is(&String::from_utf8_lossy(&marker)))),
+            // Nothing is written before the marker is on disk with its content, so an empty one stands for nothing.
+            Ok(marker) => Ok(marker.is_some_and(|marker| {
+                !marker.is_empty() && !self.boot.is(&String::from_utf8_lossy(&marker))
+            })),
             // Not what we wrote, so anything may have happened.
             Err(Error::TooLong { .. }) => Ok(true),
             Err(error) => Err(error),
@@ -131,6 +134,15 @@ impl Durability {
             self.lower(marker)?;
         }
         Ok(())
+    }
+
+    /// Puts on disk what processes of this boot wrote and left, and takes their marker away unless another one writes.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        if self.root.stat(DIRTY)?.is_none() || self.is_suspect()? {
+            return Ok(());
+        }
+        drop(self.writing()?);
+        self.sync()
     }
 
     /// Does some work, and puts on disk from time to time what it writes, so that [`Durability::sync`] finds little to do.

@@ -16,6 +16,8 @@ pub struct Access {
     pub status: u16,
     /// Bytes of the answer's body.
     pub sent: u64,
+    /// The program that asked, as it calls itself.
+    pub agent: String,
 }
 
 /// Reads a log; lines that are no access are left out.
@@ -39,6 +41,7 @@ fn parse(line: &str) -> Option<Access> {
         protocol: request.next()?,
         status: numbers.next()?.parse().ok()?,
         sent: numbers.next()?.parse().ok()?,
+        agent: quoted.nth(2).unwrap_or_default().to_owned(),
     })
 }
 
@@ -51,15 +54,16 @@ mod tests {
         let nginx =
             r#"127.0.0.1 - - [22/Nov/2026:03:20:00 +0000] "GET /a?b HTTP/1.1" 206 5 "-" "curl/7.88.1""#;
         let registry = r#"127.0.0.1 - - [22/Nov/2026:03:20:00 +0000] "HEAD /v2/ HTTP/1.1" 200 2 "" "x""#;
-        let access = |method: &str, path: &str, status, sent| Access {
+        let access = |method: &str, path: &str, status, sent, agent: &str| Access {
             method: method.to_owned(),
             path: path.to_owned(),
             protocol: "HTTP/1.1".to_owned(),
             status,
             sent,
+            agent: agent.to_owned(),
         };
-        assert_eq!(parse(nginx), Some(access("GET", "/a?b", 206, 5)));
-        assert_eq!(parse(registry), Some(access("HEAD", "/v2/", 200, 2)));
+        assert_eq!(parse(nginx), Some(access("GET", "/a?b", 206, 5, "curl/7.88.1")));
+        assert_eq!(parse(registry), Some(access("HEAD", "/v2/", 200, 2, "x")));
         assert_eq!(parse("time=\"2026\" level=info msg=\"listening\""), None);
     }
 }

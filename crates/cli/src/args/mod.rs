@@ -1,8 +1,10 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
+mod bench;
 mod convert;
 mod daemon;
 mod doctor;
+mod engine;
 mod index;
 mod inspect;
 mod mirror;
@@ -15,17 +17,19 @@ mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchPull, BenchRanges, BenchStrategy, BenchSubject};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
-pub(crate) use pull::{Estimate, Pull, Verification};
+pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
-pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Unpack};
+pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Sync, Unpack};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -72,8 +76,14 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Sync(Sync),
     Index(Index),
+    Publish(Publish),
+    Setup(Setup),
+    #[command(hide = true)]
+    StorageHelper(StorageHelper),
     Doctor(Doctor),
+    Bench(Bench),
     Serve(Serve),
 }
 

@@ -128,6 +128,16 @@ pub(crate) struct Fsck {
     pub(crate) form: Form,
 }
 
+/// Wait until everything that was pulled is on disk.
+///
+/// A pull returns before that, and has it done in the background. After this, the file system of the store can be
+/// unmounted, or the power fail, and nothing has to be checked or fetched again.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+}
+
 /// Say how much space the images in the store take.
 ///
 /// `own` is content that only one image has, and that is freed when it is removed; `shared` is content that other images

@@ -1,5 +1,6 @@
 //! What the words of a command line ask for.
 
+mod bench;
 mod convert;
 mod mirror;
 mod place;
@@ -9,6 +10,7 @@ mod see;
 use chunked::DiffId;
 use registry::{Name, Reference, name, reference};
 
+pub(crate) use bench::BenchPull;
 pub(crate) use convert::{ConvertImage, ConvertLayer};
 pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 pub(crate) use place::{LayerPlace, NotAFile};
@@ -16,7 +18,7 @@ pub(crate) use pull::{Estimate, Pull};
 pub(crate) use see::{ImageToSee, LayerToSee, Subject, View};
 
 use self::place::{Place, place};
-use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
+use crate::args::{self, Args, BenchSubject, DoctorSubject, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Measure pulls.
+    BenchPull(Box<BenchPull>),
     /// Serve a directory as a registry.
     Serve(Box<args::Serve>),
     /// List the images of the store.
@@ -73,8 +77,15 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    Sync(args::Sync),
     /// Look after the dedup index.
     Index(args::Index),
+    /// Prepare an image that an engine is about to pull.
+    StorageHelper(args::StorageHelper),
+    /// Let engines find the layers of images.
+    Publish(Box<Pull>),
+    /// Make engines pull through us.
+    Setup(args::Setup),
 }
 
 /// A registry to examine.
@@ -150,8 +161,13 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Sync(args) => Ok(Request::Sync(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
+            Verb::StorageHelper(args) => Ok(Request::StorageHelper(args)),
+            Verb::Publish(args) => pull::publish(args),
+            Verb::Setup(args) => Ok(Request::Setup(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Bench(args::Bench { subject: BenchSubject::Pull(args) }) => bench::pull(*args),
             Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }

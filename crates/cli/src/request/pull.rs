@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use chunked::Link;
+use chunked::plan::Way;
 use registry::Reference;
 use registry::platform::Selector;
 use store::fetch::{self, Verification};
@@ -10,6 +11,7 @@ use store::fetch::{self, Verification};
 use super::place::image;
 use super::{Invalid, Request};
 use crate::args::{self, Form, RegistryArgs};
+use crate::config::Policy;
 
 /// Images to bring into the store.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Pull {
     pub(crate) fetch: fetch::Options,
     /// Names of places that may hold content.
     pub(crate) seeds: Vec<String>,
+    /// Whether to wait until everything is on disk.
+    pub(crate) sync: bool,
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -55,6 +59,7 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
             args::Verification::DiffId => Verification::DiffId,
             args::Verification::Toc => Verification::Toc,
         },
+        way: args.strategy.into(),
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
@@ -63,6 +68,33 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
         layers: args.layers,
         fetch,
         seeds: args.seed,
+        sync: args.sync,
+        store: args.store,
+        registry: args.registry,
+        form: args.form,
+    })))
+}
+
+impl From<args::Strategy> for Way {
+    fn from(strategy: args::Strategy) -> Self {
+        match strategy {
+            args::Strategy::Cheapest => Self::Cheapest,
+            args::Strategy::Stream => Self::Stream,
+            args::Strategy::Parallel => Self::Parallel,
+            args::Strategy::OneRange => Self::OneRange,
+            args::Strategy::ManyRanges => Self::ManyRanges,
+        }
+    }
+}
+
+pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
+    Ok(Request::Publish(Box::new(Pull {
+        references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
+        platform: args.platform,
+        layers: LAYERS,
+        fetch: fetch::Options::default(),
+        seeds: args.seed,
+        sync: true,
         store: args.store,
         registry: args.registry,
         form: args.form,
@@ -73,7 +105,7 @@ pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     Ok(Request::Estimate(Box::new(Estimate {
         reference: image(&args.image)?,
         from: args.from.as_deref().map(image).transpose()?,
-        link: args.link,
+        link: args.link.map(|link| Link::new(link.round_trip, link.rate)),
         platform: args.platform,
         plan: args.plan,
         json: args.json,
@@ -91,10 +123,26 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             form: args.form,
         })
+    }
+
+    /// Asks for the image that an engine is about to pull.
+    pub(crate) fn of_engine(reference: &Reference, policy: &Policy, args: &args::StorageHelper) -> Self {
+        Self {
+            references: vec![reference.clone()],
+            platform: None,
+            layers: LAYERS,
+            fetch: fetch::Options::default(),
+            seeds: policy.seeds.clone(),
+            sync: true,
+            store: args.store.clone(),
+            registry: RegistryArgs::default(),
+            form: Form { json: false, quiet: true },
+        }
     }
 
     /// Asks for one image that a command needs, in the usual way.
@@ -105,6 +153,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             // Programs get the report of the command, and nothing else.

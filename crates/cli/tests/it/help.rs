@@ -31,8 +31,12 @@ fn the_command() {
       gc        Remove from the store what no image needs
       fsck      Check that everything in the store is what it says it is
       du        Say how much space the images in the store take
+      sync      Wait until everything that was pulled is on disk
       index     Look after the index of content that this machine has outside the store
+      publish   Bring images into the store, and let podman and its like find their layers
+      setup     Make podman, CRI-O, buildah and skopeo pull through morsel
       doctor    Find out how things are, and what that means
+      bench     Measure what pulls, registries and conversions take
       serve     Serve a directory of OCI layouts as a registry
       help      Print this message or the help of the given subcommand(s)
 
@@ -432,6 +436,100 @@ fn index() {
 }
 
 #[test]
+fn bench_pull() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel bench pull --help"), @"
+    $ morsel bench pull --help
+    Measure pulls of an image, in several ways and over links of a given speed and distance.
+
+    Without an image, one is made up, with an update that keeps nine tenths of it. An image in a layout
+    or archive, or the one that is made up, is converted if need be, and served by a registry of this
+    process's own; one in a registry is pulled from there. Every pull goes into an empty store of its
+    own, or into one that has the older image, or all of it; they take turns in an order that is
+    shuffled. Reported are medians, and the least and the most.
+
+    Usage: morsel bench pull [OPTIONS] [IMAGE]
+
+    Arguments:
+      [IMAGE]
+              An image: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`,
+              `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]` [default: one that is made up]
+
+    Options:
+          --from <OLD>
+              The image that a store has before it is pulled to be updated
+
+          --link <RATE,RTT>
+              How fast the link is and how long a round trip takes; `jitter=5ms`, `each=20Mbit` for a
+              connection and `connections=8` may follow; `none` is the loopback interface as it is. Can
+              be repeated
+              
+              [default: 100Mbit,20ms]
+
+          --strategy <STRATEGY>
+              How to pull: `cheapest`, as `pull` does; `stream`, `parallel`, `one-range`, `many-ranges`;
+              or `lazy`, mounted at once. Can be repeated [default: all of them]
+
+          --runs <N>
+              Pulls of each kind
+              
+              [default: 3]
+
+          --ranges <WHAT>
+              What the registry that serves an image of this machine makes of requests for ranges:
+              `many`, as docker-registry; `one`, and the whole blob for several, as S3;
+              `one-or-nothing`, and 501 for several, as GHCR; or `none`
+              
+              [default: many]
+
+          --read <PATH>
+              The file whose content makes an image ready [default: the program that the image's config
+              names]
+
+          --peers
+              Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
+
+          --work <DIR>
+              Where stores and images are made [default: the directory for temporary files]
+
+          --keep-caches
+              Leave the page cache of this machine as it is; otherwise root drops it before every pull
+
+          --html <FILE>
+              Write a page with pictures
+
+          --platform <PLATFORM>
+              The platform, `os/arch[/variant]` [default: that of this machine]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
+    ");
+}
+
+#[test]
 fn version() {
     insta::assert_snapshot!(Sandbox::new().run("morsel --version"), @"
     $ morsel --version
@@ -442,4 +540,132 @@ fn version() {
 #[test]
 fn nothing() {
     assert_eq!(Sandbox::new().output("morsel").status.code(), Some(2));
+}
+
+#[test]
+fn publish() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel publish --help"), @"
+    $ morsel publish --help
+    Bring images into the store, and let podman and its like find their layers.
+
+    An engine that pulls one of the images afterwards fetches no layers. This is what the storage helper
+    does when an engine asks for it; for engines that are too old to ask, and to have images there
+    beforehand.
+
+    Usage: morsel publish [OPTIONS] <IMAGE>...
+
+    Arguments:
+      <IMAGE>...
+              Images: a name in a registry, `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+              `docker-archive:FILE[:NAME]`
+
+    Options:
+          --platform <PLATFORM>
+              The platform, `os/arch[/variant]` [default: that of this machine]
+
+          --seed <[KIND:]DIR>
+              Do not fetch what DIR has, as with `pull`; can be repeated
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+          --json
+              Report as JSON, for programs
+
+      -q, --quiet
+              Print no progress and no report
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Registries:
+          --authfile <FILE>
+              Take credentials from FILE [default: where podman and docker keep them]
+
+          --cert-dir <DIR>
+              Take certificates from DIR: `*.crt` of authorities, `*.cert` and `*.key` of this client
+
+          --tls-verify[=<BOOL>]
+              Whether registries have to use TLS, and prove who they are
+              
+              [default: true]
+
+          --timeout <SECONDS>
+              Ask again where nothing came for so many seconds [default: 30]
+    ");
+}
+
+#[test]
+fn setup() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel setup --help"), @"
+    $ morsel setup --help
+    Make podman, CRI-O, buildah and skopeo pull through morsel.
+
+    The engines stay as they are. Two of their files say from then on that a program is to be called
+    before a pull, and where to look for layers. If that program fails, they pull as they always did.
+
+    Usage: morsel setup [OPTIONS] <ENGINE>
+
+    Arguments:
+      <ENGINE>
+              Which engine; all of them read the same files
+              
+              [possible values: podman, cri-o]
+
+    Options:
+          --system
+              For the engines of root, and of all users who have no files of their own [default for
+              root]
+
+          --rootless
+              For your engines only [default for others than root]
+
+          --print
+              Only print what would be written
+
+          --undo
+              Take everything back; layers that engines use stay
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
+}
+
+#[test]
+fn storage_helper() {
+    insta::assert_snapshot!(Sandbox::new().run("morsel storage-helper --help"), @"
+    $ morsel storage-helper --help
+    Prepare the image that an engine is about to pull; engines call this themselves.
+
+    The name of the image and the credentials for its registry come on standard input, as JSON. It
+    always ends well: whatever goes wrong is written to a log, and the engine pulls by itself.
+
+    Usage: morsel storage-helper [OPTIONS]
+
+    Options:
+          --config <FILE>
+              The file that says what is done for which images [default: /etc/morsel/config.toml, or
+              that of the user]
+
+          --root <DIR>
+              The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
+              otherwise]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+    ");
 }

@@ -153,7 +153,7 @@ fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
 
 #[test]
 fn root_readers_outlive_the_daemon() {
-    let Some(scene) = Scene::new(Script { link: Some(Link::new(60, 5)), ..Script::default() }) else {
+    let Some(scene) = Scene::new(Script { link: Some(Link::of_megabits(60, 5)), ..Script::default() }) else {
         return;
     };
     scene.mount();

@@ -4,6 +4,7 @@
 
 mod absent;
 mod bad_input;
+mod bench;
 mod convert_image;
 mod convert_layer;
 mod docs;
@@ -24,6 +25,7 @@ mod mount;
 mod output;
 mod peers;
 mod places;
+mod podman;
 mod pull_crash;
 mod pull_denied;
 mod pull_faults;

@@ -175,7 +175,7 @@ impl<'f, 's> Service<'f, 's> {
     }
 
     fn table(&self, record: &LayerRecord) -> Result<contents::Table, Error> {
-        contents::build(self.store, record, &self.store.path().join("tables"))
+        contents::build(self.store, record, &contents::directory_of(self.store))
     }
 
     /// Stays until everything is to end.
@@ -263,7 +263,7 @@ impl<'f, 's> Service<'f, 's> {
             self.nodes.add(&record.toc_digest)?;
         }
         let layer = self.fetcher.attach(record, self.table(record)?);
-        layer.add_place(&attachment.place);
+        self.fetcher.add_place(&layer, &attachment.place);
         if attachment.fill {
             self.fetcher.fill(&layer, true);
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use serde::Serialize;
-use store::{ChainId, Image, LayerState, MountRecord, Store};
+use store::{ChainId, Image, LayerState, Listings, MountRecord, Store};
 
 pub use crate::metadata::Source;
 pub use crate::overlay::permit;
@@ -123,6 +123,15 @@ pub fn mount_passing(
     let prepared = Prepared::with(store, &record, &[content])?;
     prepared.overlay.attach(&record.directory)?;
     Ok(prepared.mounted)
+}
+
+/// Makes the metadata of an image, so that mounting it is quick. Whoever has something else to wait for, or has just read the
+/// entries of its layers, does this before; [`mount`] does it otherwise.
+///
+/// # Errors
+/// Those of the store.
+pub fn make_metadata(store: &Store, image: &Image, listings: Listings) -> Result<(), Error> {
+    metadata::make_ahead(store, image, listings)
 }
 
 /// Unmounts a directory, and forgets the mount; `false` when it was not mounted, but only remembered. With `is_lazy`,

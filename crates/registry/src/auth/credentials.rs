@@ -16,7 +16,7 @@ const DOCKER_IO_SERVER: &str = "https://index.docker.io/v1/";
 
 /// What proves to a registry who we are. Never shown.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Credentials {
+pub enum Credentials {
     /// A user and a password.
     Password {
         /// Who.
@@ -26,6 +26,15 @@ pub(crate) enum Credentials {
     },
     /// A token that is exchanged for shorter-lived ones.
     Identity(String),
+}
+
+/// Credentials for one host that come before those in files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The host, with its port if it has one. No other one gets to see them.
+    pub host: String,
+    /// What proves to it who we are.
+    pub credentials: Credentials,
 }
 
 impl fmt::Debug for Credentials {

@@ -7,6 +7,7 @@ mod invalid;
 mod token;
 mod tokens;
 
+pub use credentials::{Credentials, Given};
 pub use invalid::Invalid;
 pub use tokens::Login;
 pub(crate) use tokens::{Scope, Tokens, Wanted};

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Url};
 use serde::Serialize;
 
-use super::credentials::{self, Credentials, basic};
+use super::credentials::{self, Credentials, Given, basic};
 use super::invalid::Invalid;
 use super::token::{ANSWER_LEN_MAX, Token};
 use crate::challenge::{self, Challenge};
@@ -59,6 +59,7 @@ pub(crate) struct Wanted<'a> {
 #[derive(Debug)]
 pub(crate) struct Tokens {
     files: Vec<PathBuf>,
+    given: Option<Given>,
     ways: Mutex<Ways>,
 }
 
@@ -107,9 +108,9 @@ struct Bearer {
 }
 
 impl Tokens {
-    /// Takes the files with credentials, in the order of preference.
-    pub(crate) fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, ways: Mutex::default() }
+    /// Takes the files with credentials, in the order of preference, and those that come before all of them.
+    pub(crate) fn new(files: Vec<PathBuf>, given: Option<Given>) -> Self {
+        Self { files, given, ways: Mutex::default() }
     }
 
     /// Returns what convinced the host before, renewed where it does not last.
@@ -162,7 +163,7 @@ impl Tokens {
 
     /// Tells whether there are credentials for a host.
     pub(crate) fn has_credentials(&self, host: &str, repository: &str) -> bool {
-        credentials::find(&self.files, host, repository).is_ok_and(|found| found.is_some())
+        self.find(host, repository).is_ok_and(|found| found.is_some())
     }
 
     /// Says what the host wanted so far.
@@ -180,7 +181,14 @@ impl Tokens {
     }
 
     fn credentials(&self, wanted: Wanted<'_>) -> Result<Option<Credentials>, Invalid> {
-        credentials::find(&self.files, wanted.host, wanted.repository)
+        self.find(wanted.host, wanted.repository)
+    }
+
+    fn find(&self, host: &str, repository: &str) -> Result<Option<Credentials>, Invalid> {
+        match self.given.as_ref().filter(|given| given.host == host) {
+            Some(given) => Ok(Some(given.credentials.clone())),
+            None => credentials::find(&self.files, host, repository),
+        }
     }
 
     fn fetch(&self, http: &Http, wanted: Wanted<'_>, bearer: &Bearer) -> Result<Token, Failure> {

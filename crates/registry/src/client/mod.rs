@@ -28,7 +28,7 @@ pub(crate) use referrers::referrers_tag;
 pub(crate) use repository::{Answer, Fetched, Repository};
 pub use sparse::SparsePolicy;
 
-use crate::auth::Tokens;
+use crate::auth::{Given, Tokens};
 use crate::config::{self, Route, Scheme};
 use crate::error::Error;
 use crate::hosts::Hosts;
@@ -45,6 +45,8 @@ pub struct Options {
     /// Files with credentials, in the order of preference: containers-auth.json(5), or Docker's `config.json`. Those that
     /// are not there have none.
     pub auth_files: Vec<PathBuf>,
+    /// Credentials that come before those in files.
+    pub credentials: Option<Given>,
     /// A directory with certificates for all registries, in place of `certs`.
     pub cert_dir: Option<PathBuf>,
     /// Directories that have one with certificates for each of some hosts, in the order of preference.
@@ -73,7 +75,7 @@ struct Shared {
 impl Registries {
     /// Takes the options; nothing is read or sent yet.
     pub fn new(options: Options) -> Self {
-        let tokens = Tokens::new(options.auth_files.clone());
+        let tokens = Tokens::new(options.auth_files.clone(), options.credentials.clone());
         Self(Arc::new(Shared { options, http: Mutex::default(), tokens, schemes: Mutex::default() }))
     }
 

@@ -30,17 +30,21 @@ pub struct Files {
     pub hosts: Vec<PathBuf>,
 }
 
+/// Tells whether the files say of the place that `name` says, be it a registry's or a mirror's, that it need not prove who
+/// it is. Programs that are told the place of an image, and not its name, have to know.
+///
+/// # Errors
+/// [`Unreadable`] when a file cannot be read, or makes no sense.
+pub fn is_insecure(files: &Files, name: &Name) -> Result<bool, Unreadable> {
+    Ok(merged(files)?.is_insecure(name))
+}
+
 /// Finds out where to look for what `name` says, in the order of preference.
 ///
 /// # Errors
 /// [`Unreadable`] when a file cannot be read, or makes no sense.
 pub(crate) fn routes(files: &Files, name: &Name) -> Result<Vec<Route>, Unreadable> {
-    let mut all = RegistriesConf::default();
-    for path in &files.registries {
-        if let Some(text) = read(path)? {
-            all.merge(registries::parse(&text).map_err(|why| Unreadable::malformed(path, why))?);
-        }
-    }
+    let all = merged(files)?;
     if let Some(routes) = all.routes(name).map_err(|why| Unreadable::NoPlace { name: name.clone(), why })? {
         return Ok(routes);
     }
@@ -52,6 +56,16 @@ pub(crate) fn routes(files: &Files, name: &Name) -> Result<Vec<Route>, Unreadabl
         }
     }
     Ok(vec![Route::direct(name)])
+}
+
+fn merged(files: &Files) -> Result<RegistriesConf, Unreadable> {
+    let mut all = RegistriesConf::default();
+    for path in &files.registries {
+        if let Some(text) = read(path)? {
+            all.merge(registries::parse(&text).map_err(|why| Unreadable::malformed(path, why))?);
+        }
+    }
+    Ok(all)
 }
 
 /// Reads a file; `None` when there is none.

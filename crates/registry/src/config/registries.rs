@@ -108,6 +108,22 @@ impl RegistriesConf {
         self.registries.extend(later.registries);
     }
 
+    /// Tells whether a place, as a registry's or a mirror's, need not prove who it is.
+    pub(crate) fn is_insecure(&self, name: &Name) -> bool {
+        let full = format!("{}/{}", name.host(), name.repository());
+        let is_below = |location: &str| {
+            full.strip_prefix(location).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.registries.iter().any(|registry| {
+            let is_own = match &registry.location {
+                Some(location) => is_below(location),
+                None => registry.prefix.rest(&full).is_some(),
+            };
+            let is_mirror = |mirror: &Mirror| mirror.insecure && is_below(&mirror.location);
+            (registry.insecure && is_own) || registry.mirrors.iter().any(is_mirror)
+        })
+    }
+
     /// Says where to look for `name`, mirrors first; `None` when nothing is known about it.
     pub(crate) fn routes(&self, name: &Name) -> Result<Option<Vec<Route>>, Invalid> {
         let full = format!("{}/{}", name.host(), name.repository());

@@ -23,6 +23,7 @@ mod decode;
 mod elsewhere;
 mod failure;
 mod halt;
+mod here;
 mod known;
 mod local;
 mod meter;
@@ -46,6 +47,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
+use chunked::plan::Way;
 use chunked::{Chunk, ChunkedLayer, ContentDigest, Limits, RangeSource};
 
 use board::Board;
@@ -81,6 +83,8 @@ pub struct Options {
     pub verification: Verification,
     /// Bounds on the tar-split.
     pub limits: Limits,
+    /// How missing bytes are asked for.
+    pub way: Way,
 }
 
 /// What makes a layer trusted.
@@ -99,6 +103,7 @@ impl Default for Options {
             memory: 16 << 20,
             verification: Verification::DiffId,
             limits: Limits::default(),
+            way: Way::default(),
         }
     }
 }

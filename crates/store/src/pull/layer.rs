@@ -1,10 +1,10 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use chunked::{ChunkedLayer, Class, ContentDigest, Entry, Layer};
 
 use super::present::find_present;
 use super::report::{How, LayerReport};
-use super::{Pull, Task};
+use super::{Accept, Pull, Task};
 use crate::error::Error;
 use crate::fetch::{self, Contents, Failure, Fetch, Fetched, Needs, fetch_plain};
 use crate::index;
@@ -36,13 +36,22 @@ pub(super) enum Planned<'a> {
 const LOOKS: usize = 3;
 
 impl Pull<'_> {
-    pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
+    /// Looks at a layer. The entries of a TOC that is read go to `visitor`; they are of no use unless it comes out chunked.
+    pub(super) fn open(&self, task: &Task<'_>, mut visitor: impl FnMut(Entry)) -> Result<Opened, Error> {
         let verification = self.options.fetch.verification;
-        if let Some(record) = find_present(self.store, &task.identity(), verification)? {
+        let identity = task.identity();
+        let will_do = |record: &LayerRecord| match self.options.accept {
+            Accept::SameTar => true,
+            Accept::SameToc => identity.toc_digest.is_none_or(|toc_digest| record.toc_digest == toc_digest),
+        };
+        if let Some(record) = find_present(self.store, &identity, verification)?.filter(will_do) {
             return Ok(Opened::Present(record));
         }
         let mut contents = Contents::default();
-        let add = |entry| contents.add(&entry);
+        let add = |entry| {
+            contents.add(&entry);
+            visitor(entry);
+        };
         let opened = Layer::visit(&*task.source, |key| task.annotation(key), &self.options.fetch.limits, add);
         match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
             Layer::Chunked(layer) => Ok(match contents.check(&layer) {
@@ -80,7 +89,7 @@ impl Pull<'_> {
         contents: &'l Contents,
     ) -> Result<Needs<'l>, Error> {
         let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
-        Needs::of(self.store, contents, layer.payload_len, &elsewhere)
+        Needs::of(self.store, contents, layer.payload_len, self.options.fetch.jobs, &elsewhere)
     }
 
     /// Brings one layer in, and records it.

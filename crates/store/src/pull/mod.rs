@@ -70,6 +70,21 @@ pub struct Options {
     pub fetch: fetch::Options,
     /// Where else content may be.
     pub seeds: Seeds,
+    /// Whether the caller syncs the store right after it, so that writeback had better begin early.
+    pub sync: bool,
+    /// Which of the layers that are here will do.
+    pub accept: Accept,
+}
+
+/// Which layers that are here will do in the place of one that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accept {
+    /// Those with the same tar, however that was compressed.
+    #[default]
+    SameTar,
+    /// Those with the same TOC as well, if the one that is wanted has one. Of any other, the TOC is fetched and proven to
+    /// describe the tar; its content is here.
+    SameToc,
 }
 
 /// Brings the layers into the store. Returns, for each task, the layer's record and what it took.
@@ -90,14 +105,15 @@ pub fn pull(
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
     let pull = Pull::new(store, options, progress, tasks.len());
-    let opened = pull.each(tasks, |_, task| pull.open(task))?;
+    let opened = pull.each(tasks, |_, task| pull.open(task, |_| {}))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = store.durability().flushing(|| {
+    let bring = || {
         pull.each(&planned, |index, (task, planned)| {
             let _ending = pull.elsewhere.ending(index);
             pull.bring(index, task, planned)
         })
-    });
+    };
+    let done = if options.sync { store.durability().flushing(bring) } else { bring() };
     drop(locks);
     done
 }

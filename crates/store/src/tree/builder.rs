@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use chunked::{Entry, EntryKind};
 
+use super::diff::{Diff, Marks};
 use super::draft::{self, Body, Child, Directory, Draft, ROOT, Slot};
 use super::invalid::{Invalid, Problem, Short};
 use super::path::{check_name, elements, steps};
@@ -48,6 +49,8 @@ pub struct Builder {
     /// Hard links whose target was not there when they came.
     waiting: Vec<Entry>,
     dropped: Dropped,
+    /// What a single layer hides of those below, if that is to be kept.
+    diff: Option<Diff>,
 }
 
 /// What became of an entry.
@@ -65,6 +68,8 @@ enum Walk {
     Create,
     /// There is nothing then. Only links of the layer itself are followed.
     FindOwn,
+    /// Make it when it is missing; there is nothing when it is something else.
+    Imply,
     /// There is nothing then. All links are followed.
     Find,
 }
@@ -73,7 +78,14 @@ impl Builder {
     /// Starts with an empty tree.
     pub fn new(limits: Limits) -> Self {
         let (draft, dropped) = (Draft::new(limits.names), Dropped::default());
-        Self { draft, limits, layer: 0, link_steps: 0, waiting: Vec::new(), dropped }
+        Self { draft, limits, layer: 0, link_steps: 0, waiting: Vec::new(), dropped, diff: None }
+    }
+
+    /// Starts with an empty tree for a single layer, which keeps what it hides of layers below.
+    pub(super) fn of_diff(limits: Limits) -> Self {
+        let mut builder = Self { diff: Some(Diff::default()), ..Self::new(limits) };
+        builder.start_layer();
+        builder
     }
 
     /// Starts the next layer, above those that are there.
@@ -111,6 +123,18 @@ impl Builder {
             return Err(Invalid::new(self.layer, &entry.name, problem));
         }
         Ok(())
+    }
+
+    /// Ends a single layer, and returns what it is: with marks where it hides something of the layers below, which are
+    /// merged in `below`.
+    pub(super) fn finish_diff(mut self, marks: Marks, below: &Self) -> Result<Tree, Invalid> {
+        self.end_layer()?;
+        let hidden = self.diff.as_mut().map(Diff::take_hidden).unwrap_or_default();
+        hidden.iter().try_for_each(|hidden| hidden.apply(&mut self, marks))?;
+        if let Some(diff) = self.diff.take() {
+            diff.inherit(&mut self.draft, &below.draft);
+        }
+        Ok(self.finish())
     }
 
     /// Applies a whole layer.
@@ -155,10 +179,15 @@ impl Builder {
             return Err(Problem::Root);
         }
         self.draft.node_mut(ROOT).metadata = entry::metadata(entry, &mut self.dropped)?;
+        self.note_own(ROOT);
         Ok(Applied::Done)
     }
 
     fn hide_all(&mut self, path: &[&str]) -> Result<Applied, Problem> {
+        if let Some(diff) = &mut self.diff {
+            diff.hide(path, None);
+            return Ok(Applied::Done);
+        }
         if let Some(directory) = self.walk(ROOT, path, Walk::FindOwn, MOST_FOLLOWS)? {
             self.draft.hide_below(directory, self.layer);
         }
@@ -168,6 +197,10 @@ impl Builder {
     fn hide(&mut self, parents: &[&str], hidden: &str) -> Result<Applied, Problem> {
         if matches!(hidden, "" | "." | "..") {
             return Err(Problem::EmptyWhiteout);
+        }
+        if let Some(diff) = &mut self.diff {
+            diff.hide(parents, Some(hidden));
+            return Ok(Applied::Done);
         }
         if let Some(directory) = self.walk(ROOT, parents, Walk::FindOwn, MOST_FOLLOWS)? {
             self.draft.hide(directory, hidden, self.layer);
@@ -182,6 +215,7 @@ impl Builder {
         if let (EntryKind::Directory, Some(child)) = (entry.kind, there) {
             self.draft.node_mut(child.node).metadata = metadata;
             self.draft.renew(directory, name, self.layer);
+            self.note_own(child.node);
             return Ok(Applied::Done);
         }
         let body = match entry.kind {
@@ -193,8 +227,16 @@ impl Builder {
             EntryKind::Regular | EntryKind::Hardlink => Body::File(entry::content(entry)?),
         };
         let node = self.draft.add(body, metadata);
+        self.note_own(node);
         self.draft.name(directory, name, Child { node, layer: self.layer })?;
         Ok(Applied::Done)
+    }
+
+    /// Notes that the layer has an entry for a node.
+    fn note_own(&mut self, node: Slot) {
+        if let Some(diff) = &mut self.diff {
+            diff.own(node);
+        }
     }
 
     /// Gives a node one more name.
@@ -222,6 +264,22 @@ impl Builder {
         Ok(directory.and_then(|directory| self.draft.child(directory, base)).map(|child| child.node))
     }
 
+    /// Returns the directory of a path, making what is missing of it; `None` when something else is there.
+    pub(super) fn imply_path(&mut self, path: &[&str]) -> Result<Option<Slot>, Problem> {
+        self.walk(ROOT, path, Walk::Imply, MOST_FOLLOWS)
+    }
+
+    pub(super) fn draft_mut(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    /// Gives a name of the layer to something that has no entry.
+    pub(super) fn add_mark(&mut self, directory: Slot, name: &str, body: Body) -> Result<(), Problem> {
+        check_name(name)?;
+        let node = self.draft.add(body, draft::implied());
+        self.draft.name(directory, name, Child { node, layer: self.layer })
+    }
+
     /// Goes from one directory to another, never above the root.
     fn walk(
         &mut self,
@@ -241,6 +299,7 @@ impl Builder {
                     return self.follow(at, &target, rest, mode, follows);
                 }
                 _ if mode == Walk::Create => self.imply(at, name)?,
+                None if mode == Walk::Imply => self.imply(at, name)?,
                 _ => return Ok(None),
             };
         }
@@ -268,6 +327,9 @@ impl Builder {
         check_name(name)?;
         let body = self.new_directory(parent)?;
         let node = self.draft.add(body, draft::implied());
+        if let Some(diff) = &mut self.diff {
+            diff.implied(node);
+        }
         self.draft.name(parent, name, Child { node, layer: self.layer })?;
         Ok(node)
     }

@@ -14,6 +14,7 @@
 //!   from 1970.
 
 mod builder;
+mod diff;
 mod draft;
 mod entry;
 mod freeze;
@@ -23,6 +24,7 @@ mod path;
 use chunked::{ContentDigest, Timestamp};
 
 pub use builder::{Builder, Limits};
+pub use diff::{Diffs, Marks};
 pub use invalid::{Invalid, Problem};
 
 /// Points at a node of one [`Tree`].

@@ -281,3 +281,62 @@ proptest! {
         }
     }
 }
+
+fn diffs(layers: &[&str]) -> Result<Vec<Tree>, Invalid> {
+    let mut diffs = Diffs::new(Limits::default(), Marks::Trusted);
+    layers.iter().map(|lines| diffs.next(&layer(lines))).collect()
+}
+
+/// Writes a tree as [`show`] does, `?` for whiteouts and `*` for opaque directories.
+fn show_diff(tree: &Tree) -> String {
+    let mut paths = Vec::new();
+    for (id, node) in tree.nodes().skip(1) {
+        let mut text = tree.path(id).join("/");
+        match &node.kind {
+            Kind::CharDevice(_) => text.push('?'),
+            Kind::Directory(_) => text.push('/'),
+            _ => {}
+        }
+        if node.metadata.xattrs.iter().any(|xattr| &*xattr.name == "trusted.overlay.opaque") {
+            text.push('*');
+        }
+        paths.push(text);
+    }
+    paths.sort();
+    paths.join(" ")
+}
+
+#[test]
+fn a_single_layer_keeps_what_it_hides() {
+    let shown = |lines: &str| show_diff(&diffs(&["d a, d a/b, f a/c x", lines]).unwrap()[1]);
+    assert_eq!(shown("f a/.wh.c"), "a/ a/c?");
+    assert_eq!(shown("f a/c y, f a/.wh.c"), "a/ a/c");
+    assert_eq!(shown("f a/.wh.b, d a/b, f a/b/x"), "a/ a/b/* a/b/x");
+    assert_eq!(shown("f a/.wh..wh..opq, f a/n x"), "a/* a/n");
+    assert_eq!(shown("f n/.wh.gone"), "n/ n/gone?");
+    assert_eq!(shown("f a x, f a/.wh.c"), "a");
+    assert_eq!(shown("f .wh.a"), "a?");
+    assert_eq!(shown("f .wh..wh.aufs, f a/.wh..wh.plnk/x"), "");
+}
+
+#[test]
+fn a_directory_without_an_entry_is_what_it_was_below() {
+    let trees = diffs(&["d ., d a, d a/b", "f a/b/c x, f n/x x", "f a/.wh..wh..opq"]).unwrap();
+    let mode = |tree: &Tree, path: &str| {
+        let found = tree.nodes().find(|(id, _)| tree.path(*id).join("/") == path).unwrap();
+        (found.1.metadata.mode, found.1.metadata.uid)
+    };
+    for path in ["", "a", "a/b"] {
+        assert_eq!(mode(&trees[1], path), (0o711, 1), "{path}");
+    }
+    assert_eq!(mode(&trees[1], "n"), (0o755, 0));
+    assert_eq!(mode(&trees[2], "a"), (0o711, 1));
+    assert_eq!(show_diff(&trees[2]), "a/*");
+    assert_eq!(mode(&diffs(&["f x"]).unwrap()[0], ""), (0o555, 0), "as containers-storage has it");
+}
+
+#[test]
+fn a_hard_link_out_of_its_layer_is_refused() {
+    assert!(diffs(&["f a x", "h b a"]).is_err());
+    assert!(diffs(&["f a x", "f a x, h b a"]).is_ok());
+}

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Record) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let request = request::Pull::of_record(args)?;
     let reference = request.references.first().context("no image was named")?;
-    let Indexed { image, place, source } = index(&store, &request, reference)
+    let Indexed { image, place, source, .. } = index(&store, &request, reference)
         .with_context(|| format!("cannot bring in what has to be known of `{}`", args.image))?;
     let sources = Sources::with(&place, source);
     let (status, profile) = record(&store, &sources, &image, &place, &args.command)?;
@@ -65,8 +65,8 @@ fn record(
     let (fetcher, ended) = Fetcher::new(store, sources, &Log, options);
     for toc_digest in &image.layers {
         let record = store.layers().get(toc_digest)?.context("a layer is not in the store any more")?;
-        let table = contents::build(store, &record, &store.path().join("tables"))?;
-        fetcher.attach(&record, table).add_place(place);
+        let table = contents::build(store, &record, &contents::directory_of(store))?;
+        fetcher.add_place(&fetcher.attach(&record, table), place);
     }
     let device = Device::open()?;
     fuse::mount(&device, &objects)?;

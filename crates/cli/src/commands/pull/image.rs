@@ -35,6 +35,18 @@ impl<'a> Image<'a> {
         Ok(Self { source, instance, documents })
     }
 
+    /// Chooses the image as [`Image::choose`] does, and asks for no document but the first that the store has.
+    pub(in crate::commands) fn choose_known(
+        source: &'a dyn ImageSource,
+        store: &Store,
+        platform: Option<&Selector>,
+    ) -> anyhow::Result<Self> {
+        let recorder = Recorder { source, documents: Mutex::default() };
+        let instance = choose(&Known { source: &recorder, store }, platform)?;
+        let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self { source, instance, documents })
+    }
+
     /// Returns the name it gets in the store.
     pub(super) fn name(&self) -> String {
         stored_name(self.source.reference())
@@ -51,7 +63,7 @@ impl<'a> Image<'a> {
     }
 
     /// Lists its layers, the lowest first.
-    pub(super) fn layers(&self) -> impl Iterator<Item = (&Descriptor, Option<DiffId>)> {
+    pub(in crate::commands) fn layers(&self) -> impl Iterator<Item = (&Descriptor, Option<DiffId>)> {
         self.instance.layers()
     }
 
@@ -86,6 +98,19 @@ impl<'a> Image<'a> {
         has_it.then(|| registry::selection::broken(self.source, self.manifest(), *blob)).flatten()
     }
 
+    /// Returns the records of its layers, the lowest first, of those that the tasks brought.
+    pub(in crate::commands) fn layers_of(
+        &self,
+        tasks: &[Task<'_>],
+        records: &[LayerRecord],
+    ) -> anyhow::Result<Vec<LayerRecord>> {
+        let found = self.layers().map(|(descriptor, diff_id)| {
+            let index = tasks.iter().position(|task| is_for(task, descriptor, diff_id))?;
+            records.get(index).cloned()
+        });
+        found.collect::<Option<_>>().context("a layer was not brought in")
+    }
+
     /// Names the image in the store, with the layers that the tasks brought.
     pub(in crate::commands) fn put(
         &self,
@@ -93,10 +118,7 @@ impl<'a> Image<'a> {
         tasks: &[Task<'_>],
         records: &[LayerRecord],
     ) -> anyhow::Result<images::Image> {
-        let tocs = self.layers().map(|(descriptor, diff_id)| {
-            let index = tasks.iter().position(|task| is_for(task, descriptor, diff_id))?;
-            records.get(index).map(|record| record.toc_digest)
-        });
+        let layers = self.layers_of(tasks, records)?;
         let root = self.source.root();
         let image = images::Image {
             name: self.name(),
@@ -108,7 +130,7 @@ impl<'a> Image<'a> {
             manifest: self.manifest(),
             config: self.instance.manifest.value().config.digest,
             platform: self.platform(),
-            layers: tocs.collect::<Option<_>>().context("a layer was not brought in")?,
+            layers: layers.iter().map(|layer| layer.toc_digest).collect(),
         };
         let documents: Vec<_> =
             self.documents.iter().map(|(digest, bytes)| (*digest, bytes.as_slice())).collect();
@@ -137,6 +159,53 @@ fn is_for(task: &Task<'_>, layer: &Descriptor, diff_id: Option<DiffId>) -> bool 
 fn is_chunked(layer: &Descriptor) -> bool {
     let annotations = Annotations::parse(|key| layer.annotations.get(key).map(String::as_str));
     matches!(annotations, Ok(Some(Annotations::ZstdChunked { .. })))
+}
+
+/// Takes documents from the store that are there.
+struct Known<'a> {
+    source: &'a Recorder<'a>,
+    store: &'a Store,
+}
+
+impl Known<'_> {
+    fn stored(&self, digest: &BlobDigest) -> Option<Vec<u8>> {
+        let bytes = self.store.images().document(digest).ok().flatten()?;
+        self.source.keep(*digest, &bytes);
+        Some(bytes)
+    }
+}
+
+impl ImageSource for Known<'_> {
+    fn reference(&self) -> &Reference {
+        self.source.reference()
+    }
+
+    fn root(&self) -> &Descriptor {
+        self.source.root()
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Option<Document>, registry::Error> {
+        let stored = self.stored(&descriptor.digest).map(|bytes| Document::parse(descriptor, bytes));
+        match stored {
+            Some(Ok(document)) => Ok(Some(document)),
+            Some(Err(_)) | None => self.source.document(descriptor),
+        }
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Option<Box<dyn Blob + '_>>, registry::Error> {
+        self.source.blob(descriptor)
+    }
+
+    fn referrers(&self, subject: &BlobDigest) -> Result<Vec<Descriptor>, registry::Error> {
+        self.source.referrers(subject)
+    }
+
+    fn small_blob(&self, descriptor: &Descriptor) -> Result<Option<Vec<u8>>, registry::Error> {
+        match self.stored(&descriptor.digest).filter(|bytes| bytes.len() as u64 == descriptor.len) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.source.small_blob(descriptor),
+        }
+    }
 }
 
 /// Keeps the documents that are read from an image.

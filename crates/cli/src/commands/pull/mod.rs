@@ -15,6 +15,7 @@ pub(super) use image::Image;
 pub(crate) use image::choose;
 use receipt::Receipt;
 
+use super::store::sync;
 use crate::access::{access, remember};
 use crate::interrupt::Interrupt;
 use crate::output::print;
@@ -45,7 +46,13 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         image.add_tasks(&interrupt, &mut tasks)?;
     }
     let progress = PullProgress::start(request.form);
-    let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, seeds };
+    let options = pull::Options {
+        layers: Some(request.layers),
+        fetch: request.fetch,
+        seeds,
+        sync: request.sync,
+        ..pull::Options::default()
+    };
     let layers = pull::pull(&store, &tasks, &options, &progress);
     progress.finish();
     remember(&access);
@@ -56,10 +63,15 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         }
         Ok(layers) => layers,
     };
-    store.sync()?;
+    if request.sync {
+        store.sync()?;
+    }
     let records: Vec<_> = layers.iter().map(|(record, _)| record.clone()).collect();
     for image in &images {
         image.put(&store, &tasks, &records)?;
+    }
+    if !request.sync {
+        sync::later(store.path());
     }
     let receipt = Receipt::of(&images, &tasks, &layers, &store);
     if request.form.json {

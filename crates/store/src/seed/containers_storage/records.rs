@@ -1,23 +1,46 @@
-//! The list of a store's layers: `layers.json`.
+//! The lists of a store: `layers.json` and its like.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
-/// Most layers of a list that are read. A busy build machine has some thousands.
-const LAYERS_MAX: usize = 100_000;
+/// Most records of a list that are read. A busy build machine has some thousands of layers.
+const RECORDS_MAX: usize = 100_000;
 
 /// The ID of a layer: 64 lower-case hexadecimal digits, so it can be part of a path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct LayerId(String);
 
-impl LayerId {
-    fn parse(text: String) -> Option<Self> {
-        let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (text.len() == 64 && is_hex).then_some(Self(text))
+impl fmt::Display for LayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
+}
 
+/// Text that is not the ID of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the ID of a layer is not 64 lower-case hexadecimal digits")]
+pub struct NotAnId;
+
+impl TryFrom<String> for LayerId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, NotAnId> {
+        let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() == 64 && is_hex { Ok(Self(text)) } else { Err(NotAnId) }
+    }
+}
+
+impl From<LayerId> for String {
+    fn from(id: LayerId) -> Self {
+        id.0
+    }
+}
+
+impl LayerId {
     /// Returns the digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -30,13 +53,22 @@ impl LayerId {
 /// Layers without a proper ID are left out. The caller bounds the length of the JSON.
 ///
 /// # Errors
-/// Those of the parser, for JSON that is no such list or lists more than 100 000 layers.
+/// Those of [`list`].
 pub fn parse(json: &[u8]) -> Result<Vec<LayerId>, serde_json::Error> {
-    let Records(layers) = serde_json::from_slice(json)?;
-    Ok(layers)
+    let complete = list::<Record>(json)?.into_iter().filter(Record::is_complete);
+    Ok(complete.filter_map(|record| LayerId::try_from(record.id).ok()).collect())
 }
 
-struct Records(Vec<LayerId>);
+/// Reads the JSON of a list of a store. The caller bounds its length.
+///
+/// # Errors
+/// Those of the parser, for JSON that is no list of such records, or of more than 100 000.
+pub fn list<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<T>, serde_json::Error> {
+    let Records(records) = serde_json::from_slice(json)?;
+    Ok(records)
+}
+
+struct Records<T>(Vec<T>);
 
 /// A layer as it is listed.
 #[derive(Debug, Deserialize)]
@@ -58,36 +90,34 @@ impl Record {
     }
 }
 
-impl<'de> Deserialize<'de> for Records {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Records<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordsVisitor)
+        deserializer.deserialize_any(RecordsVisitor(PhantomData))
     }
 }
 
-struct RecordsVisitor;
+struct RecordsVisitor<T>(PhantomData<T>);
 
-impl<'de> Visitor<'de> for RecordsVisitor {
-    type Value = Records;
+impl<'de, T: DeserializeOwned> Visitor<'de> for RecordsVisitor<T> {
+    type Value = Records<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of layers")
+        f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<Records, A::Error> {
-        let mut layers = Vec::new();
-        while let Some(record) = records.next_element::<Record>()? {
-            if layers.len() == LAYERS_MAX {
-                return Err(de::Error::custom(format_args!("it lists more than {LAYERS_MAX} layers")));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Records<T>, A::Error> {
+        let mut records = Vec::new();
+        while let Some(record) = sequence.next_element()? {
+            if records.len() == RECORDS_MAX {
+                return Err(de::Error::custom(format_args!("it lists more than {RECORDS_MAX}")));
             }
-            if record.is_complete() {
-                layers.extend(LayerId::parse(record.id));
-            }
+            records.push(record);
         }
-        Ok(Records(layers))
+        Ok(Records(records))
     }
 
     // Go writes a list that was never filled as `null`.
-    fn visit_unit<E: de::Error>(self) -> Result<Records, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Records<T>, E> {
         Ok(Records(Vec::new()))
     }
 }
@@ -130,8 +160,8 @@ mod tests {
         for text in ["", "{}", "[1]", "[{}", r#"[{"id":1}]"#] {
             assert!(parse(text.as_bytes()).is_err(), "{text}");
         }
-        let many = format!("[{}{{}}]", format!(r#"{{"id":"{}"}},"#, "a".repeat(64)).repeat(LAYERS_MAX + 1));
+        let many = format!("[{}{{}}]", format!(r#"{{"id":"{}"}},"#, "a".repeat(64)).repeat(RECORDS_MAX + 1));
         let error = parse(many.as_bytes()).unwrap_err().to_string();
-        assert!(error.starts_with("it lists more than 100000 layers"), "{error}");
+        assert!(error.starts_with("it lists more than 100000"), "{error}");
     }
 }

@@ -1,0 +1,48 @@
+//! Doing what an engine asks.
+
+use std::io;
+
+use anyhow::Context;
+use registry::{Reference, transport};
+
+use super::caller::Told;
+use super::log::Log;
+use super::question::Question;
+use crate::access::{access_for, remember};
+use crate::args::StorageHelper;
+use crate::commands::publish::Publisher;
+use crate::config::{Config, Policy};
+use crate::interrupt::Interrupt;
+use crate::request::Pull;
+
+/// Reads the question, and publishes the image.
+pub(super) fn run(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let (question, _) = Question::read(&mut io::stdin().lock())?;
+    let policy =
+        Config::load(args.config.as_deref())?.policy(question.name.host(), question.name.repository());
+    let told = Told::read();
+    let name = question.name.clone();
+    let outcome = publish(args, &policy, question, &told, &interrupt);
+    let outcome = outcome.with_context(|| format!("cannot prepare `{name}`"))?;
+    log.say(&format!("{name}: {outcome}"));
+    Ok(())
+}
+
+fn publish(
+    args: &StorageHelper,
+    policy: &Policy,
+    question: Question,
+    told: &Told,
+    interrupt: &Interrupt,
+) -> anyhow::Result<crate::commands::publish::Outcome> {
+    let Question { name, credentials } = question;
+    let access = access_for(&name, credentials, told.verification)?;
+    let source = transport::open(&Reference::Registry(name), &access)?;
+    let store = args.store.create()?;
+    let options = Pull::of_engine(source.reference(), policy, args);
+    let publisher = Publisher { store: &store, interrupt, options: &options };
+    let outcome = publisher.publish(&*source, told.platform.as_ref(), told.storage.as_deref())?;
+    remember(&access);
+    Ok(outcome)
+}

@@ -1,0 +1,157 @@
+//! A store that engines read in addition to their own.
+//!
+//! | path | what |
+//! |---|---|
+//! | `overlay/<id>/diff` | the files of a layer |
+//! | `overlay/<id>/link` | the name of its link, without a line end |
+//! | `overlay/<id>/lower` | `l/<link>` of the layers it lies on, the nearest first, with colons between |
+//! | `overlay/<id>/{work,merged,empty}` | empty; engines expect them |
+//! | `overlay/l/<link>` | a symbolic link to `../<id>/diff` |
+//! | `overlay-layers/layers.json` | the layers there are |
+//! | `overlay-layers/layers.lock` | locked while that is read or replaced; its first 64 bytes change with each replacement |
+//! | `overlay-layers/<id>.tar-split.gz` | all of a layer's tar but the files, for `push` and `save` |
+//! | `overlay-images/images.json` | `[]`: engines write down images in their own storage |
+//! | `staging/`, `locks/` | ours: layers that are being made, and locks on them |
+//!
+//! # One directory for each layer
+//!
+//! A layer's `diff` holds what that layer changes, with the marks of overlayfs for what it hides; just what an engine itself
+//! would have made. One merged tree for each chain works as well, but only to run containers: `podman save` and `push` read
+//! the files of every single layer, layers that several images share would be stored with each of them, and an image that is
+//! built on top would see a parent without parents. It is the layout for mounts, where a layer's tree costs nothing.
+//!
+//! # Never half of something
+//!
+//! Engines fail with every command, `podman ps` included, when the list cannot be read. So it is there from
+//! [`AdditionalStore::setup`] on, and is only ever replaced by renaming, after what is written was read again by the parser
+//! that reads it. A layer is listed when all its files are in place and on disk. Whoever is killed before leaves files that
+//! no list names, and that nobody reads; the next one who wants that layer replaces them, and [`AdditionalStore::remove`]
+//! takes them away.
+
+mod check;
+mod list;
+mod place;
+mod publish;
+mod remove;
+mod stage;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub use check::{Finding, Findings};
+use place::Place;
+pub use publish::{Layer, Options, Published, Report};
+pub use remove::Removed;
+
+use crate::error::{Error, at_path};
+use crate::file;
+use crate::record::{LayerId, LayerRecord};
+
+/// Directories of a store, with their modes: those of containers-storage.
+const DIRECTORIES: [(&str, u32); 6] = [
+    ("overlay", 0o700),
+    ("overlay/l", 0o755),
+    ("overlay-layers", 0o700),
+    ("overlay-images", 0o700),
+    ("staging", 0o700),
+    ("locks", 0o700),
+];
+
+/// Files that engines open for locking; they cannot make them in a store that they only read.
+const LOCKS: [&str; 2] = ["overlay-layers/layers.lock", "overlay-images/images.lock"];
+
+/// Lists, which are empty at first.
+const LISTS: [&str; 2] = ["overlay-layers/layers.json", "overlay-images/images.json"];
+
+/// An additional image store of ours.
+#[derive(Debug, Clone)]
+pub struct AdditionalStore {
+    place: Place,
+}
+
+impl AdditionalStore {
+    /// Makes the store at `path`, or what is missing of it. What is there stays.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn setup(path: &Path) -> Result<Self, Error> {
+        for directory in [path.to_owned(), path.join("overlay-layers")] {
+            make_directory(&directory, 0o755)?;
+        }
+        for (name, mode) in DIRECTORIES {
+            let directory = path.join(name);
+            make_directory(&directory, mode)?;
+            fs::set_permissions(&directory, fs::Permissions::from_mode(mode))
+                .map_err(at_path("set the mode of", &directory))?;
+        }
+        for name in LOCKS {
+            let lock = path.join(name);
+            let file = fs::File::options().create(true).append(true).open(&lock);
+            file.map_err(at_path("create", &lock))?;
+        }
+        for name in LISTS.map(|name| path.join(name)) {
+            if !name.exists() {
+                file::replace(&name, b"[]", 0o600)?;
+            }
+        }
+        Ok(Self { place: Place::new(path) })
+    }
+
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] when there is none.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        if LISTS.iter().any(|name| path.join(name).exists()) {
+            return Ok(Self { place: Place::new(path) });
+        }
+        Err(Error::NoStore { path: path.to_owned() })
+    }
+
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
+        self.place.root()
+    }
+
+    /// Reads which layers there are, in the order they came.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when the list is; those of the file system.
+    pub fn layers(&self) -> Result<Vec<LayerRecord>, Error> {
+        list::read(&self.place)
+    }
+
+    /// Finds layers that are listed and have their files, in the order of `ids`.
+    ///
+    /// # Errors
+    /// Those of [`AdditionalStore::layers`].
+    pub fn find(&self, ids: &[LayerId]) -> Result<Vec<Option<LayerRecord>>, Error> {
+        let layers = self.layers()?;
+        let find =
+            |id: &LayerId| layers.iter().find(|layer| layer.id == *id).filter(|_| self.place.is_whole(id));
+        Ok(ids.iter().map(|id| find(id).cloned()).collect())
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    match fs::DirBuilder::new().recursive(true).mode(mode).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(at_path("create", path)(error)),
+    }
+}
+
+/// Removes a directory with all below it, or whatever else has the name, if it is there.
+fn remove_tree(path: &PathBuf) -> Result<(), Error> {
+    let removed = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at_path("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,264 @@
+//! Publishing the layers of a chain.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+
+use chunked::{DiffId, Entry};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens, lgetxattr, syncfs};
+use serde::Serialize;
+use store::tree::{Diffs, Limits, Marks, Tree};
+use store::unpack::Amount;
+use store::{LayerRecord as Stored, LayerState, Origin, Store};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::stage::Staged;
+use super::{AdditionalStore, list};
+use crate::error::{Error, Unpublishable, at_path};
+use crate::lock::OwnLock;
+use crate::record::{LayerId, LayerRecord, chain_ids};
+
+/// Most layers of a chain: overlayfs takes 500.
+const LAYERS_MAX: usize = 500;
+
+/// A layer to be published.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Its ID.
+    pub id: LayerId,
+    /// What the store knows of it.
+    pub record: Stored,
+    /// The digest of its tar.
+    pub diff_id: DiffId,
+}
+
+/// How layers are published.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How layers hide what is below them. Engines of other users than root want [`Marks::User`].
+    pub marks: Marks,
+}
+
+/// What became of a chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Its layers, the lowest first.
+    pub layers: Vec<Published>,
+}
+
+/// What became of a layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Published {
+    /// Which.
+    pub id: LayerId,
+    /// What was written for it; `None` when it was there.
+    pub made: Option<Made>,
+}
+
+/// What was written for a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// Files that share their bytes with the store.
+    pub cloned: Amount,
+    /// Files whose bytes were copied.
+    pub copied: Amount,
+}
+
+impl Layer {
+    /// Takes the layers of a chain, the lowest first.
+    ///
+    /// # Errors
+    /// [`Error::Unpublishable`] when engines would have to take something on trust, or cannot have that many.
+    pub fn chain(records: &[Stored]) -> Result<Vec<Self>, Error> {
+        let proven = |record: &Stored| record.diff_id.filter(|_| record.state == LayerState::Proven);
+        let diff_ids: Vec<_> = records.iter().map_while(proven).collect();
+        let ids = chain_ids(&diff_ids);
+        let refuse = |id: Option<&LayerId>, reason| {
+            let id = id.cloned();
+            id.map_or(Ok(Vec::new()), |id| Err(Error::Unpublishable { id, reason }))
+        };
+        if records.len() > LAYERS_MAX {
+            return refuse(ids.get(LAYERS_MAX), Unpublishable::TooDeep(LAYERS_MAX));
+        }
+        if ids.len() < records.len() {
+            return refuse(ids.last(), Unpublishable::Unproven);
+        }
+        let layers = ids.into_iter().zip(records).zip(diff_ids);
+        Ok(layers.map(|((id, record), diff_id)| Self { id, record: record.clone(), diff_id }).collect())
+    }
+
+    fn unpublishable(&self, reason: Unpublishable) -> Error {
+        Error::Unpublishable { id: self.id.clone(), reason }
+    }
+
+    /// Returns the record of the layer with what it is asked for by this time, if that is not what it says. There is room for
+    /// one TOC and one blob.
+    fn renamed(&self, record: &LayerRecord) -> Option<LayerRecord> {
+        let new = self.listed(record.parent.as_ref(), Owners::default());
+        let renamed = LayerRecord {
+            toc_digest: new.toc_digest.or(record.toc_digest),
+            compressed_diff_digest: new.compressed_diff_digest.or(record.compressed_diff_digest),
+            compressed_size: new.compressed_size.or(record.compressed_size),
+            ..record.clone()
+        };
+        (renamed != *record).then_some(renamed)
+    }
+
+    fn listed(&self, parent: Option<&LayerId>, owners: Owners) -> LayerRecord {
+        let is_hashed = self.record.origin == Origin::IndexedPlain;
+        LayerRecord {
+            id: self.id.clone(),
+            parent: parent.cloned(),
+            created: now(),
+            // Of a blob that was read in parts nobody knows the digest: the image may have lied, and another image that has
+            // the blob would get this layer.
+            compressed_diff_digest: is_hashed.then_some(self.record.blob),
+            compressed_size: is_hashed.then_some(self.record.blob_len),
+            diff_digest: self.diff_id,
+            diff_size: self.record.tar_len,
+            toc_digest: (!is_hashed).then_some(self.record.toc_digest),
+            uidset: owners.users.into_iter().collect(),
+            gidset: owners.groups.into_iter().collect(),
+            other: serde_json::Map::new(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Owners {
+    users: BTreeSet<u32>,
+    groups: BTreeSet<u32>,
+}
+
+impl Owners {
+    fn of(tree: &Tree) -> Self {
+        let mut owners = Self::default();
+        for (_, node) in tree.nodes() {
+            owners.users.insert(node.metadata.uid);
+            owners.groups.insert(node.metadata.gid);
+        }
+        owners
+    }
+}
+
+impl AdditionalStore {
+    /// Publishes the layers of a chain, the lowest first, as far as they are not there: files first, then their records, all
+    /// of them at once. Content comes from `store`.
+    ///
+    /// Others who want one of the layers wait meanwhile, and so does this one for them.
+    ///
+    /// # Errors
+    /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is; those
+    /// of the store and of the file system. Nothing is published then.
+    pub fn publish(&self, store: &Store, chain: &[Layer], options: Options) -> Result<Report, Error> {
+        // In one order, so that two processes never wait for each other.
+        let locks = chain.iter().map(|layer| OwnLock::take(&self.place.layer_lock(&layer.id)));
+        let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
+        let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
+        let here = self.find(&ids)?;
+        let mut work = Work { store: self, content: store, options, diffs: None };
+        let (mut layers, mut records) = (Vec::new(), Vec::new());
+        for (position, layer) in chain.iter().enumerate() {
+            let below = chain.get(..position).unwrap_or_default();
+            if let Some(Some(record)) = here.get(position) {
+                self.touch(&layer.id);
+                records.extend(layer.renamed(record));
+                layers.push(Published { id: layer.id.clone(), made: None });
+                continue;
+            }
+            let (record, made) = work.layer(layer, below)?;
+            records.push(record);
+            layers.push(Published { id: layer.id.clone(), made: Some(made) });
+        }
+        if layers.iter().any(|layer| layer.made.is_some()) {
+            self.sync()?;
+        }
+        if !records.is_empty() {
+            self.list(records)?;
+        }
+        Ok(Report { layers })
+    }
+
+    /// Lists layers whose files are in place. One that was listed, and had lost its files, stays where it is.
+    fn list(&self, records: Vec<LayerRecord>) -> Result<(), Error> {
+        list::change(&self.place, |layers| {
+            for record in records {
+                match layers.iter_mut().find(|layer| layer.id == record.id) {
+                    Some(layer) => *layer = record,
+                    None => layers.push(record),
+                }
+            }
+            true
+        })
+        .map(|_| ())
+    }
+
+    /// Notes that a layer was asked for just now: whoever asked may not have written down yet that it is in use.
+    pub fn touch(&self, id: &LayerId) {
+        let times = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        if let Ok(directory) = File::open(self.place.layer(id)) {
+            // It only keeps the layer longer than needed, or less long than wanted.
+            let _ = futimens(directory, &Timestamps { last_access: times, last_modification: times });
+        }
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let root = self.place.root();
+        let directory = File::open(root).map_err(at_path("open", root))?;
+        syncfs(directory).map_err(at_path("sync", root))
+    }
+}
+
+struct Work<'a> {
+    store: &'a AdditionalStore,
+    content: &'a Store,
+    options: Options,
+    /// The layers below the one that comes next, once one of them is needed, and how many these are.
+    diffs: Option<(Diffs, usize)>,
+}
+
+impl Work<'_> {
+    /// Makes the files of a layer.
+    fn layer(&mut self, layer: &Layer, below: &[Layer]) -> Result<(LayerRecord, Made), Error> {
+        let tree = self.tree(layer, below)?;
+        let parents: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
+        let place = &self.store.place;
+        let (staged, report) = Staged::make(place, &layer.id, &tree, self.content, self.options.marks)?;
+        staged.describe(&parents)?;
+        staged.write_tar_split(self.content, &layer.record)?;
+        staged.put()?;
+        let made = Made { cloned: report.cloned, copied: report.copied };
+        Ok((layer.listed(parents.first().copied(), Owners::of(&tree)), made))
+    }
+
+    fn tree(&mut self, layer: &Layer, below: &[Layer]) -> Result<Tree, Error> {
+        let (mut diffs, from) = match self.diffs.take() {
+            Some(diffs) => diffs,
+            None => (Diffs::new(Limits::default(), self.options.marks), 0),
+        };
+        let fail = |layer: &Layer, invalid: store::tree::Invalid| {
+            layer.unpublishable(Unpublishable::Tree(invalid.to_string()))
+        };
+        for lower in below.iter().skip(from) {
+            diffs.pass(&self.entries(lower)?).map_err(|invalid| fail(lower, invalid))?;
+        }
+        let tree = diffs.next(&self.entries(layer)?).map_err(|invalid| fail(layer, invalid))?;
+        self.diffs = Some((diffs, below.len().saturating_add(1)));
+        Ok(tree)
+    }
+
+    fn entries(&self, layer: &Layer) -> Result<Vec<Entry>, Error> {
+        Ok(self.content.layers().toc(&layer.record)?.entries)
+    }
+}
+
+/// Tells whether a file has an attribute.
+pub(super) fn has_attribute(path: &Path, name: &str) -> bool {
+    let mut value = [0; 1];
+    lgetxattr(path, name, &mut value).is_ok()
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_else(|_| "1970-01-01T00:00:00Z".to_owned())
+}

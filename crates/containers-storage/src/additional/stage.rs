@@ -1,0 +1,134 @@
+//! A layer while it is made.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use chunked::Limits;
+use chunked::input::Input;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use store::tree::{Kind, Marks, Tree};
+use store::unpack::{self, Owners, unpack};
+use store::{LayerRecord as Stored, Store};
+use tempfile::TempDir;
+
+use super::place::{Place, link_target};
+use super::{publish, remove_tree};
+use crate::error::{Error, Unpublishable, at_path};
+use crate::record::{LayerId, link_name};
+
+/// The directory of a layer that is not in its place yet. Dropped, it leaves nothing.
+pub(super) struct Staged<'a> {
+    place: &'a Place,
+    id: &'a LayerId,
+    directory: TempDir,
+}
+
+impl<'a> Staged<'a> {
+    /// Makes the files of a layer.
+    pub(super) fn make(
+        place: &'a Place,
+        id: &'a LayerId,
+        tree: &Tree,
+        store: &Store,
+        marks: Marks,
+    ) -> Result<(Self, unpack::Report), Error> {
+        let staging = place.staging();
+        let prefix = format!("{}-", id.as_str());
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(&staging);
+        let staged =
+            Self { place, id, directory: directory.map_err(at_path("create a directory in", &staging))? };
+        let diff = staged.path("diff");
+        let options = unpack::Options { owners: Owners::AsIs, ..unpack::Options::default() };
+        let report = unpack(tree, store.objects(), &diff, &options)?;
+        staged.check(tree, &diff, marks)?;
+        Ok((staged, report))
+    }
+
+    /// Writes what engines want beside the files; `parents` are the layers below, the nearest first.
+    pub(super) fn describe(&self, parents: &[&LayerId]) -> Result<(), Error> {
+        self.write("link", link_name(self.id).as_bytes())?;
+        let lower: Vec<_> = parents.iter().map(|id| format!("l/{}", link_name(id))).collect();
+        let mut directories = vec!["work", "merged"];
+        match lower.is_empty() {
+            true => directories.push("empty"),
+            false => self.write("lower", lower.join(":").as_bytes())?,
+        }
+        for name in directories {
+            let path = self.path(name);
+            fs::create_dir(&path).map_err(at_path("create", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip.
+    pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<(), Error> {
+        let unpublishable = |reason| Error::Unpublishable { id: self.id.clone(), reason };
+        let blob = store.layers().tar_split(record)?;
+        let blob = blob.ok_or_else(|| unpublishable(Unpublishable::NoTarSplit))?;
+        let path = self.path("tar-split");
+        let failed = || at_path("write", &path);
+        let lines = Input::open(blob.as_slice(), |_| {}).map_err(failed())?;
+        let mut gzip = GzEncoder::new(File::create(&path).map_err(failed())?, Compression::fast());
+        let limit = Limits::default().tar_split_len;
+        io::copy(&mut lines.take(limit), &mut gzip).map_err(failed())?;
+        gzip.finish().and_then(|mut file| file.flush()).map_err(failed())
+    }
+
+    /// Puts everything in its place, instead of what an interrupted attempt left there. The caller holds the layer's lock.
+    pub(super) fn put(self) -> Result<(), Error> {
+        let (place, id) = (self.place, self.id);
+        let (link, target) = (place.link(id), place.layer(id));
+        rename(&self.path("tar-split"), &place.tar_split(id))?;
+        remove_tree(&link)?;
+        symlink(link_target(id), &link).map_err(at_path("create", &link))?;
+        let left = self.directory.path().with_extension("left");
+        match fs::rename(&target, &left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(at_path("rename", &target)(error));
+            }
+            _ => {}
+        }
+        let path = self.directory.keep();
+        rename(&path, &target)?;
+        remove_tree(&left)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.path(name);
+        fs::write(&path, bytes).map_err(at_path("write", &path))
+    }
+
+    /// Checks that what hides something of the layers below is there: where devices or attributes are refused, files that
+    /// are gone would come back.
+    fn check(&self, tree: &Tree, diff: &Path, marks: Marks) -> Result<(), Error> {
+        for (node, marked) in tree.nodes() {
+            let is_whiteout =
+                matches!(&marked.kind, Kind::CharDevice(device) if (device.major, device.minor) == (0, 0));
+            let is_opaque = marked.metadata.xattrs.iter().any(|xattr| &*xattr.name == marks.opaque());
+            if !is_whiteout && !is_opaque {
+                continue;
+            }
+            let path = diff.join(tree.path(node).join("/"));
+            let metadata = path.symlink_metadata();
+            let is_right = match is_whiteout {
+                true => metadata.is_ok_and(|file| file.file_type().is_char_device() && file.rdev() == 0),
+                false => publish::has_attribute(&path, marks.opaque()),
+            };
+            if !is_right {
+                return Err(Error::Unfaithful { id: self.id.clone(), path });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(at_path("rename", from))
+}
