@@ -155,7 +155,7 @@ impl DedupIndex {
                 let piece = piece.map(|(row, object)| Row { file: objects.number(object), ..row }).collect();
                 self.add_piece(runs, piece, &std::mem::take(&mut objects).digests)?;
             }
-            if pieces > 1 { self.merge_all(runs) } else { Ok(()) }
+            if pieces > 1 { self.merge_all(runs) } else { self.merge(runs) }
         })
     }
 
@@ -170,7 +170,10 @@ impl DedupIndex {
         let rows: Vec<_> = places.iter().filter_map(row).collect();
         match rows.is_empty() {
             true => Ok(()),
-            false => self.change(|runs| self.add_piece(runs, rows, &[])),
+            false => self.change(|runs| {
+                self.add_piece(runs, rows, &[])?;
+                self.merge(runs)
+            }),
         }
     }
 
@@ -227,13 +230,13 @@ impl DedupIndex {
         changed
     }
 
-    /// Writes rows as a run, and merges runs where that pays.
+    /// Writes rows as a run.
     fn add_piece(&self, runs: &mut Runs, mut rows: Vec<Row>, objects: &[u8]) -> Result<(), Error> {
         rows.sort_unstable();
         let (number, count) = (runs.next_number(), u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let run = self.write(number, count, rows.into_iter(), &[objects])?;
         runs.usable.push((number, run));
-        self.merge(runs)
+        Ok(())
     }
 
     fn write(

@@ -9,7 +9,7 @@
 //! | 4 | number of objects |
 //! | 4 * (2^bits + 1) | for each value of those bits, how many rows come before; at the end, all |
 //! | | zeros up to a multiple of 64 |
-//! | 2^filter_bits / 8 | a bit for each value that the last four bytes of a key begin with: whether there is one |
+//! | 2^filter_bits / 8 | a bit for each value of so many leading bits of a key: whether there is one |
 //! | 32 each | the rows |
 //! | 32 each | the digests of the objects that rows point to |
 //!
@@ -118,8 +118,8 @@ impl Shape {
 
     /// Returns the byte of the filter that a key belongs to, and the bit in it.
     fn filter_of(self, key: &Key) -> (usize, u8) {
-        let bits =
-            key.last_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)) >> (u32::BITS - self.filter_bits);
+        let leading = key.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let bits = leading >> (u32::BITS - self.filter_bits);
         (bits as usize / u8::BITS as usize, 1 << (bits % u8::BITS))
     }
 
