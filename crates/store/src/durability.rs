@@ -186,3 +186,19 @@ impl Durability {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_just_being_made_is_not_that_of_another_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::open(dir.path()).unwrap();
+        let is_suspect = |marker: &str| {
+            fs::write(dir.path().join(DIRTY), marker).unwrap();
+            Durability::new(root.clone(), BootId("this boot".to_owned())).is_suspect().unwrap()
+        };
+        assert_eq!(["", "this boot\n", "another\n", "this"].map(is_suspect), [false, false, true, true]);
+    }
+}

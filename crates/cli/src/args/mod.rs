@@ -17,7 +17,9 @@ mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(crate) use bench::{Bench, BenchPull, BenchRanges, BenchStrategy, BenchSubject};
+pub(crate) use bench::{
+    Bench, BenchConvert, BenchPull, BenchRanges, BenchRegistry, BenchStrategy, BenchSubject,
+};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use store::unpack::Owners;
 
 use super::Form;
-use super::values::{parse_jobs, parse_owners};
+use super::values::{parse_bytes, parse_jobs, parse_owners};
 
 /// Where the store is.
 #[derive(Debug, Clone, ClapArgs)]
@@ -84,9 +84,15 @@ pub(crate) struct Rm {
 
 /// Remove from the store what no image needs.
 ///
-/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+/// It waits until no other process uses the store, so nothing goes that a pull relies on. With `--quota`, content that images
+/// need goes as well, where it can be fetched again: that of the layers which came longest ago, and never of an image that is
+/// mounted. Such an image is `indexed` from then on; it can be pulled again, or mounted as it is.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Gc {
+    /// Most space that file content may take, such as `20G`
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) quota: Option<u64>,
+
     /// Only say what would be removed
     #[arg(long)]
     pub(crate) dry_run: bool,

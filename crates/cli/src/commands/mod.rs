@@ -51,6 +51,8 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::BenchPull(request) => bench::pull(&request),
+        Request::BenchRegistry(request) => bench::registry(&request),
+        Request::BenchConvert(request) => bench::convert(&request),
         Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),

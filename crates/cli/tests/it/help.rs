@@ -491,11 +491,18 @@ fn bench_pull() {
           --work <DIR>
               Where stores and images are made [default: the directory for temporary files]
 
+          --new-disks
+              Give every store a new ext4 in a file, as files are made slowly where others were removed;
+              takes root, and `mkfs.ext4`
+
           --keep-caches
               Leave the page cache of this machine as it is; otherwise root drops it before every pull
 
           --html <FILE>
               Write a page with pictures
+
+          --pictures <DIR>
+              Write the pictures as files of their own, in SVG, to this directory
 
           --platform <PLATFORM>
               The platform, `os/arch[/variant]` [default: that of this machine]

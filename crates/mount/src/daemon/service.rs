@@ -1,8 +1,9 @@
 //! Puts the parts of a daemon together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,17 @@ pub enum Ended {
     GaveWay,
 }
 
+/// Lists the layers that the daemon of the store at `store` serves, or the next one will, whether they are mounted or not:
+/// those of images that are attached, and those that the kernel may remember files of.
+///
+/// # Errors
+/// Those of the file system.
+pub fn served_layers(store: &Path) -> Result<BTreeSet<TocDigest>, Error> {
+    let attached = Attachments::of(store).list()?.into_iter().flat_map(|attachment| attachment.layers);
+    let remembered = Nodes::of(&RunDirectory::path_in(store)).list()?;
+    Ok(attached.chain(remembered).collect())
+}
+
 /// Serves what is attached to a store, until a verb or `stop` ends it.
 ///
 /// # Errors
@@ -102,6 +114,7 @@ pub fn serve(
         if ended == Ended::Asked {
             // What still uses it gets errors from now on.
             let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
+            service.nodes.clear()?;
         }
         served.map(|()| ended)
     })

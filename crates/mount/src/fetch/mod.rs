@@ -46,6 +46,7 @@ pub use layer::{Layer, Verdict};
 pub use progress::Progress;
 pub use queue::Class;
 pub use read::{Found, Missing};
+pub use record::Recorded;
 pub use supply::{Place, Supply};
 
 use ahead::Budget;

@@ -4,10 +4,12 @@
 //! is collected as garbage, and [`restore`] knows what was there.
 
 mod progress;
+mod turn;
 mod writable;
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,7 @@ use crate::metadata;
 use crate::mountinfo::{Mountinfo, SOURCE, Seen};
 use crate::overlay::{Checked, DataDirectory, Overlay, Parts, Way};
 use crate::quarantine;
+use turn::Turn;
 use writable::Upper;
 
 /// A mount to be made.
@@ -88,10 +91,11 @@ pub fn mount(
 ) -> Result<Mounted, Error> {
     permit()?;
     let directory = absolute(request.directory)?;
+    let writable = request.writable.map(absolute).transpose()?;
+    let _turn = Turn::take(iter::once(directory.as_path()).chain(writable.as_deref()))?;
     if Mountinfo::read()?.at(&directory) != Seen::Nothing {
         return Err(Error::AlreadyMounted { directory });
     }
-    let writable = request.writable.map(absolute).transpose()?;
     if let Some(writable) = &writable {
         refuse_shared(store, &directory, writable)?;
     }

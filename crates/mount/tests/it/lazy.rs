@@ -236,12 +236,15 @@ fn root_a_part_of_a_large_file_is_enough() {
     });
 }
 
+/// Reads one file with many readers at once; `MORSEL_TEST_READ_LEN` says how long it is.
 #[test]
 fn root_many_readers_of_one_file_fetch_each_chunk_once() {
     if is_skipped() {
         return;
     }
-    let (files, (_dir, store)) = (files(), store());
+    let len = std::env::var("MORSEL_TEST_READ_LEN").ok().and_then(|len| len.parse().ok());
+    let (mut files, (_dir, store)) = (files(), store());
+    files[2].1 = data::stream(3, len.unwrap_or(9_000_000));
     let made = Made::of(&files);
     let supply = Scripted::new(&made);
     supply.set(|state| state.delay = Duration::from_millis(5));

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Context;
+use chunked::BlobDigest;
 use mount::daemon::{Attachment, Client};
 use mount::fetch::Place;
+use mount::profile::Profile;
 use mount::{contents, rootfs};
-use registry::{ImageSource, Reference, transport};
+use registry::{Descriptor, ImageSource, Reference, transport};
 use store::fetch::NoProgress;
 use store::{Image, Listings, Store, pull};
 
 use super::super::daemon::{client, place};
 use super::super::pull::Image as Chosen;
 use super::release::stop_idle;
+use super::shared_profile;
 use crate::access::{access, remember};
 use crate::image_name;
 use crate::interrupt::Interrupt;
@@ -68,6 +71,7 @@ pub(super) struct Indexed {
     pub(super) image: Image,
     pub(super) place: Place,
     pub(super) source: Box<dyn ImageSource>,
+    pub(super) manifest: Descriptor,
     /// The entries of those of its layers whose TOCs came now.
     listings: Listings,
 }
@@ -82,26 +86,41 @@ pub(super) fn index(
     let source = transport::open(reference, &access)?;
     let indexed = index_layers(store, request, &*source);
     remember(&access);
-    let ((image, listings), place) = (indexed?, place::of(&*source, &request.registry)?);
-    Ok(Indexed { image, place, source, listings })
+    let ((image, manifest, listings), place) = (indexed?, place::of(&*source, &request.registry)?);
+    Ok(Indexed { image, place, source, manifest, listings })
 }
 
 fn index_layers(
     store: &Store,
     request: &request::Pull,
     source: &dyn ImageSource,
-) -> anyhow::Result<(Image, Listings)> {
+) -> anyhow::Result<(Image, Descriptor, Listings)> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let chosen = Chosen::choose(source, request.platform.as_ref())?;
     let mut tasks = Vec::new();
     chosen.add_tasks(&interrupt, &mut tasks)?;
     let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, ..Default::default() };
     let (mut records, mut listings) = (Vec::new(), Listings::new());
-    for pull::Indexed { record, entries, .. } in pull::index(store, &tasks, &options, &NoProgress)? {
+    let manifest = chosen.descriptor();
+    let indexed = thread::scope(|scope| {
+        scope.spawn(|| find_profile(store, source, &manifest.digest));
+        pull::index(store, &tasks, &options, &NoProgress)
+    });
+    for pull::Indexed { record, entries, .. } in indexed? {
         listings.extend(entries.map(|entries| (record.toc_digest, entries)));
         records.push(record);
     }
-    Ok((chosen.put(store, &tasks, &records)?, listings))
+    Ok((chosen.put(store, &tasks, &records)?, manifest, listings))
+}
+
+/// Brings in what others found out that the image's programs read first, unless something is known of it here. Without it,
+/// everything takes a little longer.
+fn find_profile(store: &Store, source: &dyn ImageSource, manifest: &BlobDigest) {
+    if let Ok(None) = Profile::load(store.path(), manifest)
+        && let Some(profile) = shared_profile::find(source, manifest)
+    {
+        let _ = profile.save(store.path());
+    }
 }
 
 /// Returns the directory that serves what is missing of the mounts that there are records of; `None` when nothing is.

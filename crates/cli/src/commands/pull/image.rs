@@ -57,6 +57,11 @@ impl<'a> Image<'a> {
         self.instance.manifest.digest()
     }
 
+    /// Describes its manifest.
+    pub(in crate::commands) fn descriptor(&self) -> Descriptor {
+        self.instance.manifest.descriptor()
+    }
+
     /// Returns what it runs on.
     pub(super) fn platform(&self) -> String {
         self.instance.platform.to_string()

@@ -1,10 +1,16 @@
 //! Removes what no image needs.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use store::Store;
-use store::gc::{self, Summary};
+use chunked::TocDigest;
+use mount::daemon::served_layers;
+use registry::{Operand, Reference};
+use serde::Serialize;
+use store::gc::{self, Evicted, Quota, Summary};
+use store::{Image, Store};
 
 use crate::args::Gc;
 use crate::output::{print, print_text};
@@ -16,33 +22,55 @@ pub(crate) fn run(args: &Gc) -> anyhow::Result<ExitCode> {
     let store = args.store.open()?;
     let path = store.path().display().to_string();
     match args.dry_run {
-        true => {
-            plan(&store, args.json).with_context(|| format!("cannot plan what to remove from `{path}`"))?
-        }
+        true => plan(&store, args).with_context(|| format!("cannot plan what to remove from `{path}`"))?,
         false => collect(store, args).with_context(|| format!("cannot remove garbage from `{path}`"))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn plan(store: &Store, json: bool) -> anyhow::Result<()> {
-    let plan = gc::plan(store)?;
-    match json {
-        true => print(&to_json(plan.summary())?),
-        false => print_text(&text("would be removed", plan.summary())),
+/// What was removed, or would be.
+#[derive(Debug, Serialize)]
+struct Report<T> {
+    #[serde(flatten)]
+    removed: T,
+    /// What goes to make room; `None` when there is no quota.
+    evicted: Option<Evicted>,
+}
+
+fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
+    let served = served_layers(store.path())?;
+    let removed = *gc::plan(store, &served)?.summary();
+    let plan = |len| gc::plan_eviction(store, &quota(len, &served)).map(|plan| *plan.summary());
+    let evicted = args.quota.map(plan).transpose()?;
+    match args.json {
+        true => print(&to_json(&Report { removed, evicted })?),
+        false => print_text(&text("would be removed", &removed, evicted.as_ref())),
     }
 }
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let store = super::take(store, args.no_wait)?;
-    let report = gc::collect(&store)?;
+    let served = served_layers(store.path())?;
+    let removed = gc::collect(&store, &served)?;
+    let evicted = args.quota.map(|len| gc::evict(&store, &quota(len, &served))).transpose()?;
     match args.json {
-        true => print(&to_json(&report)?),
-        false => print_text(&text("removed", &report.removed)),
+        true => print(&to_json(&Report { removed, evicted })?),
+        false => print_text(&text("removed", &removed.removed, evicted.as_ref())),
     }
 }
 
-fn text(verb: &str, summary: &Summary) -> String {
-    if summary.is_empty() {
+fn quota(len: u64, served: &BTreeSet<TocDigest>) -> Quota<'_> {
+    Quota { len, is_refetchable: is_in_registry, served }
+}
+
+/// Tells whether an image came from a registry. A layout may be gone tomorrow.
+fn is_in_registry(image: &Image) -> bool {
+    matches!(image.name.parse(), Ok(Operand::Image(Reference::Registry(_))))
+}
+
+fn text(verb: &str, summary: &Summary, evicted: Option<&Evicted>) -> String {
+    let evicted = evicted.copied().unwrap_or_default();
+    if summary.is_empty() && evicted == Evicted::default() {
         return "there is nothing to remove\n".to_owned();
     }
     let mut table = Table::new("", [Align::Left, Align::Right, Align::Right]);
@@ -53,10 +81,19 @@ fn text(verb: &str, summary: &Summary) -> String {
         ("partial file contents", summary.partials, Some(summary.partials_len)),
         ("manifests, indexes and configs", summary.documents, Some(summary.documents_len)),
         ("leftovers of crashes", summary.leftovers, None),
+        ("file contents, to make room", evicted.contents, Some(evicted.disk_len)),
     ];
     for (what, number, len) in rows.into_iter().filter(|(_, number, _)| *number > 0) {
         let len = len.map(|len| Bytes(len).to_string()).unwrap_or_default();
         table.row([what.to_owned(), number.to_string(), len]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    if evicted.beyond_len > 0 {
+        let beyond = Bytes(evicted.beyond_len);
+        let _ = writeln!(
+            text,
+            "{beyond} more than the quota are of images that are mounted or cannot be fetched again"
+        );
+    }
+    text
 }

@@ -15,12 +15,13 @@ use registry::{Descriptor, ImageSink, Manifest, MediaType, Reference, platform};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sample::{self, Version};
+use super::sample::{self, Sample, Version};
 use crate::commands::pull::choose;
 use crate::request::BenchPull;
 
-/// The repository of converted images, below what is served.
+/// The repositories of converted images, and of those as they were, below what is served.
 const REPOSITORY: &str = "bench/image";
+const ORIGINALS: &str = "bench/original";
 /// Where programs are that are named without a folder.
 const FOLDERS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
@@ -44,6 +45,9 @@ pub(crate) struct Image {
     /// Its name without the host.
     #[serde(skip)]
     pub(crate) path: String,
+    /// The same of the image as it was before it was converted.
+    #[serde(skip)]
+    pub(crate) original: String,
     pub(crate) layers: usize,
     /// Bytes of its layers' blobs.
     pub(crate) blob_len: u64,
@@ -66,9 +70,10 @@ impl Images {
     fn made_up(request: &BenchPull, access: &Access, work: &Path) -> anyhow::Result<Self> {
         let mut originals = Vec::new();
         for (version, tag) in [(Version::New, "new"), (Version::Old, "old")] {
-            let reference = Reference::OciLayout { dir: work.join("made-up"), tag: Some(tag.to_owned()) };
-            write(version, &reference, access).context("cannot make an image up")?;
-            originals.push((tag, format!("made up, {tag}"), reference));
+            let reference =
+                Reference::OciLayout { dir: work.join("served").join(ORIGINALS), tag: Some(tag.to_owned()) };
+            write(Sample::new(version), &reference, access).context("cannot make an image up")?;
+            originals.push((tag, format!("made-up image, {tag}"), reference));
         }
         Self::local(request, access, work, &originals)
     }
@@ -84,10 +89,15 @@ impl Images {
         let (mut images, mut programs) = (Vec::new(), Vec::new());
         for (tag, name, original) in originals {
             let (dir, tag) = (layouts.join(REPOSITORY), (*tag).to_owned());
-            let path = format!("{REPOSITORY}:{tag}");
-            let converted = Reference::OciLayout { dir, tag: Some(tag) };
-            convert(request, original, &converted)?;
-            let (image, read) = Image::examine(name.clone(), path, &converted, request, access)?;
+            let (path, original_path) = (format!("{REPOSITORY}:{tag}"), format!("{ORIGINALS}:{tag}"));
+            let converted = Reference::OciLayout { dir, tag: Some(tag.clone()) };
+            run(request, "convert", original, &converted)?;
+            if request.peers && request.image.is_some() {
+                let copy = Reference::OciLayout { dir: layouts.join(ORIGINALS), tag: Some(tag.clone()) };
+                run(request, "mirror", original, &copy)?;
+            }
+            let paths = (path, original_path);
+            let (image, read) = Image::examine(name.clone(), paths, &converted, request, access)?;
             images.push(image);
             programs.push(read);
         }
@@ -97,11 +107,16 @@ impl Images {
         Ok(Self { layouts: Some(layouts), new, old: images.next(), programs: request.programs(programs) })
     }
 
+    /// Tells whether there are the images as they were before they were converted.
+    pub(super) fn has_originals(&self) -> bool {
+        self.layouts.is_some()
+    }
+
     fn remote(request: &BenchPull, image: &Reference, access: &Access) -> anyhow::Result<Self> {
         let examine = |reference: &Reference| {
             let name = reference.to_string();
             let path = name.trim_start_matches("docker://").to_owned();
-            Image::examine(name, path, reference, request, access)
+            Image::examine(name, (path.clone(), path), reference, request, access)
         };
         let (new, programs) = examine(image)?;
         let old = request.from.as_ref().map(examine).transpose()?.map(|(old, _)| old);
@@ -120,7 +135,7 @@ impl Image {
     /// Looks at an image; returns it, and where the program is that it runs.
     fn examine(
         name: String,
-        path: String,
+        (path, original): (String, String),
         reference: &Reference,
         request: &BenchPull,
         access: &Access,
@@ -130,7 +145,7 @@ impl Image {
         let instance = choose(&*source, request.platform.as_ref())?;
         let layers = &instance.manifest.value().layers;
         let blob_len = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.len));
-        let image = Self { name, path, layers: layers.len(), blob_len };
+        let image = Self { name, path, original, layers: layers.len(), blob_len };
         let config = source.small_blob(&instance.manifest.value().config)?.unwrap_or_default();
         Ok((image, programs(&config)))
     }
@@ -158,24 +173,24 @@ fn programs(config: &[u8]) -> Vec<String> {
     }
 }
 
-/// Converts an image, in a process of its own.
-fn convert(request: &BenchPull, from: &Reference, to: &Reference) -> anyhow::Result<()> {
+/// Converts or mirrors an image, in a process of its own.
+fn run(request: &BenchPull, verb: &str, from: &Reference, to: &Reference) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["convert", "--quiet"]).args(request.registry.words());
+    command.args([verb, "--quiet"]).args(request.registry.words());
     let output = command.arg(from.to_string()).arg(to.to_string()).output()?;
     if !output.status.success() {
-        bail!("cannot convert `{from}`: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("cannot {verb} `{from}`: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }
 
 /// Writes one of the images that are made up.
-fn write(version: Version, reference: &Reference, access: &Access) -> anyhow::Result<()> {
+pub(super) fn write(sample: Sample, reference: &Reference, access: &Access) -> anyhow::Result<()> {
     let mut sink = transport::create(reference, access)?;
     let (mut layers, mut diff_ids) = (Vec::new(), Vec::new());
     loop {
         let mut tar = Vec::new();
-        let Some(written) = sample::layer(version, layers.len(), &mut tar) else { break };
+        let Some(written) = sample::layer(sample, layers.len(), &mut tar) else { break };
         written?;
         diff_ids.push(DiffId::of(&tar).to_string());
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());

@@ -1,12 +1,17 @@
 //! Measures pulls.
 
 mod contender;
+mod disk;
 mod images;
+mod page;
 mod plan;
 mod report;
 mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
+mod verdict;
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +24,8 @@ use rustix::process::geteuid;
 use server::Serves;
 use tempfile::TempDir;
 
-use contender::{Contender, Morsel, Target};
+use contender::{Contender, Morsel, Target, peers};
+use disk::Disk;
 use images::{Image, Images};
 use plan::{Case, Phase};
 use report::{Report, Run, Summary};
@@ -28,7 +34,7 @@ use stage::Stage;
 use crate::access::access;
 use crate::args::BenchStrategy;
 use crate::machine::Machine;
-use crate::output::{print, print_text, scratch};
+use crate::output::{Output, print, print_text, scratch};
 use crate::request::BenchPull;
 use crate::ui::json::to_json;
 use crate::ui::steps::Steps;
@@ -42,6 +48,19 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
     let images = Images::prepare(request, &access, work.path())?;
     let bench = Bench::start(request, images, work.path())?;
     let report = bench.run()?;
+    if let Some(path) = &request.html {
+        let json = serde_json::to_string(&report).context("cannot write JSON")?;
+        let page = page::of(&report, &json);
+        Output::at(path)?.finish(&page).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    if let Some(dir) = &request.pictures {
+        for (name, picture) in page::pictures(&report) {
+            let path = dir.join(name);
+            Output::at(&path)?
+                .finish(&picture)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+    }
     match request.form {
         form if form.json => print(&to_json(&report)?)?,
         form if form.quiet => {}
@@ -76,7 +95,12 @@ impl<'a> Bench<'a> {
             let words = request.registry.words();
             Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
         };
-        let contenders = strategies.map(start).collect::<Result<_, _>>()?;
+        let mut contenders = strategies.map(start).collect::<Result<Vec<_>, _>>()?;
+        if request.peers {
+            let (peers, missing) = peers(images.has_originals());
+            contenders.extend(peers);
+            notes.extend(missing);
+        }
         Ok(Self { request, images, stage, contenders, notes, work })
     }
 
@@ -111,9 +135,21 @@ impl<'a> Bench<'a> {
             self.turn(u32::MAX, Case { link, phase: Phase::Cold, contender: 0 })?;
         }
         let mut runs = Vec::new();
+        let mut failed: Vec<Case> = Vec::new();
         for (round, case) in turns {
-            runs.push(self.turn(round, case)?);
             steps.done();
+            if failed.contains(&case) {
+                continue;
+            }
+            match self.turn(round, case) {
+                Ok(run) => runs.push(run),
+                // What a peer cannot do is part of the comparison.
+                Err(error) if self.is_peer(case.contender) => {
+                    failed.push(case);
+                    self.notes.push(format!("{}: {}", case.phase.name(), shorten(&format!("{error:#}"))));
+                }
+                Err(error) => return Err(error),
+            }
         }
         drop(steps);
         if !self.request.keep_caches && !geteuid().is_root() {
@@ -145,6 +181,8 @@ impl<'a> Bench<'a> {
         // Nothing is removed before the end: ext4 makes files slowly where others were removed just before.
         let place = self.work.join(format!("{round}-{}-{}-{}", case.link, case.phase.name(), case.contender));
         fs::create_dir(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
+        let disk = || Disk::mount(place.with_extension("ext4"), &place);
+        let _disk = self.request.new_disks.then(disk).transpose()?;
         let before = match case.phase {
             Phase::Cold => None,
             Phase::Update => self.images.old.as_ref(),
@@ -188,11 +226,22 @@ impl<'a> Bench<'a> {
         let is_ours = self.stage.direct().is_some();
         let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
         Target {
+            original: host.clone().unwrap_or_default() + &image.original,
             name: host.unwrap_or_default() + &image.path,
             is_ours,
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
             programs: self.images.programs.clone(),
         }
+    }
+}
+
+/// Leaves out the middle of a long text, on one line.
+fn shorten(text: &str) -> String {
+    const ENDS: usize = 160;
+    let words: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    match words.len() {
+        0..=400 => words.iter().collect(),
+        len => words.iter().take(ENDS).chain(&['.', '.', '.']).chain(words.iter().skip(len - ENDS)).collect(),
     }
 }
 

@@ -53,8 +53,9 @@ impl Morsel {
             }
         };
         let about = About {
-            name: name.to_owned(),
+            name: format!("morsel, {name}"),
             is_peer: false,
+            unpacks: true,
             version: None,
             does: does.to_owned(),
             unfair: None,
