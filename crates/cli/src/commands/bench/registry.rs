@@ -123,7 +123,7 @@ impl Bench<'_> {
         for number in 0..PINGS {
             let start = Instant::now();
             let at = self.blob.blob_len() / PINGS * number;
-            self.blob.read_range(BlobRange::saturating(at, 1))?.read(&mut [0])?;
+            self.blob.read_range(BlobRange::saturating(at, 1))?.read_exact(&mut [0])?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
             if Instant::now() > end {
                 break;
