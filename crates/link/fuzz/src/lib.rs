@@ -1,13 +1,16 @@
 //! What the fuzzers do with an input. Each of these panics when something is wrong.
 
-use morsel_link::{HEAD_LEN_MAX, Link, Target};
+use morsel_link::{HEAD_LEN_MAX, Link, Target as Place};
+
+/// What a target does with an input; it panics when it finds something.
+pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("connect", connect), ("link", link)];
+pub const TARGETS: [(&str, Target); 2] = [("connect", connect), ("link", link)];
 
 /// A request to connect names a host that cannot be taken for anything else.
 pub fn connect(input: &[u8]) {
-    if let Ok(target) = Target::parse(input) {
+    if let Ok(target) = Place::parse(input) {
         assert!(input.len() <= HEAD_LEN_MAX && !target.host.is_empty());
         assert!(target.host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c)));
     }
