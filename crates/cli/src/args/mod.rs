@@ -31,7 +31,7 @@ pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
-pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Sync, Unpack};
+pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Sync, Unpack};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\

@@ -55,6 +55,13 @@ pub(crate) struct Unpack {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Images {
     #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// Of which store something is listed, and how.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Listing {
+    #[command(flatten)]
     pub(crate) store: StorePlace,
 
     /// Write JSON, for programs
