@@ -18,7 +18,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
-pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use doctor::{Doctor, DoctorEngines, DoctorRegistry, DoctorSubject};
 pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};

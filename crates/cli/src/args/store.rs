@@ -77,7 +77,8 @@ pub(crate) struct Rm {
 
 /// Remove from the store what no image needs.
 ///
-/// It waits until no other process uses the store, so nothing goes that a pull relies on.
+/// It waits until no other process uses the store, so nothing goes that a pull relies on. Layers that were published for
+/// podman and its like stay as long as an image, a container or a layer of such an engine needs them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Gc {
     /// Only say what would be removed
@@ -87,6 +88,11 @@ pub(crate) struct Gc {
     /// Fail instead of waiting for other processes
     #[arg(long)]
     pub(crate) no_wait: bool,
+
+    /// Keep published layers that an engine asked for so many seconds ago or later: it may not have written down yet what
+    /// it uses
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) grace: u64,
 
     #[command(flatten)]
     pub(crate) store: StorePlace,

@@ -49,6 +49,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::DoctorEngines(args) => doctor::engines::run(&args),
         Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),

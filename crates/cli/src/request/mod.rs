@@ -61,6 +61,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Find out whether engines pull through us.
+    DoctorEngines(args::DoctorEngines),
     /// Serve a directory as a registry.
     Serve(Box<args::Serve>),
     /// List the images of the store.
@@ -161,6 +163,9 @@ impl TryFrom<Args> for Request {
             Verb::Publish(args) => pull::publish(args),
             Verb::Setup(args) => Ok(Request::Setup(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Podman(args) }) => {
+                Ok(Request::DoctorEngines(args))
+            }
             Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }

@@ -227,9 +227,10 @@ impl Work<'_> {
         let (staged, report) = Staged::make(place, &layer.id, &tree, self.content, self.options.marks)?;
         staged.describe(&parents)?;
         staged.write_tar_split(self.content, &layer.record)?;
+        let record = layer.listed(parents.first().copied(), Owners::of(&tree));
+        staged.write_record(&record)?;
         staged.put()?;
-        let made = Made { cloned: report.cloned, copied: report.copied };
-        Ok((layer.listed(parents.first().copied(), Owners::of(&tree)), made))
+        Ok((record, Made { cloned: report.cloned, copied: report.copied }))
     }
 
     fn tree(&mut self, layer: &Layer, below: &[Layer]) -> Result<Tree, Error> {

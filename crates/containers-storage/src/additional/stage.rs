@@ -14,10 +14,10 @@ use store::unpack::{self, Owners, unpack};
 use store::{LayerRecord as Stored, Store};
 use tempfile::TempDir;
 
-use super::place::{Place, link_target};
+use super::place::{Place, RECORD, link_target};
 use super::{publish, remove_tree};
-use crate::error::{Error, Unpublishable, at_path};
-use crate::record::{LayerId, link_name};
+use crate::error::{Error, Unpublishable, at_path, damaged};
+use crate::record::{LayerId, LayerRecord, link_name};
 
 /// The directory of a layer that is not in its place yet. Dropped, it leaves nothing.
 pub(super) struct Staged<'a> {
@@ -61,6 +61,12 @@ impl<'a> Staged<'a> {
             fs::create_dir(&path).map_err(at_path("create", &path))?;
         }
         Ok(())
+    }
+
+    /// Writes the record beside the files, so that the list can be made anew if it is lost.
+    pub(super) fn write_record(&self, record: &LayerRecord) -> Result<(), Error> {
+        let json = serde_json::to_vec(record).map_err(|error| damaged(&self.path(RECORD), error))?;
+        self.write(RECORD, &json)
     }
 
     /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip.
