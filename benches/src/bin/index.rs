@@ -19,6 +19,8 @@ use store::{Place, Store};
 
 /// Chunks that are looked up.
 const LOOKUPS: usize = 1_000_000;
+/// Chunks that are looked up at once.
+const TOGETHER: usize = 1024;
 /// Chunks of an object.
 const CHUNKS: usize = 10;
 /// Bytes of a chunk.
@@ -68,6 +70,14 @@ fn main() -> Result<()> {
             ensure!(count == found, "{count} {what} digests were found");
             println!("nanoseconds to look up a digest ({what}; {round}),{wall:.0},{cpu:.0}");
         }
+        // As pulls do.
+        let spent = Spent::start();
+        let places =
+            wanted.chunks(TOGETHER).flat_map(|digests| black_box(store.index().lookup_each(digests)));
+        let count = places.flatten().count();
+        let [wall, cpu] = spent.seconds().map(|seconds| seconds * 1e9 / LOOKUPS as f64);
+        ensure!(count == found, "{count} {what} digests were found");
+        println!("nanoseconds to look up a digest ({what}; {TOGETHER} at once),{wall:.0},{cpu:.0}");
     }
     Ok(())
 }

@@ -11,7 +11,6 @@ mod image_stores;
 mod instances;
 mod interrupt;
 mod layer_file;
-mod link;
 mod machine;
 mod output;
 mod request;

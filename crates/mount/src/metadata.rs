@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::chains::Made;
 use store::tree::Xattr;
 use store::unpack::{Contents, Options, Owners, Refused, unpack};
-use store::{ChainId, Image, Store, objects};
+use store::{ChainId, Image, Listings, Store, objects};
 
 use crate::erofs::{self, Form};
 use crate::error::{Error, at_path};
@@ -68,19 +68,24 @@ pub(crate) fn prepare(store: &Store, image: &Image) -> Result<Prepared, Error> {
     }
 }
 
-fn erofs(store: &Store, image: &Image) -> Result<Prepared, Error> {
+/// Makes the metadata of an image ahead of a mount, where that will want it as an image.
+pub(crate) fn make_ahead(store: &Store, image: &Image, listings: Listings) -> Result<(), Error> {
+    if userns::is_inside() { Ok(()) } else { open_or_make(store, image, listings).map(drop) }
+}
+
+fn open_or_make(store: &Store, image: &Image, listings: Listings) -> Result<(File, bool), Error> {
     let chain = ChainId::of(&image.layers);
-    let found = store.chains().open(&chain, Made::Image)?;
-    let is_new = found.is_none();
-    let file = match found {
-        Some(file) => file,
-        None => {
-            let tree = store.tree(image)?;
-            let plan = erofs::Image::plan(&tree, erofs::Options::new(Form::Trusted, chain.prefix()))?;
-            let write = |file: &File| plan.write(BufWriter::with_capacity(1 << 20, file));
-            store.chains().make(&chain, Made::Image, write)?
-        }
-    };
+    if let Some(file) = store.chains().open(&chain, Made::Image)? {
+        return Ok((file, false));
+    }
+    let tree = store.tree_of_listed(image, listings)?;
+    let plan = erofs::Image::plan(&tree, erofs::Options::new(Form::Trusted, chain.prefix()))?;
+    let write = |file: &File| plan.write(BufWriter::with_capacity(1 << 20, file));
+    Ok((store.chains().make(&chain, Made::Image, write)?, true))
+}
+
+fn erofs(store: &Store, image: &Image) -> Result<Prepared, Error> {
+    let (file, is_new) = open_or_make(store, image, Listings::new())?;
     let mounted = MountedImage::mount(&file)?;
     let source = Source::Image { backing: mounted.backing() };
     Ok(Prepared { metadata: Metadata::Image(mounted), source, is_new })

@@ -55,36 +55,43 @@ impl fmt::Display for Platform {
         if let Some(variant) = self.variant.as_deref().filter(|variant| !variant.is_empty()) {
             write!(f, "/{}", shorten(variant))?;
         }
-        match self.os_version.as_deref().filter(|version| !version.is_empty()) {
-            Some(version) => write!(f, ",{}", shorten(version)),
-            None => Ok(()),
+        if let Some(version) = self.os_version.as_deref().filter(|version| !version.is_empty()) {
+            write!(f, ",{}", shorten(version))?;
         }
+        self.os_features.iter().try_for_each(|feature| write!(f, "+{}", shorten(feature)))
     }
 }
 
 /// Names what is wrong with the text of a [`Selector`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("platform `{0}` is not of the form `os/arch[/variant][,os.version]`")]
+#[error("platform `{0}` is not of the form `os/arch[/variant][,os.version][+feature]`")]
 pub struct Invalid(String);
 
-/// Chooses platforms: `os/arch[/variant][,os.version]`, such as `linux/arm64`.
+/// Chooses platforms: `os/arch[/variant][,os.version][+feature]...`, such as `linux/arm64`.
 ///
 /// What it leaves open, it does not ask for: `linux/arm` takes every variant, and an image that states no variant has
 /// the one its architecture implies (`v8` for `arm64`, `v7` for `arm`, `v1` for `amd64`). A version matches itself and
-/// everything below it: `10.0.17763` takes `10.0.17763.1234`.
+/// everything below it: `10.0.17763` takes `10.0.17763.1234`. Features are those of `os.features`; an image may list more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Selector {
     os: String,
     architecture: String,
     variant: Option<String>,
     os_version: Option<String>,
+    os_features: Vec<String>,
 }
 
 impl Selector {
     /// Chooses what this machine runs: Linux, on the architecture that this program was built for.
     pub fn host() -> Self {
         let architecture = go_name(std::env::consts::ARCH).to_owned();
-        Self { os: "linux".to_owned(), architecture, variant: None, os_version: None }
+        Self {
+            os: "linux".to_owned(),
+            architecture,
+            variant: None,
+            os_version: None,
+            os_features: Vec::new(),
+        }
     }
 
     /// Tells whether it chooses `platform`.
@@ -96,6 +103,7 @@ impl Selector {
                 .os_version
                 .as_deref()
                 .is_none_or(|wanted| is_within(platform.os_version.as_deref(), wanted))
+            && self.os_features.iter().all(|wanted| platform.os_features.contains(wanted))
     }
 }
 
@@ -119,6 +127,9 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = || Invalid(shorten(text));
+        let mut features = text.split('+');
+        let text = features.next().unwrap_or_default();
+        let os_features: Vec<String> = features.map(str::to_owned).collect();
         let (path, os_version) = match text.split_once(',') {
             Some((path, version)) => (path, Some(version)),
             None => (text, None),
@@ -126,13 +137,18 @@ impl FromStr for Selector {
         let mut parts = path.split('/');
         let (Some(os), Some(architecture)) = (parts.next(), parts.next()) else { return Err(invalid()) };
         let variant = parts.next();
-        let given = [Some(os), Some(architecture), variant, os_version];
-        if parts.next().is_some() || !given.into_iter().flatten().all(is_word) {
+        let given = [Some(os), Some(architecture), variant, os_version].into_iter().flatten();
+        if parts.next().is_some() || !given.chain(os_features.iter().map(String::as_str)).all(is_word) {
             return Err(invalid());
         }
         let own = |text: &str| text.to_owned();
-        let architecture = own(go_name(architecture));
-        Ok(Self { os: own(os), architecture, variant: variant.map(own), os_version: os_version.map(own) })
+        Ok(Self {
+            os: own(os),
+            architecture: own(go_name(architecture)),
+            variant: variant.map(own),
+            os_version: os_version.map(own),
+            os_features,
+        })
     }
 }
 
@@ -155,7 +171,10 @@ impl fmt::Display for Selector {
         if let Some(variant) = &self.variant {
             write!(f, "/{variant}")?;
         }
-        self.os_version.as_ref().map_or(Ok(()), |version| write!(f, ",{version}"))
+        if let Some(version) = &self.os_version {
+            write!(f, ",{version}")?;
+        }
+        self.os_features.iter().try_for_each(|feature| write!(f, "+{feature}"))
     }
 }
 
@@ -190,15 +209,32 @@ mod tests {
         assert!(matches("windows/amd64,10.0.17763", &windows));
         assert!(!matches("windows/amd64,10.0.1", &windows));
         assert!(!matches("windows/amd64,10.0.17763", &platform("windows", "amd64", "", "")));
+
+        let os_features = ["win32k", "other"].map(str::to_owned).to_vec();
+        let desktop = Platform { os_features, ..windows.clone() };
+        for selector in ["windows/amd64", "windows/amd64+win32k", "windows/amd64,10.0.17763+other+win32k"] {
+            assert!(matches(selector, &desktop), "{selector}");
+        }
+        assert!(!matches("windows/amd64+win32k", &windows));
+        assert_eq!(desktop.to_string(), "windows/amd64,10.0.17763.1234+win32k+other");
     }
 
     #[test]
     fn malformed_selectors_are_refused() {
-        for text in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/amd64,", "linux /amd64"] {
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/arm/v7/x",
+            "linux/amd64,",
+            "linux /amd64",
+            "linux/amd64+",
+        ] {
             assert!(text.parse::<Selector>().is_err(), "{text}");
         }
         let error = "linux".parse::<Selector>().unwrap_err().to_string();
-        insta::assert_snapshot!(error, @"platform `linux` is not of the form `os/arch[/variant][,os.version]`");
+        insta::assert_snapshot!(error, @"platform `linux` is not of the form `os/arch[/variant][,os.version][+feature]`");
     }
 
     #[test]
@@ -209,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_round_trips(text in "[a-z]{1,5}/[a-z0-9]{1,5}(/v[0-9])?(,[0-9]{1,2}(\\.[0-9]{1,3}){0,3})?") {
+        fn text_round_trips(text in "[a-z]{1,5}/[a-z0-9]{1,5}(/v[0-9])?(,[0-9]{1,2}(\\.[0-9]{1,3}){0,3})?(\\+[a-z0-9]{1,6}){0,2}") {
             prop_assert_eq!(text.parse::<Selector>().unwrap().to_string(), text);
         }
 

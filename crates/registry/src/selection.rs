@@ -4,6 +4,7 @@ use chunked::BlobDigest;
 
 use crate::descriptor::Descriptor;
 use crate::error::Error;
+use crate::image::Document;
 use crate::mirror;
 use crate::platform::{Platform, Selector};
 use crate::source::ImageSource;
@@ -114,6 +115,19 @@ impl Found {
             (0, ..) => Err(absence(source, &missing, &[])),
         }
     }
+}
+
+/// Says of a blob that is missing which platform of which index it is of, where the root lists its `manifest`.
+pub fn broken(source: &dyn ImageSource, manifest: BlobDigest, blob: BlobDigest) -> Option<Error> {
+    let Ok(Some(Document::Index(index))) = source.document(source.root()) else { return None };
+    let listed = |descriptor: &Descriptor| Listed {
+        descriptor: descriptor.clone(),
+        platform: descriptor.platform.clone(),
+        state: if descriptor.digest == manifest { State::Broken(blob) } else { State::NotLookedAt },
+    };
+    let all = index.value().manifests.iter().filter(|descriptor| descriptor.attests().is_none()).map(listed);
+    let (chosen, others): (Vec<_>, Vec<_>) = all.partition(Listed::is_missing);
+    (!chosen.is_empty()).then(|| absence(source, &chosen, &others))
 }
 
 /// Says that all of `chosen` are missing, and what is there of the `others`.

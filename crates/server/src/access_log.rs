@@ -20,12 +20,12 @@ use time::macros::format_description;
 use crate::problem::Cause;
 use crate::users;
 
-/// Takes a line of the log.
-pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+/// Takes what is known of a request once its answer was sent, or given up. Written out, it is a line.
+pub type Log = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
-/// What is known of a request when it comes, and of its answer when that was sent.
-struct Entry {
-    log: Log,
+/// A request and its answer.
+#[derive(Debug)]
+pub struct Exchange {
     peer: IpAddr,
     user: Option<String>,
     time: OffsetDateTime,
@@ -42,6 +42,44 @@ struct Entry {
     cause: Option<Cause>,
 }
 
+impl Exchange {
+    /// Returns when the request came.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Returns its path.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Returns its method.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// Returns how many ranges it asks for.
+    pub fn ranges(&self) -> usize {
+        self.ranges
+    }
+
+    /// Returns the status of the answer.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Returns how many bytes of the answer's body were sent.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// An exchange that is told when it is over.
+struct Entry {
+    log: Log,
+    exchange: Exchange,
+}
+
 /// A request that will be logged.
 pub(crate) struct Logged(Entry);
 
@@ -50,8 +88,7 @@ impl Logged {
     pub(crate) fn start(log: &Log, peer: IpAddr, request: &Request) -> Self {
         let header = |name: HeaderName| request.headers().get(name).map(|value| value.as_bytes());
         let text = |name| header(name).map(|value| clean(&String::from_utf8_lossy(value)));
-        Self(Entry {
-            log: Arc::clone(log),
+        let exchange = Exchange {
             peer,
             user: header(AUTHORIZATION).and_then(users::user).map(|user| clean(&user)),
             time: OffsetDateTime::now_utc(),
@@ -64,13 +101,14 @@ impl Logged {
             status: StatusCode::OK,
             sent: 0,
             cause: None,
-        })
+        };
+        Self(Entry { log: Arc::clone(log), exchange })
     }
 
     /// Writes the line when the answer was sent, or given up.
     pub(crate) fn finish(mut self, response: Response) -> Response {
-        self.0.status = response.status();
-        self.0.cause = response.extensions().get::<Cause>().cloned();
+        self.0.exchange.status = response.status();
+        self.0.exchange.cause = response.extensions().get::<Cause>().cloned();
         response.map(|inner| Body::new(LoggedBody { inner, entry: self.0 }))
     }
 }
@@ -92,7 +130,8 @@ impl HttpBody for LoggedBody {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             let len = frame.data_ref().map_or(0, Bytes::len);
-            self.entry.sent = self.entry.sent.saturating_add(len as u64);
+            let exchange = &mut self.entry.exchange;
+            exchange.sent = exchange.sent.saturating_add(len as u64);
         }
         Poll::Ready(frame)
     }
@@ -108,11 +147,12 @@ impl HttpBody for LoggedBody {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        (self.log)(&self.to_string());
+        (self.log)(&self.exchange);
     }
 }
 
-impl fmt::Display for Entry {
+/// Writes it in the form that Apache's `combined` made common, with a little more at its end.
+impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let format = format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
         let time = self.time.format(format).unwrap_or_default();

@@ -33,6 +33,20 @@ pub enum Access {
     ReadOnly,
 }
 
+/// Which requests for ranges are served as such.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Serves {
+    /// Those for any number of ranges.
+    #[default]
+    Many,
+    /// Those for one range; several get the whole blob, as S3 sends it.
+    One,
+    /// Those for one range; several get 501, as GHCR sends it.
+    OneOrNothing,
+    /// None: it is always the whole blob.
+    Whole,
+}
+
 /// A registry, apart from its socket.
 pub(crate) struct App {
     pub(crate) repositories: Repositories,
@@ -42,6 +56,7 @@ pub(crate) struct App {
     pub(crate) users: Option<Arc<Users>>,
     pub(crate) passwords: Semaphore,
     pub(crate) log: Option<Log>,
+    pub(crate) serves: Serves,
 }
 
 /// Whose connection it is.
@@ -58,6 +73,7 @@ impl App {
             users: None,
             passwords: Semaphore::new(PASSWORDS_MAX),
             log: None,
+            serves: Serves::default(),
         }
     }
 

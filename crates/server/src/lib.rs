@@ -4,7 +4,7 @@
 //! [`Server`] answers requests. What was acknowledged is on disk, under its digest; what was not leaves nothing.
 //!
 //! ```no_run
-//! use morsel_server::{Access, IndexPolicy, Options, Server};
+//! use morsel_server::{Access, IndexPolicy, Options, Serves, Server};
 //!
 //! # fn main() -> Result<(), morsel_server::Error> {
 //! let server = Server::bind(Options {
@@ -15,6 +15,7 @@
 //!     tls: None,
 //!     users: None,
 //!     log: None,
+//!     serves: Serves::Many,
 //! })?;
 //! println!("{}", server.address());
 //! server.run()
@@ -42,8 +43,8 @@ mod uploads;
 pub mod users;
 mod verified;
 
-pub use access_log::Log;
-pub use app::Access;
+pub use access_log::{Exchange, Log};
+pub use app::{Access, Serves};
 pub use error::Error;
 pub use policy::IndexPolicy;
 pub use repositories::{Purpose, Repositories};

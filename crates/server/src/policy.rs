@@ -165,7 +165,7 @@ mod tests {
     fn an_empty_list_is_refused() {
         let message = |text: &str| text.parse::<IndexPolicy>().unwrap_err().to_string();
         insta::assert_snapshot!(message(""), @"the list of platforms is empty, expected `all`, `none` or platforms such as `linux/amd64`");
-        insta::assert_snapshot!(message("linux/amd64,"), @"platform `` is not of the form `os/arch[/variant][,os.version]`");
-        insta::assert_snapshot!(message("amd64"), @"platform `amd64` is not of the form `os/arch[/variant][,os.version]`");
+        insta::assert_snapshot!(message("linux/amd64,"), @"platform `` is not of the form `os/arch[/variant][,os.version][+feature]`");
+        insta::assert_snapshot!(message("amd64"), @"platform `amd64` is not of the form `os/arch[/variant][,os.version][+feature]`");
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::Log;
-use crate::app::{Access, App, Peer};
+use crate::app::{Access, App, Peer, Serves};
 use crate::error::Error;
 use crate::patience::Patient;
 use crate::policy::IndexPolicy;
@@ -53,6 +53,8 @@ pub struct Options {
     pub users: Option<PathBuf>,
     /// Takes a line for each request.
     pub log: Option<Log>,
+    /// What it makes of requests for ranges: less than it could, to be like another registry.
+    pub serves: Serves,
 }
 
 impl std::fmt::Debug for Options {
@@ -64,6 +66,7 @@ impl std::fmt::Debug for Options {
             .field("access", &self.access)
             .field("tls", &self.tls)
             .field("users", &self.users)
+            .field("serves", &self.serves)
             .finish_non_exhaustive()
     }
 }
@@ -107,6 +110,7 @@ impl Server {
             access: options.access,
             users: users.map(Arc::new),
             log: options.log,
+            serves: options.serves,
             ..App::new(Repositories::open(&options.directory, Purpose::Serve)?)
         };
         let failed = |source| Error::Listen { address: options.listen, source };

@@ -76,7 +76,10 @@ impl Durability {
     /// Tells whether the machine stopped before all content was synced.
     pub(crate) fn is_suspect(&self) -> Result<bool, Error> {
         match self.root.read(DIRTY, DIRTY_LEN_MAX) {
-            Ok(marker) => Ok(marker.is_some_and(|marker| !self.boot.is(&String::from_utf8_lossy(&marker)))),
+            // Nothing is written before the marker is on disk with its content, so an empty one stands for nothing.
+            Ok(marker) => Ok(marker.is_some_and(|marker| {
+                !marker.is_empty() && !self.boot.is(&String::from_utf8_lossy(&marker))
+            })),
             // Not what we wrote, so anything may have happened.
             Err(Error::TooLong { .. }) => Ok(true),
             Err(error) => Err(error),
@@ -133,6 +136,15 @@ impl Durability {
         Ok(())
     }
 
+    /// Puts on disk what processes of this boot wrote and left, and takes their marker away unless another one writes.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        if self.root.stat(DIRTY)?.is_none() || self.is_suspect()? {
+            return Ok(());
+        }
+        drop(self.writing()?);
+        self.sync()
+    }
+
     /// Does some work, and puts on disk from time to time what it writes, so that [`Durability::sync`] finds little to do.
     pub(crate) fn flushing<T>(&self, work: impl FnOnce() -> T) -> T {
         /// Seconds of writing that are lost in the noise of a sync.
@@ -172,5 +184,21 @@ impl Durability {
             self.root.remove(DIRTY)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_that_is_just_being_made_is_not_that_of_another_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::open(dir.path()).unwrap();
+        let is_suspect = |marker: &str| {
+            fs::write(dir.path().join(DIRTY), marker).unwrap();
+            Durability::new(root.clone(), BootId("this boot".to_owned())).is_suspect().unwrap()
+        };
+        assert_eq!(["", "this boot\n", "another\n", "this"].map(is_suspect), [false, false, true, true]);
     }
 }

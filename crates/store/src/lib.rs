@@ -37,5 +37,5 @@ pub use objects::{Objects, StagedObject};
 pub use partials::{Partial, Partials};
 pub use recovery::Recovery;
 pub use seed::{Seed, SeedName};
-pub use store::Store;
+pub use store::{Listings, Store};
 pub use tree::Tree;

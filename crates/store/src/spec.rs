@@ -21,7 +21,7 @@
 //! | `mounts/<64 hex>.json` | what is mounted where |
 //! | `tables/<hex>` | the contents of a layer by digest, for the daemon that serves what is missing |
 //! | `lazy/`, `profiles/`, `quarantine/`, `run/` | the daemon's; it says what is in them |
-//! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds` |
+//! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds`, `sync` |
 //! | `tmp/` | what is being made |
 //!
 //! `<hex>` has 64 digits for SHA-256 and 128 for SHA-512. Numbers in binary files are little-endian. Everything is
@@ -116,7 +116,8 @@
 //!    must be sure that no one does the opposite.
 //! 4. `locks/seeds`: while it is changed which seeds there are, or what is known of their files.
 //! 5. `locks/images`, `locks/index`: while the list or the runs are changed. They are held briefly, never together.
-//! 6. `dirty`: shared while there is unsynced content. It is never waited for but by whoever starts to write.
+//! 6. `locks/sync`: while what others wrote is put on disk.
+//! 7. `dirty`: shared while there is unsynced content. It is never waited for but by whoever starts to write.
 //!
 //! A file that is locked may be removed by its holder; whoever waited for it notices, and starts over.
 //!
@@ -127,7 +128,8 @@
 //!
 //! A power loss may take what was not synced, and no object is synced by itself: that would take longer than all the
 //! rest. So `dirty` is put on disk, with the ID of the boot, before the first content of a process is written, and
-//! removed after everything was synced and no other process writes. Whoever opens a store and finds the marker of
+//! removed after everything was synced and no other process writes. A pull need not wait for that, which is a quarter of
+//! its time on a fast link: another process does it, or the next one that syncs, and until then the marker stays. Whoever opens a store and finds the marker of
 //! another boot takes the store for itself, hashes the objects that were made or changed since a day before the
 //! marker was, checks the layers, and removes or takes back what turns out wrong, before anyone relies on it. The day
 //! is for clocks that are set back after the start. Manifests, the list of images and changed records are synced one

@@ -1,9 +1,12 @@
 //! The store as a whole.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use chunked::{Entry, TocDigest};
 
 use crate::chains::Chains;
 use crate::directory::Directory;
@@ -27,6 +30,11 @@ const FORMAT_CONTENT: &str = "morsel store 1\n";
 const FORMAT_LEN_MAX: u64 = 256;
 /// Name of the lock that every process holds, shared, while it has the store open.
 const LOCK: &str = "lock";
+/// Name of the lock of whoever puts on disk what others left.
+const SYNC: &str = "sync";
+
+/// The entries of layers whose TOC was just read and verified, by its digest.
+pub type Listings = BTreeMap<TocDigest, Vec<Entry>>;
 
 /// What this machine has of container images: file content, layers, images.
 ///
@@ -128,13 +136,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoStore`] when there is none; those of [`Store::open`].
     pub fn open_existing(root: &Path) -> Result<Self, Error> {
-        let missing = || Error::NoStore { path: root.to_owned() };
-        match Directory::open(root) {
-            Ok(directory) if directory.stat(FORMAT)?.is_some() => Self::open(root),
-            Ok(_) => Err(missing()),
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
-            Err(error) => Err(error),
-        }
+        find(root)?;
+        Self::open(root)
     }
 
     /// Tells whether opening the store at `root` will take a check of what may not have reached the disk, because the
@@ -200,21 +203,44 @@ impl Store {
     /// [`Error::NoLayer`] when one is not here; [`Error::Tree`] when they do not make a tree; those of
     /// [`Layers::visit_toc`].
     pub fn tree(&self, image: &Image) -> Result<Tree, Error> {
+        self.tree_of_listed(image, Listings::new())
+    }
+
+    /// Does what [`Store::tree`] does, with the entries of layers whose TOC was read already.
+    ///
+    /// # Errors
+    /// Those of [`Store::tree`].
+    pub fn tree_of_listed(&self, image: &Image, mut listings: Listings) -> Result<Tree, Error> {
         let mut builder = tree::Builder::new(tree::Limits::default());
         for toc_digest in &image.layers {
             let missing = || Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
             let record = self.layers.get(toc_digest)?.ok_or_else(missing)?;
             builder.start_layer();
-            let mut added = Ok(());
-            self.layers.visit_toc(&record, |entry| {
-                if added.is_ok() {
-                    added = builder.add(entry);
-                }
-            })?;
-            added?;
+            if let Some(entries) = listings.remove(toc_digest) {
+                entries.into_iter().try_for_each(|entry| builder.add(entry))?;
+            } else {
+                let mut added = Ok(());
+                self.layers.visit_toc(&record, |entry| {
+                    if added.is_ok() {
+                        added = builder.add(entry);
+                    }
+                })?;
+                added?;
+            }
             builder.end_layer()?;
         }
         Ok(builder.finish())
+    }
+
+    /// Puts on disk what earlier processes wrote into the store at `root` and did not sync. It waits for others that do this,
+    /// and for nobody else, and keeps nobody from the store.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] when there is none; those of the file system.
+    pub fn settle(root: &Path) -> Result<(), Error> {
+        let root = find(root)?;
+        let _only_one = lock::exclusive(&root.subdirectory("locks")?, SYNC)?;
+        Durability::new(root, BootId::current()).settle()
     }
 
     /// Puts all that was written on disk. Before this, a power loss may take it.
@@ -223,6 +249,17 @@ impl Store {
     /// Those of the file system.
     pub fn sync(&self) -> Result<(), Error> {
         self.durability.sync()
+    }
+}
+
+/// Opens the directory of a store that is there.
+fn find(root: &Path) -> Result<Directory, Error> {
+    let missing = || Error::NoStore { path: root.to_owned() };
+    match Directory::open(root) {
+        Ok(directory) if directory.stat(FORMAT)?.is_some() => Ok(directory),
+        Ok(_) => Err(missing()),
+        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(error),
     }
 }
 

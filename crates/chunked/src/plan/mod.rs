@@ -66,18 +66,47 @@ pub enum Strategy {
     Parallel,
 }
 
+/// How whoever asks wants the missing bytes to be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// In the cheapest way.
+    #[default]
+    Cheapest,
+    /// The whole payload in one request.
+    Stream,
+    /// The whole payload in pieces side by side.
+    Parallel,
+    /// The missing ranges, one in a request.
+    OneRange,
+    /// The missing ranges, as many in a request as the source takes.
+    ManyRanges,
+}
+
+/// Plans as [`plan`] does, but in a way that was asked for, where the source allows it.
+pub fn plan_in(way: Way, missing: &[BlobRange], payload: BlobRange, abilities: &Abilities) -> FetchPlan {
+    let ranges = match (way, abilities.ranges) {
+        (Way::Stream, _) => Ranges::None,
+        (Way::OneRange, Ranges::Many { .. }) => Ranges::One,
+        (_, ranges) => ranges,
+    };
+    let abilities = Abilities { ranges, ..*abilities };
+    match (way, ranges, Planner::new(missing, payload, &abilities)) {
+        (Way::Cheapest | Way::Stream, ..) | (_, Ranges::None, _) | (.., None) => {
+            plan(missing, payload, &abilities)
+        }
+        (Way::Parallel, _, Some(planner)) => planner.parallel(),
+        (Way::OneRange | Way::ManyRanges, _, Some(planner)) => planner.ranges(),
+    }
+}
+
 /// Plans how to fetch the chunks `missing`, which are ascending and disjoint, one range a chunk. `payload` is the part of
 /// the blob that a stream would read.
 ///
 /// Requests stay within the bounds of `abilities`. Their number is what the link makes use of: many small ranges share
 /// a request where that is possible, long ranges are cut (between chunks) so that connections are evenly loaded.
 pub fn plan(missing: &[BlobRange], payload: BlobRange, abilities: &Abilities) -> FetchPlan {
-    let chunks: Vec<BlobRange> = missing.iter().copied().filter(|chunk| !chunk.is_empty()).collect();
-    let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return FetchPlan::nothing() };
-    let payload =
-        BlobRange::new(payload.start().min(first.start()), payload.end().max(last.end())).unwrap_or(payload);
-    let planner =
-        Planner { payload, needed: total(&chunks), cost: Cost::new(abilities, payload.end()), chunks };
+    let Some(planner) = Planner::new(missing, payload, abilities) else { return FetchPlan::nothing() };
     match abilities.ranges {
         Ranges::None => planner.stream(),
         Ranges::One | Ranges::Many { .. } => planner.cheapest(),
@@ -95,6 +124,15 @@ struct Planner {
 }
 
 impl Planner {
+    /// Puts the question; there is none where nothing is missing.
+    fn new(missing: &[BlobRange], payload: BlobRange, abilities: &Abilities) -> Option<Self> {
+        let chunks: Vec<BlobRange> = missing.iter().copied().filter(|chunk| !chunk.is_empty()).collect();
+        let (first, last) = (chunks.first()?, chunks.last()?);
+        let payload = BlobRange::new(payload.start().min(first.start()), payload.end().max(last.end()))
+            .unwrap_or(payload);
+        Some(Self { payload, needed: total(&chunks), cost: Cost::new(abilities, payload.end()), chunks })
+    }
+
     fn cheapest(&self) -> FetchPlan {
         let ranges = self.ranges();
         let whole = self.whole();
@@ -127,11 +165,18 @@ impl Planner {
 
     /// Fetches the whole payload, over as many connections as are worth it.
     fn whole(&self) -> FetchPlan {
-        let parallel = (2..=self.cost.connections).map(|connections| {
-            let piece_len = self.cost.piece_len(connections, self.payload.len());
-            self.plan(Strategy::Parallel, self.pieces(piece_len))
-        });
+        let parallel = (2..=self.cost.connections).map(|connections| self.pieces_over(connections));
         self.first_of_best(std::iter::once(self.stream()).chain(parallel))
+    }
+
+    /// Fetches the whole payload over all connections.
+    fn parallel(&self) -> FetchPlan {
+        self.pieces_over(self.cost.connections)
+    }
+
+    fn pieces_over(&self, connections: usize) -> FetchPlan {
+        let piece_len = self.cost.piece_len(connections, self.payload.len());
+        self.plan(Strategy::Parallel, self.pieces(piece_len))
     }
 
     fn stream(&self) -> FetchPlan {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{FetchPlan, Strategy as Way, plan, total};
+use super::{FetchPlan, Strategy as Way, plan, plan_in, total};
 use crate::range::BlobRange;
 use crate::source::{Abilities, Link, Ranges};
 
@@ -120,6 +120,35 @@ fn the_way_depends_on_what_is_missing_and_on_the_host() {
     scattered, slow at ranges
       stream: 28712800 bytes needed, 262187200 wasted; 1 range, 1 request; about 0.29 s
     ");
+}
+
+#[test]
+fn a_way_that_is_asked_for_is_taken_where_the_source_allows_it() {
+    let (payload, slow) = (range(0, PAYLOAD_LEN), link(100.0, 20.0));
+    let mut shown = String::new();
+    for ranges in [MANY, Ranges::One, Ranges::None] {
+        for way in [super::Way::Stream, super::Way::Parallel, super::Way::OneRange, super::Way::ManyRanges] {
+            let plan = plan_in(way, &update(), payload, &abilities(ranges, slow));
+            shown += &format!("{way:?}: {plan}\n");
+        }
+    }
+    insta::assert_snapshot!(shown, @"
+    Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests; about 23.33 s
+    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+    ManyRanges: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 1 request; about 2.35 s
+    Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests; about 23.33 s
+    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+    ManyRanges: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+    Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    Parallel: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    OneRange: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    ManyRanges: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
+    ");
+    for way in [super::Way::Cheapest, super::Way::Parallel, super::Way::ManyRanges] {
+        assert_eq!(plan_in(way, &[], payload, &abilities(MANY, slow)), FetchPlan::nothing());
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 use std::io::{self, Read};
 
+use memchr::memchr2;
+
 use super::Invalid;
 use crate::limits::Limits;
 
@@ -43,29 +45,54 @@ impl<R: Read> Guard<R> {
         if self.len > self.limits.toc_len {
             return Err(Invalid::TooLong { limit: self.limits.toc_len });
         }
-        let string_limit = self.limits.string_len.saturating_mul(ESCAPE_LEN);
-        for byte in bytes {
-            match (&mut self.string, byte) {
-                (Some(string), _) if string.escaped => string.escaped = false,
-                (Some(string), b'\\') => string.escaped = true,
-                (Some(_), b'"') => self.string = None,
-                (Some(_), _) => {}
-                (None, b'"') => self.string = Some(OpenString::default()),
-                (None, b'{' | b'[') => self.depth = self.depth.saturating_add(1),
-                (None, b'}' | b']') => self.depth = self.depth.saturating_sub(1),
-                (None, _) => continue,
-            }
-            if let Some(string) = &mut self.string {
-                string.len = string.len.saturating_add(1);
-                if string.len > string_limit {
-                    return Err(Invalid::StringTooLong { limit: self.limits.string_len });
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = match self.string.take() {
+                Some(string) => self.string(string, rest)?,
+                None => self.brackets(rest)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Takes what is left of a string; returns what follows.
+    fn string<'b>(&mut self, mut string: OpenString, bytes: &'b [u8]) -> Result<&'b [u8], Invalid> {
+        let mut taken = usize::from(string.escaped);
+        string.escaped = false;
+        let mut is_open = true;
+        while is_open && let Some(at) = memchr2(b'"', b'\\', bytes.get(taken..).unwrap_or_default()) {
+            let at = taken.saturating_add(at);
+            is_open = bytes.get(at) != Some(&b'"');
+            // The byte after a backslash is skipped, and may be in what is read next.
+            taken = at.saturating_add(if is_open { 2 } else { 1 });
+            string.escaped = taken > bytes.len();
+        }
+        let taken = if is_open { bytes.len() } else { taken };
+        string.len = string.len.saturating_add(taken as u64);
+        if string.len > self.limits.string_len.saturating_mul(ESCAPE_LEN) {
+            return Err(Invalid::StringTooLong { limit: self.limits.string_len });
+        }
+        self.string = is_open.then_some(string);
+        Ok(bytes.get(taken..).unwrap_or_default())
+    }
+
+    /// Takes what comes before the next string, and the quote at its start; returns what follows.
+    fn brackets<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Invalid> {
+        for (at, byte) in (1..).zip(bytes) {
+            match byte {
+                b'"' => {
+                    self.string = Some(OpenString::default());
+                    return Ok(bytes.get(at..).unwrap_or_default());
                 }
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => continue,
             }
             if self.depth > MAX_DEPTH {
                 return Err(Invalid::TooDeep { limit: MAX_DEPTH });
             }
         }
-        Ok(())
+        Ok(&[])
     }
 }
 

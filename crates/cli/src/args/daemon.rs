@@ -101,6 +101,10 @@ pub(crate) struct Record {
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Option<Selector>,
 
+    /// Put the profile beside the image, in its registry or layout, where mounts elsewhere find it
+    #[arg(long)]
+    pub(crate) push: bool,
+
     /// Write the profile to FILE, too
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

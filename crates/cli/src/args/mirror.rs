@@ -39,7 +39,7 @@ pub(crate) struct Mirror {
     #[arg(value_name = "DST")]
     pub(crate) destination: Option<String>,
 
-    /// Only this platform, `os/arch[/variant][,os.version]`; can be repeated [default: all that are there]
+    /// Only this platform, `os/arch[/variant][,os.version][+feature]`; can be repeated [default: all that are there]
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub(crate) platform: Vec<Selector>,
 

@@ -1,5 +1,6 @@
 //! The command line, word for word. What the words mean together is for [`crate::request`].
 
+mod bench;
 mod convert;
 mod daemon;
 mod doctor;
@@ -16,6 +17,9 @@ mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use bench::{
+    Bench, BenchConvert, BenchPull, BenchRanges, BenchRegistry, BenchStrategy, BenchSubject,
+};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorEngines, DoctorRegistry, DoctorSubject};
@@ -24,10 +28,10 @@ pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};
 pub(crate) use mount::{Mount, Mounts, Restore, Umount};
-pub(crate) use pull::{Estimate, Pull, Verification};
+pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
-pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Unpack};
+pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Sync, Unpack};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\
@@ -74,11 +78,14 @@ pub(crate) enum Verb {
     Gc(Gc),
     Fsck(Fsck),
     Du(Du),
+    Sync(Sync),
     Index(Index),
     Publish(Publish),
     Setup(Setup),
+    #[command(hide = true)]
     StorageHelper(StorageHelper),
     Doctor(Doctor),
+    Bench(Bench),
     Serve(Serve),
 }
 

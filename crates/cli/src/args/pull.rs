@@ -2,13 +2,12 @@
 
 use std::num::NonZeroUsize;
 
-use chunked::Link;
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
 
 use super::values::{parse_jobs, parse_platform};
 use super::{Form, RegistryArgs, StorePlace};
-use crate::link;
+use link::Link;
 
 /// Bring images into the store, fetching only what is not there.
 ///
@@ -38,10 +37,20 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
     pub(crate) layers: NonZeroUsize,
 
+    /// How to ask for what is missing of a layer: `cheapest`, by what is known of the host and the link; or `stream`,
+    /// `parallel`, `one-range`, `many-ranges`, where the host allows it
+    #[arg(long, value_name = "STRATEGY", default_value = "cheapest", hide_possible_values = true)]
+    pub(crate) strategy: Strategy,
+
     /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
     /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
     #[arg(long, value_name = "[KIND:]DIR")]
     pub(crate) seed: Vec<String>,
+
+    /// Wait until everything is safe from a power loss; without this it is put on disk in the background, and what a power
+    /// loss takes before that is found out and fetched again
+    #[arg(long)]
+    pub(crate) sync: bool,
 
     #[command(flatten)]
     pub(crate) store: StorePlace,
@@ -58,6 +67,16 @@ pub(crate) struct Pull {
 pub(crate) enum Verification {
     DiffId,
     Toc,
+}
+
+/// How to ask for what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    Cheapest,
+    Stream,
+    Parallel,
+    OneRange,
+    ManyRanges,
 }
 
 /// Say what a pull would fetch, and why, without fetching it.
@@ -77,7 +96,7 @@ pub(crate) struct Estimate {
 
     /// How fast the link is and how long a round trip takes, such as `100Mbit,20ms` [default: what earlier transfers
     /// from there showed]
-    #[arg(long, value_name = "RATE,RTT", value_parser = link::parse)]
+    #[arg(long, value_name = "RATE,RTT")]
     pub(crate) link: Option<Link>,
 
     /// The platform, `os/arch[/variant]` [default: that of this machine]

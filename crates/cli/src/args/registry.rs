@@ -1,7 +1,8 @@
 //! The options of every verb that speaks with registries.
 
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args as ClapArgs};
 
@@ -27,6 +28,23 @@ pub(crate) struct RegistryArgs {
     /// Ask again where nothing came for so many seconds [default: 30]
     #[arg(long, value_name = "SECONDS", help_heading = REGISTRIES)]
     pub(crate) timeout: Option<NonZeroU32>,
+}
+
+impl RegistryArgs {
+    /// Returns the words for another command line that say the same.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let mut words = Vec::new();
+        let mut option = |name: &str, value: Option<&OsStr>| {
+            words.extend(value.into_iter().flat_map(|value| [name.into(), value.to_owned()]));
+        };
+        option("--authfile", self.authfile.as_deref().map(Path::as_os_str));
+        option("--cert-dir", self.cert_dir.as_deref().map(Path::as_os_str));
+        option("--timeout", self.timeout.map(|timeout| timeout.to_string()).as_deref().map(OsStr::new));
+        if !self.tls_verify {
+            words.push("--tls-verify=false".into());
+        }
+        words
+    }
 }
 
 impl Default for RegistryArgs {

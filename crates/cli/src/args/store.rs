@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use store::unpack::Owners;
 
 use super::Form;
-use super::values::{parse_jobs, parse_owners};
+use super::values::{parse_bytes, parse_jobs, parse_owners};
 
 /// Where the store is.
 #[derive(Debug, Clone, ClapArgs)]
@@ -55,6 +55,13 @@ pub(crate) struct Unpack {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Images {
     #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// Of which store something is listed, and how.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Listing {
+    #[command(flatten)]
     pub(crate) store: StorePlace,
 
     /// Write JSON, for programs
@@ -77,10 +84,18 @@ pub(crate) struct Rm {
 
 /// Remove from the store what no image needs.
 ///
-/// It waits until no other process uses the store, so nothing goes that a pull relies on. Layers that were published for
-/// podman and its like stay as long as an image, a container or a layer of such an engine needs them.
+/// It waits until no other process uses the store, so nothing goes that a pull relies on. With `--quota`, content that images
+/// need goes as well, where it can be fetched again: that of the layers which came longest ago, and never of an image that is
+/// mounted. Such an image is `indexed` from then on; it can be pulled again, or mounted as it is.
+///
+/// Layers that were published for podman and its like stay as long as an image, a container or a layer of such an engine
+/// needs them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Gc {
+    /// Most space that file content may take, such as `20G`
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) quota: Option<u64>,
+
     /// Only say what would be removed
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -125,6 +140,16 @@ pub(crate) struct Fsck {
 
     #[command(flatten)]
     pub(crate) form: Form,
+}
+
+/// Wait until everything that was pulled is on disk.
+///
+/// A pull returns before that, and has it done in the background. After this, the file system of the store can be
+/// unmounted, or the power fail, and nothing has to be checked or fetched again.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
 }
 
 /// Say how much space the images in the store take.

@@ -1,5 +1,6 @@
 //! The verbs. Each opens what its request names, calls the other crates, and reports.
 
+mod bench;
 mod convert;
 mod daemon;
 mod doctor;
@@ -50,12 +51,16 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
         Request::DoctorEngines(args) => doctor::engines::run(&args),
+        Request::BenchPull(request) => bench::pull(&request),
+        Request::BenchRegistry(request) => bench::registry(&request),
+        Request::BenchConvert(request) => bench::convert(&request),
         Request::Serve(args) => serve::run(&args),
         Request::Images(args) => store::images(&args),
         Request::Rm(args) => store::rm(&args),
         Request::Gc(args) => store::gc(&args),
         Request::Fsck(args) => store::fsck(&args),
         Request::Du(args) => store::du(&args),
+        Request::Sync(args) => store::sync(&args),
         Request::Index(args) => index::run(&args),
         Request::StorageHelper(args) => Ok(storage_helper::run(&args)),
         Request::Publish(request) => publish::run(&request),

@@ -104,7 +104,7 @@ impl Publisher<'_> {
         let seeds = seeds::open(&self.options.seeds, self.store)?;
         let (layers, fetch) = (Some(self.options.layers), self.options.fetch);
         // Engines look for a layer by the TOC that its manifest names.
-        let options = pull::Options { layers, fetch, seeds, accept: Accept::SameToc };
+        let options = pull::Options { layers, fetch, seeds, sync: true, accept: Accept::SameToc };
         let pulled = pull::pull(self.store, &tasks, &options, &progress);
         progress.finish();
         let pulled = pulled.inspect_err(|_| self.interrupt.die_if_asked())?;

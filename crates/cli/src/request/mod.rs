@@ -1,5 +1,6 @@
 //! What the words of a command line ask for.
 
+mod bench;
 mod convert;
 mod mirror;
 mod place;
@@ -9,6 +10,7 @@ mod see;
 use chunked::DiffId;
 use registry::{Name, Reference, name, reference};
 
+pub(crate) use bench::{BenchConvert, BenchPull, BenchRegistry, BenchSource};
 pub(crate) use convert::{ConvertImage, ConvertLayer};
 pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 pub(crate) use place::{LayerPlace, NotAFile};
@@ -16,7 +18,7 @@ pub(crate) use pull::{Estimate, Pull};
 pub(crate) use see::{ImageToSee, LayerToSee, Subject, View};
 
 use self::place::{Place, place};
-use crate::args::{self, Args, DoctorSubject, Form, RegistryArgs, Verb};
+use crate::args::{self, Args, BenchSubject, DoctorSubject, Form, RegistryArgs, Verb};
 
 /// A command line that is understood.
 #[derive(Debug)]
@@ -63,6 +65,12 @@ pub(crate) enum Request {
     DoctorRegistry(DoctorRegistry),
     /// Find out whether engines pull through us.
     DoctorEngines(args::DoctorEngines),
+    /// Measure pulls.
+    BenchPull(Box<BenchPull>),
+    /// Measure a registry.
+    BenchRegistry(BenchRegistry),
+    /// Measure conversions.
+    BenchConvert(Box<BenchConvert>),
     /// Serve a directory as a registry.
     Serve(Box<args::Serve>),
     /// List the images of the store.
@@ -75,6 +83,7 @@ pub(crate) enum Request {
     Fsck(args::Fsck),
     /// Say how much space images take.
     Du(args::Du),
+    Sync(args::Sync),
     /// Look after the dedup index.
     Index(args::Index),
     /// Prepare an image that an engine is about to pull.
@@ -127,6 +136,8 @@ pub(crate) enum Invalid {
         "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
     )]
     SourceAndList(String),
+    #[error("standard input can be read only once, expected a file or an image")]
+    StreamToRepeat,
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -158,6 +169,7 @@ impl TryFrom<Args> for Request {
             Verb::Gc(args) => Ok(Request::Gc(args)),
             Verb::Fsck(args) => Ok(Request::Fsck(args)),
             Verb::Du(args) => Ok(Request::Du(args)),
+            Verb::Sync(args) => Ok(Request::Sync(args)),
             Verb::Index(args) => Ok(Request::Index(args)),
             Verb::StorageHelper(args) => Ok(Request::StorageHelper(args)),
             Verb::Publish(args) => pull::publish(args),
@@ -166,6 +178,11 @@ impl TryFrom<Args> for Request {
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Podman(args) }) => {
                 Ok(Request::DoctorEngines(args))
             }
+            Verb::Bench(args::Bench { subject }) => match subject {
+                BenchSubject::Pull(args) => bench::pull(*args),
+                BenchSubject::Registry(args) => bench::registry(args),
+                BenchSubject::Convert(args) => bench::convert(args),
+            },
             Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }

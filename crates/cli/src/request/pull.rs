@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use chunked::Link;
+use chunked::plan::Way;
 use registry::Reference;
 use registry::platform::Selector;
 use store::fetch::{self, Verification};
@@ -22,6 +23,8 @@ pub(crate) struct Pull {
     pub(crate) fetch: fetch::Options,
     /// Names of places that may hold content.
     pub(crate) seeds: Vec<String>,
+    /// Whether to wait until everything is on disk.
+    pub(crate) sync: bool,
     pub(crate) store: args::StorePlace,
     pub(crate) registry: RegistryArgs,
     pub(crate) form: Form,
@@ -56,6 +59,7 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
             args::Verification::DiffId => Verification::DiffId,
             args::Verification::Toc => Verification::Toc,
         },
+        way: args.strategy.into(),
         ..defaults
     };
     Ok(Request::Pull(Box::new(Pull {
@@ -64,10 +68,23 @@ pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
         layers: args.layers,
         fetch,
         seeds: args.seed,
+        sync: args.sync,
         store: args.store,
         registry: args.registry,
         form: args.form,
     })))
+}
+
+impl From<args::Strategy> for Way {
+    fn from(strategy: args::Strategy) -> Self {
+        match strategy {
+            args::Strategy::Cheapest => Self::Cheapest,
+            args::Strategy::Stream => Self::Stream,
+            args::Strategy::Parallel => Self::Parallel,
+            args::Strategy::OneRange => Self::OneRange,
+            args::Strategy::ManyRanges => Self::ManyRanges,
+        }
+    }
 }
 
 pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
@@ -77,6 +94,7 @@ pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
         layers: LAYERS,
         fetch: fetch::Options::default(),
         seeds: args.seed,
+        sync: true,
         store: args.store,
         registry: args.registry,
         form: args.form,
@@ -87,7 +105,7 @@ pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     Ok(Request::Estimate(Box::new(Estimate {
         reference: image(&args.image)?,
         from: args.from.as_deref().map(image).transpose()?,
-        link: args.link,
+        link: args.link.map(|link| Link::new(link.round_trip, link.rate)),
         platform: args.platform,
         plan: args.plan,
         json: args.json,
@@ -105,6 +123,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             form: args.form,
@@ -119,6 +138,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: policy.seeds.clone(),
+            sync: true,
             store: args.store.clone(),
             registry: RegistryArgs::default(),
             form: Form { json: false, quiet: true },
@@ -133,6 +153,7 @@ impl Pull {
             layers: LAYERS,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
+            sync: false,
             store: args.store.clone(),
             registry: args.registry.clone(),
             // Programs get the report of the command, and nothing else.

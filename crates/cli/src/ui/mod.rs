@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod mirror_progress;
 pub(crate) mod progress;
 pub(crate) mod pull_progress;
+pub(crate) mod steps;
 pub(crate) mod table;
 pub(crate) mod words;
 

@@ -248,7 +248,7 @@ fn wrong_words() {
 
     $ morsel convert oci:image oci:copy --platform linux
     --- stderr
-    error: invalid value 'linux' for '--platform <PLATFORM>': platform `linux` is not of the form `os/arch[/variant][,os.version]`
+    error: invalid value 'linux' for '--platform <PLATFORM>': platform `linux` is not of the form `os/arch[/variant][,os.version][+feature]`
 
     For more information, try '--help'.
     --- exit 2

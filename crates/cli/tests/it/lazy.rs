@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use testkit::data;
 use testkit::link::Link;
-use testkit::scripted::{Fault, Misdeed, Script, Scripted, Target};
+use testkit::process::run;
+use testkit::scripted::{Auth, Fault, Login, Misdeed, Script, Scripted, Target};
 use testkit::tar::{Member, Tar};
 use testkit::tools::{self, Tier};
 
@@ -48,7 +49,9 @@ impl Scene {
         let image = Converted::new(&dir.path().join("image"), vec![tar.finish()]);
         let registry = Scripted::start(script);
         registry.add_layout("image", &image.target);
-        fs::create_dir(dir.path().join("m")).unwrap();
+        for name in ["m", "n", "store"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
         Some(Self { dir, files, registry, image })
     }
 
@@ -122,7 +125,7 @@ impl Drop for Scene {
         let _ = self.output(&["daemon", "stop"]);
         let objects = self.path("store/run/objects");
         // Whatever the test left: nothing may stay mounted below a directory that goes away.
-        for path in [self.path("m"), objects] {
+        for path in [self.path("m"), self.path("n"), objects, self.path("store")] {
             while rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).is_ok() {}
         }
     }
@@ -152,8 +155,125 @@ fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
 }
 
 #[test]
+fn root_names_and_attributes_cost_no_request() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.assert_reads("small/7");
+    let requests = || {
+        let counts = &scene.status()["counts"];
+        ["lookups", "reads", "other_requests"].map(|name| counts[name].as_u64().unwrap())
+    };
+    let before = requests();
+    for command in [["find", "m", "-ls"], ["ls", "-laR", "m"]] {
+        let listed = Command::new(command[0]).args(&command[1..]).current_dir(scene.dir.path()).output();
+        assert!(String::from_utf8(listed.unwrap().stdout).unwrap().lines().count() > 60);
+    }
+    assert_eq!(requests(), before);
+    scene.assert_reads("second");
+    assert_ne!(requests(), before);
+}
+
+#[test]
+fn root_what_the_kernel_may_remember_is_no_garbage() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    let other = Tar::new().file("other", data::stream(7, 50_000)).finish();
+    let other = Converted::new(&scene.path("second"), vec![other]);
+    scene.registry.add_layout("second", &other.target);
+    let second = scene.name().replace("/image:", "/second:");
+    scene.mount();
+    scene.run(&["mount", &second, "n", "--no-fill", "-q"]);
+    let held = File::open(scene.path("m/large")).unwrap();
+    let mut piece = [0; 4096];
+    held.read_exact_at(&mut piece, 0).unwrap();
+    scene.run(&["umount", "m", "--lazy"]);
+    scene.run(&["rm", &scene.name()]);
+    // The daemon gives way, and the next one takes over what the kernel remembers.
+    scene.run(&["gc"]);
+    assert!(fs::read(scene.path("n/other")).unwrap() == data::stream(7, 50_000));
+    held.read_exact_at(&mut piece, 1).unwrap();
+    assert!(piece == scene.content("large")[1..4097]);
+    drop(held);
+    scene.run(&["umount", "n"]);
+    let collected: Value = serde_json::from_str(&scene.run(&["gc", "--json"])).unwrap();
+    assert_eq!(collected["layers"], 1, "{collected}");
+}
+
+#[test]
+fn root_what_is_not_mounted_can_make_room_and_comes_back() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    scene.mount();
+    scene.run(&["wait", "m"]);
+    let evict = |words: &[&str]| -> Value {
+        let words = [&["gc", "--quota", "1M", "--json"], words].concat();
+        serde_json::from_str::<Value>(&scene.run(&words)).unwrap()["evicted"].clone()
+    };
+    let kept = evict(&[]);
+    assert_eq!((&kept["layers"], &kept["contents"]), (&0.into(), &0.into()), "{kept}");
+    assert!(kept["beyond_len"].as_u64() > Some(7_000_000), "{kept}");
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    scene.run(&["umount", "m"]);
+    let planned = evict(&["--dry-run"]);
+    assert_eq!(evict(&[]), planned);
+    assert_eq!((&planned["layers"], &planned["beyond_len"]), (&1.into(), &0.into()), "{planned}");
+    assert!(scene.run(&["images"]).contains("indexed"));
+    scene.mount();
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    scene.run(&["umount", "m"]);
+    scene.run(&["pull", &scene.name(), "-q"]);
+    assert!(scene.run(&["images"]).contains("proven"));
+}
+
+#[test]
+fn root_new_credentials_are_found_without_a_new_mount() {
+    let auth = Auth::Bearer { login: Some(Login::new("ann", "secret")), uses: Some(2) };
+    let Some(scene) = Scene::new(Script { auth, ..Script::default() }) else { return };
+    let log_in = |password: &str| {
+        // `ann:` and the password, in base64.
+        let pair = if password == "secret" { "YW5uOnNlY3JldA==" } else { "YW5uOm90aGVy" };
+        let auths = format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, scene.registry.host());
+        fs::write(scene.path("auth.json"), auths).unwrap();
+    };
+    log_in("secret");
+    scene.run(&["mount", &scene.name(), "m", "--no-fill", "-q", "--authfile", "auth.json"]);
+    // Tokens that expire are nobody's business.
+    (0..60).step_by(20).for_each(|seed| scene.assert_reads(&format!("small/{seed}")));
+    scene.assert_reads("second");
+    log_in("other");
+    kill_process(scene.daemon(), Signal::KILL).unwrap();
+    assert!(scene.read("large").is_err());
+    log_in("secret");
+    let start = Instant::now();
+    while scene.read("large").is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+    scene.assert_reads("large");
+}
+
+#[test]
+fn root_a_full_disk_is_an_error_and_nothing_worse() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    let disk = scene.path("disk");
+    File::create(&disk).unwrap().set_len(24 << 20).unwrap();
+    run(Command::new("mkfs.ext4").args(["-qm0", "-O", "^has_journal"]).arg(&disk));
+    run(Command::new("mount").args(["-o", "loop"]).args([&disk, &scene.path("store")]));
+    fs::remove_dir(scene.path("store/lost+found")).unwrap();
+    scene.mount();
+    scene.assert_reads("small/7");
+    let filler = scene.path("store/filler");
+    let mut file = File::create(&filler).unwrap();
+    while io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+    file.sync_all().unwrap();
+    let error = scene.read("large").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
+    scene.assert_reads("small/7");
+    fs::remove_file(filler).unwrap();
+    drop(file);
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+}
+
+#[test]
 fn root_readers_outlive_the_daemon() {
-    let Some(scene) = Scene::new(Script { link: Some(Link::new(60, 5)), ..Script::default() }) else {
+    let Some(scene) = Scene::new(Script { link: Some(Link::of_megabits(60, 5)), ..Script::default() }) else {
         return;
     };
     scene.mount();
@@ -283,6 +403,24 @@ fn root_what_a_command_read_comes_first_the_next_time() {
     let profile: Value = serde_json::from_slice(&fs::read(profile).unwrap()).unwrap();
     assert_eq!(profile["reads"].as_array().unwrap().len(), 1, "{profile}");
     assert_eq!(scene.image.tars.len(), 1);
+}
+
+#[test]
+fn root_what_a_command_read_comes_first_elsewhere_too() {
+    for referrers in [true, false] {
+        let Some(scene) = Scene::new(Script { referrers, ..Script::default() }) else { return };
+        let output = scene.output(&["record", &scene.name(), "-q", "--push", "--", "/second"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("error: "), "{said}");
+        fs::remove_dir_all(scene.path("store")).unwrap();
+        scene.mount();
+        let start = Instant::now();
+        while scene.status()["counts"]["prefetch_chunks"].as_u64() == Some(0) {
+            assert!(start.elapsed() < Duration::from_secs(60));
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(scene.status()["counts"]["fault_chunks"], 0);
+    }
 }
 
 #[test]

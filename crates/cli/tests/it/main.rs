@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
+mod absent;
 mod bad_input;
+mod bench;
 mod convert_image;
 mod convert_layer;
 mod docs;
@@ -13,9 +15,11 @@ mod harness;
 mod help;
 mod host_seed;
 mod inspect;
+mod large_seed;
 mod lazy;
 mod memory;
 mod mirror;
+mod mirror_points;
 mod mirror_served;
 mod mount;
 mod output;

@@ -326,7 +326,7 @@ fn killed_mirrors_go_on_where_they_stopped() {
     let sandbox = Sandbox::new();
     let layout = Layout::create(sandbox.path("image"));
     add_image(&layout, "1", 1_000_000);
-    let link = Some(Link::new(100, 2));
+    let link = Some(Link::of_megabits(100, 2));
     let from = Scripted::start(Script { link, ..Script::default() });
     from.add_layout("app", &layout);
     let to = Scripted::start(Script { indexes: Indexes::None, ..Script::default() });

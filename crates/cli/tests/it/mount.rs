@@ -93,6 +93,26 @@ fn root_a_mounted_image_is_the_unpacked_one() {
 }
 
 #[test]
+fn root_of_several_who_mount_on_one_directory_one_does() {
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let place = Place::new(&layers());
+    place.sandbox.stdout(&format!("morsel pull --quiet {IMAGE} --root store"));
+    let line = format!("morsel mount --quiet {IMAGE} mnt --root store");
+    let mounts: Vec<_> = (0..6).map(|_| place.sandbox.command(&line).spawn().unwrap()).collect();
+    let outputs = mounts.into_iter().map(|mount| mount.wait_with_output().unwrap());
+    let (won, lost): (Vec<_>, Vec<_>) = outputs.partition(|output| output.status.success());
+    assert_eq!((won.len(), lost.len()), (1, 5));
+    for output in lost {
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("an image is mounted on"), "{said}");
+    }
+    place.run("morsel umount mnt");
+    assert!(fs::read_dir(place.path("mnt")).unwrap().next().is_none());
+}
+
+#[test]
 fn root_a_mount_is_made_listed_kept_restored_and_taken_away() {
     if !tools::is_root(Tier::Root) {
         return;

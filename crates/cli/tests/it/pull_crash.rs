@@ -46,7 +46,7 @@ impl Scene {
             small(80..130).file("other", large(1001)).finish(),
         ];
         let image = Converted::new(&dir.join("image"), tars);
-        let link = Some(Link::new(megabits, 2));
+        let link = Some(Link::of_megabits(megabits, 2));
         let registry = Scripted::start(Script { link, ..Script::default() });
         registry.add_layout("image", &image.target);
         Self { dir: dir.to_owned(), image, registry }

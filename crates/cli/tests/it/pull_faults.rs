@@ -69,7 +69,7 @@ fn check_with(update: &Update, layout: &Layout, cases: Vec<Case>) {
 
 fn failure(update: &Update, layout: &Layout, Case { name, script, bytes, met }: Case) -> Option<String> {
     // The link keeps the plan from depending on how busy this machine is.
-    let registry = Scripted::start(Script { link: Some(Link::new(100, 2)), ..script });
+    let registry = Scripted::start(Script { link: Some(Link::of_megabits(100, 2)), ..script });
     registry.add_layout("image", layout);
     let pulled = update.pull(name, &registry.host());
     let requests = update.layer_requests(&registry);

@@ -19,7 +19,7 @@ fn the_command_line_is_checked() {
     insta::assert_snapshot!(sandbox.run("morsel serve dir --index-platforms linux"), @"
     $ morsel serve dir --index-platforms linux
     --- stderr
-    error: invalid value 'linux' for '--index-platforms <all|none|LIST>': platform `linux` is not of the form `os/arch[/variant][,os.version]`
+    error: invalid value 'linux' for '--index-platforms <all|none|LIST>': platform `linux` is not of the form `os/arch[/variant][,os.version][+feature]`
 
     For more information, try '--help'.
     --- exit 2

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::data;
 use testkit::engine::Podman;
+use testkit::http::{Answer, exchange, request};
 use testkit::oci::{self, Layout};
 use testkit::process::run;
 use testkit::tar::Tar;
@@ -60,6 +61,10 @@ fn image(layout: &Layout, architecture: &str) -> Value {
     let mut entry = layout.add_blob(MANIFEST, manifest.to_string().as_bytes());
     entry["platform"] = json!({ "os": "linux", "architecture": architecture });
     entry
+}
+
+fn get(served: &Served, path: &str) -> Answer {
+    exchange(served.address(), &request("GET", path, &[], b""))
 }
 
 /// A peer, an image for it, and two registries: one that wants everything and one that wants one platform.
@@ -117,14 +122,10 @@ impl Scene {
 
     /// Checks that a repository has the index byte for byte, and these children.
     fn has(&self, served: &Served, repository: &str, children: &[usize]) {
-        let get = |path: &str| {
-            let request = testkit::http::request("GET", path, &[], b"");
-            testkit::http::exchange(served.address(), &request)
-        };
-        let index = get(&format!("/v2/{repository}/manifests/multi"));
+        let index = get(served, &format!("/v2/{repository}/manifests/multi"));
         assert_eq!(oci::digest(&index.body), self.multi.digest());
         for child in 0..3 {
-            let answer = get(&format!("/v2/{repository}/manifests/{}", self.multi.child(child)));
+            let answer = get(served, &format!("/v2/{repository}/manifests/{}", self.multi.child(child)));
             assert_eq!(answer.status == 200, children.contains(&child), "{child}: {answer:?}");
         }
     }
@@ -186,6 +187,19 @@ fn tool_oras_copies_and_attaches() {
     scene.run("attach --plain-http --disable-path-validation --artifact-type x/note FULL/copy:multi DIR/note:text/plain");
     let found = scene.run("discover --plain-http --format json FULL/copy:multi");
     assert!(found.contains("\"x/note\""), "{found}");
+    // The children first, then the index by itself: a sparse index from oras.
+    let image = scene.multi.layout.blob_path(scene.multi.digest());
+    let sparse = format!("manifest push --plain-http SPARSE/pushed:multi {}", image.display());
+    let refused = scene.fails(&sparse);
+    assert!(refused.contains("lists linux/amd64 as sha256:"), "{refused}");
+    scene.run(
+        "cp --from-plain-http --to-plain-http --platform linux/amd64 FULL/app:multi SPARSE/pushed:amd64",
+    );
+    scene.run(&sparse);
+    scene.has(&scene.sparse, "pushed", &[0]);
+    let absent = scene
+        .fails("cp --from-plain-http --to-oci-layout --platform linux/s390x SPARSE/pushed:multi DIR/none:1");
+    assert!(absent.contains("not found"), "{absent}");
     scene.run("push --plain-http --disable-path-validation FULL/files:1 DIR/note:text/plain");
     scene.run("manifest delete --plain-http --force FULL/files:1");
     let gone = scene.fails("manifest fetch --plain-http FULL/files:1");
@@ -263,4 +277,41 @@ fn engine_podman_5_8_pulls_in_part_with_many_ranges_and_pushes() {
     run(push.args(["push", "--tls-verify=false"]).args(names));
     let again = podman.pull(&format!("{}/pushed:new", served.host()));
     assert_eq!(again.image_id, source.image_id("new"));
+}
+
+#[test]
+fn engine_podman_5_8_pushes_manifest_lists_and_pulls_platforms_of_sparse_indexes() {
+    let Some(scene) = Scene::new(Tier::Engine, "podman") else { return };
+    let podman = Podman::start("sid", scene.dir.path()).unwrap();
+    scene.push_sparse();
+    let run_podman = |words: &str| {
+        let words = words.replace("FULL", scene.full.host()).replace("SPARSE", scene.sparse.host());
+        podman.command().args(words.split_whitespace()).output().unwrap()
+    };
+    let succeeds = |words: &str| {
+        let output = run_podman(words);
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    succeeds("manifest create list");
+    succeeds("manifest add --all --tls-verify=false list docker://FULL/app:multi");
+    succeeds("manifest push --all --tls-verify=false list docker://FULL/pushed:multi");
+    let pushed = get(&scene.full, "/v2/pushed/manifests/multi").json();
+    let listed: Vec<_> = pushed["manifests"].as_array().unwrap().iter().map(digest).collect();
+    let children = [0, 1, 2].map(|child| scene.multi.child(child));
+    assert_eq!(listed, children, "every platform under its own digest");
+    assert!(
+        children.iter().all(|child| get(&scene.full, &format!("/v2/pushed/manifests/{child}")).status == 200)
+    );
+
+    for (platform, place) in [("arm64", "FULL/pushed"), ("s390x", "FULL/app"), ("amd64", "SPARSE/app")] {
+        let id =
+            succeeds(&format!("pull --quiet --tls-verify=false --platform=linux/{platform} {place}:multi"));
+        let found = succeeds(&format!("image inspect --format={{{{.Architecture}}}} {id}"));
+        assert_eq!(found, platform);
+    }
+    let absent = run_podman("pull --quiet --tls-verify=false --platform=linux/s390x SPARSE/app:multi");
+    let said = String::from_utf8_lossy(&absent.stderr);
+    assert!(!absent.status.success());
+    assert!(said.contains("lists linux/s390x as") && said.contains("present: linux/amd64"), "{said}");
 }

@@ -20,11 +20,60 @@ fn json(sandbox: &Sandbox, line: &str) -> Value {
     serde_json::from_slice(&sandbox.stdout(line)).unwrap()
 }
 
+/// Writes the marker of a store that was not synced when the machine stopped in boot `boot`.
+fn mark(sandbox: &Sandbox, boot: &str) {
+    fs::write(sandbox.path("store/dirty"), boot).unwrap();
+}
+
+#[test]
+fn what_a_pull_leaves_unsynced_is_marked_until_it_is_on_disk() {
+    let this_boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let sandbox = pulled();
+    sandbox.stdout("morsel pull oci:image:latest --root synced --quiet --sync");
+    assert!(!sandbox.path("synced/dirty").exists());
+    // Whether or not the process that was started has done it already.
+    sandbox.stdout("morsel sync --root store");
+    assert!(!sandbox.path("store/dirty").exists());
+
+    mark(&sandbox, &this_boot);
+    sandbox.stdout("morsel images --root store");
+    assert!(sandbox.path("store/dirty").exists());
+    sandbox.stdout("morsel sync --root store");
+    assert!(!sandbox.path("store/dirty").exists());
+}
+
+#[test]
+fn an_image_whose_content_a_power_loss_took_is_pulled_again() {
+    let sandbox = pulled();
+    sandbox.stdout("morsel sync --root store");
+    mark(&sandbox, "another boot");
+    let fan = fs::read_dir(sandbox.path("store/objects")).unwrap().map(|fan| fan.unwrap().path());
+    let objects = fan.flat_map(|fan| fs::read_dir(fan).unwrap().map(|object| object.unwrap().path()));
+    let lost = objects.max_by_key(|object| fs::metadata(object).unwrap().len()).unwrap();
+    let len = fs::metadata(&lost).unwrap().len();
+    fs::remove_file(&lost).unwrap();
+    // It has its length and lacks its bytes, as file systems leave it that write the length first.
+    File::create(&lost).unwrap().set_len(len).unwrap();
+
+    // There is nothing to sync of which it is known what it is.
+    sandbox.stdout("morsel sync --root store");
+    assert!(sandbox.path("store/dirty").exists());
+    let said = sandbox.run("morsel images --root store");
+    assert!(said.contains("the machine stopped before the store was on disk"), "{said}");
+    assert!(said.contains("  indexed"), "{said}");
+    assert!(!lost.exists() && !sandbox.path("store/dirty").exists());
+
+    let receipt = json(&sandbox, "morsel pull oci:image:latest --root store --json");
+    assert_eq!(receipt["layers"][0]["state"], "proven", "{receipt:#}");
+    assert_eq!(fs::metadata(&lost).unwrap().len(), len);
+    sandbox.stdout("morsel fsck --root store --quiet");
+}
+
 #[test]
 fn there_has_to_be_a_store() {
     let sandbox = pulled();
     fs::create_dir(sandbox.path("empty")).unwrap();
-    let said: String = ["images", "rm x", "gc", "fsck", "du"]
+    let said: String = ["images", "rm x", "gc", "fsck", "du", "sync"]
         .iter()
         .map(|verb| sandbox.run(&format!("morsel {verb} --root nowhere")))
         .chain([sandbox.run("morsel images --root empty"), sandbox.run("morsel images --root image")])
@@ -47,6 +96,10 @@ fn there_has_to_be_a_store() {
     error: there is no store at `nowhere`
     --- exit 4
     $ morsel du --root nowhere
+    --- stderr
+    error: there is no store at `nowhere`
+    --- exit 4
+    $ morsel sync --root nowhere
     --- stderr
     error: there is no store at `nowhere`
     --- exit 4

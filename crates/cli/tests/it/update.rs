@@ -98,6 +98,8 @@ impl Update {
 
     fn copy_store(&self, name: &str) -> PathBuf {
         let copy = self.dir.path().join(name);
+        // The pull before it returned earlier.
+        run(&mut self.command("sync", &self.store()));
         run(Command::new("cp").arg("-a").arg(self.store()).arg(&copy));
         copy
     }

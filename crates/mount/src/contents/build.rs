@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chunked::{ContentDigest, Entry};
-use store::{LayerRecord, Store, contents};
+use store::{LayerRecord, Listings, Store, contents};
 
 use super::row::{ChunkRow, ContentRow};
 use super::table::{BITS_MAX, MAGIC, Table};
@@ -14,6 +14,11 @@ use crate::error::{Error, at_path};
 
 /// Contents for each value of the first bits, on average.
 const FAN_LEN: usize = 16;
+
+/// Returns where the tables of a store are.
+pub fn directory_of(store: &Store) -> PathBuf {
+    store.path().join("tables")
+}
 
 /// Opens the table of a layer in `directory`, making it if it is not there.
 ///
@@ -26,11 +31,21 @@ pub fn build(store: &Store, record: &LayerRecord, directory: &Path) -> Result<Ta
     }
     let mut builder = Builder::default();
     store.layers().visit_toc(record, |entry| builder.add(&entry))?;
-    fs::create_dir_all(directory).map_err(at_path("create", directory))?;
-    let staged = directory.join(format!(".{}.{}", record.toc_digest.0.hex(), std::process::id()));
-    let written = File::create(&staged).and_then(|file| builder.write(BufWriter::new(file)));
-    written.and_then(|()| fs::rename(&staged, &path)).map_err(at_path("write", &path))?;
+    builder.save(&path)?;
     Table::open(&path)
+}
+
+/// Makes the tables of layers whose entries were just read, so that [`build`] finds them.
+///
+/// # Errors
+/// Those of the file system.
+pub fn build_listed(listings: &Listings, directory: &Path) -> Result<(), Error> {
+    for (toc_digest, entries) in listings {
+        let mut builder = Builder::default();
+        entries.iter().for_each(|entry| builder.add(entry));
+        builder.save(&directory.join(toc_digest.0.hex()))?;
+    }
+    Ok(())
 }
 
 /// Gathers the contents of a layer.
@@ -40,6 +55,8 @@ pub struct Builder {
     contents: Vec<ContentRow>,
     chunks: Vec<ChunkRow>,
     known: HashMap<ContentDigest, ()>,
+    /// Where the last content was.
+    directory: Option<String>,
 }
 
 impl Builder {
@@ -54,8 +71,27 @@ impl Builder {
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (first_chunk, chunk_count) = (narrow(self.chunks.len()), narrow(content.chunks.len()));
         let place = narrow(self.contents.len());
+        let directory = parent_of(entry);
+        let is_new = self.directory.as_deref() != Some(directory);
+        if is_new {
+            self.directory = Some(directory.to_owned());
+        }
         self.contents.push(ContentRow { digest, len, first_chunk, chunk_count });
-        self.chunks.extend(content.chunks.iter().map(|chunk| ChunkRow { chunk: *chunk, content: place }));
+        self.chunks.extend(content.chunks.iter().enumerate().map(|(index, chunk)| ChunkRow {
+            chunk: *chunk,
+            content: place,
+            starts_directory: is_new && index == 0,
+        }));
+    }
+
+    /// Writes the table to a file, which appears when it is complete.
+    fn save(self, path: &Path) -> Result<(), Error> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(at_path("create", directory))?;
+        }
+        let staged = path.with_extension(format!("{}.unfinished", std::process::id()));
+        let written = File::create(&staged).and_then(|file| self.write(BufWriter::new(file)));
+        written.and_then(|()| fs::rename(&staged, path)).map_err(at_path("write", path))
     }
 
     /// Writes the table.
@@ -102,4 +138,9 @@ fn header(sorted: &[&ContentRow], chunks: usize) -> Vec<u8> {
         bytes.extend(u32::try_from(before).unwrap_or(u32::MAX).to_le_bytes());
     }
     bytes
+}
+
+/// Returns the directory of an entry, as it is written.
+fn parent_of(entry: &Entry) -> &str {
+    entry.name.rsplit_once('/').map_or("", |(directory, _)| directory)
 }

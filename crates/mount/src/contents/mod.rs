@@ -9,7 +9,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `morselt\x01` |
+//! | 8 | `morselt\x02` |
 //! | 4 | number of contents |
 //! | 4 | number of chunks |
 //! | 4 | `bits`, at most 20 |
@@ -19,14 +19,15 @@
 //! | 48 each | a content, ascending by digest: digest (32), length (8), its first chunk (4), how many it has (4) |
 //! | 72 each | a chunk, in the order of the blob: first byte in the file and the one after the last (8 each), the same in the blob, digest or zeros (32), the content it belongs to (4), flags (4) |
 //!
-//! Flags: 1 for a hole, 2 for a chunk that has a digest. The chunks of a content are in a row.
+//! Flags: 1 for a hole, 2 for a chunk that has a digest, 4 for the first chunk of a content that is in another directory than
+//! the one before it. The chunks of a content are in a row.
 
 mod build;
 mod row;
 mod table;
 mod tables;
 
-pub use build::{Builder, build};
+pub use build::{Builder, build, build_listed, directory_of};
 pub use row::{ChunkRow, ContentRow};
 pub use table::Table;
 pub use tables::{Node, Tables};

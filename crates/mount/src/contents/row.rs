@@ -9,6 +9,7 @@ pub(super) const CHUNK_LEN: usize = 72;
 
 const HOLE: u32 = 1;
 const HAS_DIGEST: u32 = 2;
+const STARTS_DIRECTORY: u32 = 4;
 
 /// A content of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct ChunkRow {
     pub chunk: Chunk,
     /// The content it belongs to, by its row.
     pub content: u32,
+    /// Whether its content is in another directory than the one before it in the blob.
+    pub starts_directory: bool,
 }
 
 impl ContentRow {
@@ -61,7 +64,8 @@ impl ChunkRow {
         bytes.extend(self.content.to_le_bytes());
         let hole = if kind == ChunkKind::Zeros { HOLE } else { 0 };
         let has_digest = if digest.is_some() { HAS_DIGEST } else { 0 };
-        bytes.extend((hole | has_digest).to_le_bytes());
+        let starts_directory = if self.starts_directory { STARTS_DIRECTORY } else { 0 };
+        bytes.extend((hole | has_digest | starts_directory).to_le_bytes());
     }
 
     /// Reads a row; `None` when a range ends before it starts.
@@ -79,7 +83,7 @@ impl ChunkRow {
             digest: (flags & HAS_DIGEST != 0).then_some(digest),
             kind: if flags & HOLE != 0 { ChunkKind::Zeros } else { ChunkKind::Data },
         };
-        Some(Self { chunk, content })
+        Some(Self { chunk, content, starts_directory: flags & STARTS_DIRECTORY != 0 })
     }
 }
 
@@ -111,6 +115,7 @@ mod tests {
         content.encode(&mut bytes);
         assert_eq!(ContentRow::decode(&bytes.try_into().unwrap()), content);
         for (digest, kind) in [(None, ChunkKind::Zeros), (Some(content.digest), ChunkKind::Data)] {
+            let starts_directory = digest.is_some();
             let chunk = Chunk {
                 file: FileRange::new(1, 2).unwrap(),
                 blob: BlobRange::new(3, u64::MAX).unwrap(),
@@ -118,7 +123,7 @@ mod tests {
                 digest,
                 kind,
             };
-            let (row, mut bytes) = (ChunkRow { chunk, content: 9 }, Vec::new());
+            let (row, mut bytes) = (ChunkRow { chunk, content: 9, starts_directory }, Vec::new());
             row.encode(&mut bytes);
             assert_eq!(ChunkRow::decode(&bytes.try_into().unwrap()), Some(row));
         }

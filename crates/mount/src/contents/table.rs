@@ -10,7 +10,7 @@ use chunked::{Chunk, ContentDigest};
 use super::row::{CHUNK_LEN, CONTENT_LEN, ChunkRow, ContentRow, Fields};
 use crate::error::{Error, at_path};
 
-pub(super) const MAGIC: &[u8; 8] = b"morselt\x01";
+pub(super) const MAGIC: &[u8; 8] = b"morselt\x02";
 /// Most bits of a digest that the fan tells apart; a fan then has 4 MiB.
 pub(super) const BITS_MAX: u32 = 20;
 

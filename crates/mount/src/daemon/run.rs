@@ -27,12 +27,17 @@ impl RunDirectory {
     /// # Errors
     /// Those of the file system.
     pub fn open(store: &Path) -> Result<Self, Error> {
-        let path = store.join("run");
+        let path = Self::path_in(store);
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at_path("create", &path))?;
         let path = fs::canonicalize(&path).map_err(at_path("find", &path))?;
         let fd = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(at_path("open", &path))?;
         Ok(Self { path, fd })
+    }
+
+    /// Returns where it is in the store at `store`.
+    pub(super) fn path_in(store: &Path) -> PathBuf {
+        store.join("run")
     }
 
     /// Returns its absolute path.

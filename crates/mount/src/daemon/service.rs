@@ -1,8 +1,9 @@
 //! Puts the parts of a daemon together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,17 @@ pub enum Ended {
     GaveWay,
 }
 
+/// Lists the layers that the daemon of the store at `store` serves, or the next one will, whether they are mounted or not:
+/// those of images that are attached, and those that the kernel may remember files of.
+///
+/// # Errors
+/// Those of the file system.
+pub fn served_layers(store: &Path) -> Result<BTreeSet<TocDigest>, Error> {
+    let attached = Attachments::of(store).list()?.into_iter().flat_map(|attachment| attachment.layers);
+    let remembered = Nodes::of(&RunDirectory::path_in(store)).list()?;
+    Ok(attached.chain(remembered).collect())
+}
+
 /// Serves what is attached to a store, until a verb or `stop` ends it.
 ///
 /// # Errors
@@ -102,6 +114,7 @@ pub fn serve(
         if ended == Ended::Asked {
             // What still uses it gets errors from now on.
             let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
+            service.nodes.clear()?;
         }
         served.map(|()| ended)
     })
@@ -175,7 +188,7 @@ impl<'f, 's> Service<'f, 's> {
     }
 
     fn table(&self, record: &LayerRecord) -> Result<contents::Table, Error> {
-        contents::build(self.store, record, &self.store.path().join("tables"))
+        contents::build(self.store, record, &contents::directory_of(self.store))
     }
 
     /// Stays until everything is to end.
@@ -263,7 +276,7 @@ impl<'f, 's> Service<'f, 's> {
             self.nodes.add(&record.toc_digest)?;
         }
         let layer = self.fetcher.attach(record, self.table(record)?);
-        layer.add_place(&attachment.place);
+        self.fetcher.add_place(&layer, &attachment.place);
         if attachment.fill {
             self.fetcher.fill(&layer, true);
         }

@@ -1,49 +1,80 @@
 //! What to fetch along with what is needed, in the hope that it will be.
 //!
-//! A round trip costs as much as a good many bytes, so the neighbours of a small file that is missing come with it, and who
-//! reads a large file from start to end gets ever more of it ahead. All of it together is bounded by what was needed.
+//! A round trip costs as much as a good many bytes, so what lies near something that is missing comes with it, and who reads
+//! a large file from start to end gets ever more of it ahead. All of it together is bounded by what was needed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What may be fetched in hope: one in so many of the needed bytes.
-const SHARE: u64 = 4;
+use super::queue::Key;
+use crate::contents::Node;
+
+/// What may be in vain: one in so many of the needed bytes.
+const SHARE: u64 = 3;
 /// And so many more, so that there is a start.
-const START_LEN: u64 = 256 << 10;
-/// Compressed bytes of neighbours that come with what is missing. Of the 626 chunks that a Python program reads that imports
-/// numpy, this leaves 135 requests; twice as much leaves 100, for a quarter more bytes.
-pub(super) const NEIGHBOURS_LEN: u64 = 64 << 10;
+const START_LEN: u64 = 1 << 20;
+/// Chunks that are remembered until somebody reads them.
+const OPEN_MAX: usize = 1 << 16;
 /// Least and most bytes of a file that are fetched ahead of who reads it in a row.
 const RUN_LEN_MIN: u64 = 256 << 10;
 const RUN_LEN_MAX: u64 = 8 << 20;
 
 /// Compressed bytes that were fetched because they were needed, and in hope.
+///
+/// What was hoped for and then read was needed. That is only seen where the read comes by here: a small file that became an
+/// object is read without, and counts as in vain for ever.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
-    needed: AtomicU64,
-    hoped: AtomicU64,
+pub(super) struct Budget(Mutex<Spent>);
+
+#[derive(Debug, Default)]
+struct Spent {
+    needed: u64,
+    hoped: u64,
+    /// Chunks that nobody read yet.
+    open: HashMap<Key, u64>,
 }
 
 impl Budget {
+    /// Takes note that a chunk is fetched because somebody waits for it.
     pub(super) fn needed(&self, blob_len: u64) {
-        self.needed.fetch_add(blob_len, Ordering::Relaxed);
+        let mut spent = self.spent();
+        spent.needed = spent.needed.saturating_add(blob_len);
     }
 
-    /// Takes up to `wanted` bytes to be fetched in hope.
-    pub(super) fn left(&self, wanted: u64) -> u64 {
-        let allowed = (self.needed.load(Ordering::Relaxed) / SHARE).saturating_add(START_LEN);
-        allowed.saturating_sub(self.hoped.load(Ordering::Relaxed)).min(wanted)
+    /// Returns how many bytes may be fetched in hope.
+    pub(super) fn left(&self) -> u64 {
+        let spent = self.spent();
+        (spent.needed / SHARE).saturating_add(START_LEN).saturating_sub(spent.hoped)
     }
 
-    /// Says that so many bytes are fetched in hope.
-    pub(super) fn hope(&self, blob_len: u64) {
-        self.hoped.fetch_add(blob_len, Ordering::Relaxed);
+    /// Takes note that a chunk is fetched in hope.
+    pub(super) fn hope(&self, key: Key, blob_len: u64) {
+        let mut spent = self.spent();
+        if spent.open.contains_key(&key) {
+            return;
+        }
+        spent.hoped = spent.hoped.saturating_add(blob_len);
+        if spent.open.len() < OPEN_MAX {
+            spent.open.insert(key, blob_len);
+        }
     }
 
-    /// Says that what was fetched in hope was needed.
-    pub(super) fn came_true(&self, blob_len: u64) {
-        self.needed(blob_len);
-        let sub = |hoped: u64| Some(hoped.saturating_sub(blob_len));
-        let _ = self.hoped.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sub);
+    /// Takes note that chunks are read.
+    pub(super) fn read(&self, node: Node, chunks: Range<u32>) {
+        let mut spent = self.spent();
+        if spent.open.is_empty() {
+            return;
+        }
+        for chunk in chunks {
+            let Some(blob_len) = spent.open.remove(&Key { node, chunk }) else { continue };
+            spent.needed = spent.needed.saturating_add(blob_len);
+            spent.hoped = spent.hoped.saturating_sub(blob_len);
+        }
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,8 +87,6 @@ pub(super) struct Run {
     ahead_len: u64,
     /// Where what was fetched ahead ends.
     fetched_to: u64,
-    /// Compressed bytes of what was fetched ahead last.
-    pub(super) hoped: u64,
 }
 
 impl Run {
@@ -103,12 +132,17 @@ mod tests {
     #[test]
     fn what_is_hoped_for_is_bounded_by_what_was_needed() {
         let budget = Budget::default();
-        assert_eq!(budget.left(u64::MAX), START_LEN);
-        budget.hope(START_LEN);
-        assert_eq!(budget.left(1), 0);
-        budget.needed(1000);
-        assert_eq!(budget.left(u64::MAX), 250);
-        budget.came_true(START_LEN);
-        assert_eq!(budget.left(u64::MAX), START_LEN + (START_LEN + 1000) / SHARE);
+        assert_eq!(budget.left(), START_LEN);
+        let node = Node { table: 0, row: 7 };
+        budget.hope(Key { node, chunk: 1 }, START_LEN);
+        assert_eq!(budget.left(), 0);
+        budget.needed(900);
+        assert_eq!(budget.left(), 300);
+        budget.read(node, 0..1);
+        assert_eq!(budget.left(), 300);
+        for _ in 0..2 {
+            budget.read(node, 0..2);
+            assert_eq!(budget.left(), START_LEN + (START_LEN + 900) / SHARE);
+        }
     }
 }

@@ -15,6 +15,7 @@ use store::{Partial, Store};
 
 use super::Failure;
 use super::ahead::Run;
+use super::queue::{Job, Key};
 use crate::contents::{ContentRow, Node, Table};
 use crate::error::at_path;
 
@@ -138,6 +139,18 @@ impl<'s> Held<'s> {
     /// Tells whether all chunks are here and the whole was not verified yet.
     pub(super) fn is_ripe(&self) -> bool {
         self.missing.load(Ordering::Acquire) == 0 && matches!(*self.backing(), Backing::Partial(_))
+    }
+
+    /// Says what to fetch for a chunk.
+    pub(super) fn job(&self, chunk: usize) -> Option<Job> {
+        let key = Key { node: self.node, chunk: u32::try_from(chunk).ok()? };
+        Some(Job { key, content: self.content, chunk: *self.chunks.get(chunk)? })
+    }
+
+    /// Counts the bytes of the blob that it is in.
+    pub(super) fn blob_len(&self) -> u64 {
+        let [Some(first), Some(last)] = [self.chunks.first(), self.chunks.last()] else { return 0 };
+        last.blob.end().saturating_sub(first.blob.start())
     }
 
     /// Tells whether a chunk is here.

@@ -78,7 +78,7 @@ impl Layer {
     }
 
     /// Says where else its blob is. The last that was said is asked first.
-    pub fn add_place(&self, place: &Place) {
+    pub(super) fn add_place(&self, place: &Place) {
         let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
         places.retain(|known| known != place);
         places.insert(0, place.clone());

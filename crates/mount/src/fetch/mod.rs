@@ -13,6 +13,7 @@
 //! kept free of everything but faults, and filling reads no further while a fault is not served.
 
 mod ahead;
+mod along;
 mod carry;
 mod counters;
 mod events;
@@ -45,6 +46,7 @@ pub use layer::{Layer, Verdict};
 pub use progress::Progress;
 pub use queue::Class;
 pub use read::{Found, Missing};
+pub use record::Recorded;
 pub use supply::{Place, Supply};
 
 use ahead::Budget;
@@ -105,6 +107,8 @@ pub struct Fetcher<'s> {
     changed: Condvar,
     tell: Sender<Ended>,
     ripe: (Sender<Ripe<'s>>, Receiver<Ripe<'s>>),
+    /// Layers whose place nobody has been to.
+    cold: (Sender<Arc<Layer>>, Receiver<Arc<Layer>>),
     /// Carriers that prefetch or fill.
     busy: [AtomicUsize; 2],
     last_fault: Mutex<Option<Instant>>,
@@ -143,6 +147,7 @@ impl<'s> Fetcher<'s> {
             changed: Condvar::new(),
             tell,
             ripe: unbounded(),
+            cold: unbounded(),
             busy: Default::default(),
             last_fault: Mutex::default(),
             budget: Budget::default(),
@@ -170,6 +175,13 @@ impl<'s> Fetcher<'s> {
         self.changed.notify_all();
     }
 
+    /// Says where the blob of a layer is. The last that was said is asked first, and is connected to at once, so that the
+    /// first read does not wait for that as well.
+    pub fn add_place(&self, layer: &Arc<Layer>, place: &Place) {
+        layer.add_place(place);
+        let _ = self.cold.0.send(Arc::clone(layer));
+    }
+
     /// Returns the tables of the layers.
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -194,6 +206,7 @@ impl<'s> Fetcher<'s> {
             scope.spawn(|| self.work());
         }
         scope.spawn(|| self.verify());
+        scope.spawn(|| self.warm_up());
         scope.spawn(|| self.tick());
     }
 
@@ -305,6 +318,16 @@ impl<'s> Fetcher<'s> {
         if !jobs.is_empty() {
             self.queue().put_back(jobs);
             self.changed.notify_all();
+        }
+    }
+
+    /// Connects to places.
+    fn warm_up(&self) {
+        while !self.is_stopped() {
+            let Ok(layer) = self.cold.1.recv_timeout(TICK) else { continue };
+            if let Some(place) = layer.places().first() {
+                self.note_link(&self.supply.abilities(place, layer.record()).link);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use chunked::Chunk;
 
-use super::ahead::NEIGHBOURS_LEN;
+use super::along::NEIGHBOURS_LEN;
 use super::{Ended, Failure, Ticket};
 use crate::contents::{ContentRow, Node};
 

@@ -17,6 +17,15 @@ pub(super) struct Reads {
     known: HashSet<(Node, u32)>,
 }
 
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recorded {
+    /// The chunks, in the order of their first read.
+    pub reads: Vec<ChunkRead>,
+    /// Compressed bytes of them.
+    pub blob_len: u64,
+}
+
 impl Reads {
     fn add(&mut self, node: Node, chunks: Range<u32>) {
         for chunk in chunks {
@@ -37,12 +46,16 @@ impl Fetcher<'_> {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn recorded(&self) -> Result<Vec<ChunkRead>, Error> {
+    pub fn recorded(&self) -> Result<Recorded, Error> {
         let reads = self.record.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        let mut recorded = Vec::with_capacity(reads.order.len());
+        let mut recorded = Recorded::default();
         for (node, chunk) in reads.order {
-            let content = self.tables.content(node)?;
-            recorded.extend(content.map(|content| ChunkRead { content: content.digest, chunk }));
+            let Some(table) = self.tables.table(node.table) else { continue };
+            let Some(content) = table.content(node.row)? else { continue };
+            recorded.reads.push(ChunkRead { content: content.digest, chunk });
+            let rows = table.chunks(content.first_chunk.saturating_add(chunk), 1)?;
+            let blob_len = rows.first().map_or(0, |row| row.chunk.blob.len());
+            recorded.blob_len = recorded.blob_len.saturating_add(blob_len);
         }
         Ok(recorded)
     }

@@ -18,7 +18,7 @@ pub struct Place {
 
 /// Reads blobs from wherever they are. Called from several threads.
 pub trait Supply: Sync {
-    /// Says what can be asked for at once, as far as it is known by now.
+    /// Says what can be asked for at once, as far as it is known by now. Connects to the place if nobody has yet.
     fn abilities(&self, place: &Place, layer: &LayerRecord) -> Abilities;
 
     /// Reads ranges of a layer's blob, ascending and disjoint, in one request, and hands them to `take`: their bytes one

@@ -19,7 +19,7 @@ use crate::erofs::Form;
 use crate::error::{Error, shorten};
 
 /// Names that are looked at before nothing is said to be here.
-const NAMES: usize = 10_000;
+const NAMES: usize = 500;
 
 /// Bytes that are compared.
 const COMPARED: usize = 4096;

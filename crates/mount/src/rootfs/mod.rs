@@ -4,17 +4,19 @@
 //! is collected as garbage, and [`restore`] knows what was there.
 
 mod progress;
+mod turn;
 mod writable;
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use serde::Serialize;
-use store::{ChainId, Image, LayerState, MountRecord, Store};
+use store::{ChainId, Image, LayerState, Listings, MountRecord, Store};
 
 pub use crate::metadata::Source;
 pub use crate::overlay::permit;
@@ -25,6 +27,7 @@ use crate::metadata;
 use crate::mountinfo::{Mountinfo, SOURCE, Seen};
 use crate::overlay::{Checked, DataDirectory, Overlay, Parts, Way};
 use crate::quarantine;
+use turn::Turn;
 use writable::Upper;
 
 /// A mount to be made.
@@ -88,10 +91,11 @@ pub fn mount(
 ) -> Result<Mounted, Error> {
     permit()?;
     let directory = absolute(request.directory)?;
+    let writable = request.writable.map(absolute).transpose()?;
+    let _turn = Turn::take(iter::once(directory.as_path()).chain(writable.as_deref()))?;
     if Mountinfo::read()?.at(&directory) != Seen::Nothing {
         return Err(Error::AlreadyMounted { directory });
     }
-    let writable = request.writable.map(absolute).transpose()?;
     if let Some(writable) = &writable {
         refuse_shared(store, &directory, writable)?;
     }
@@ -123,6 +127,15 @@ pub fn mount_passing(
     let prepared = Prepared::with(store, &record, &[content])?;
     prepared.overlay.attach(&record.directory)?;
     Ok(prepared.mounted)
+}
+
+/// Makes the metadata of an image, so that mounting it is quick. Whoever has something else to wait for, or has just read the
+/// entries of its layers, does this before; [`mount`] does it otherwise.
+///
+/// # Errors
+/// Those of the store.
+pub fn make_metadata(store: &Store, image: &Image, listings: Listings) -> Result<(), Error> {
+    metadata::make_ahead(store, image, listings)
 }
 
 /// Unmounts a directory, and forgets the mount; `false` when it was not mounted, but only remembered. With `is_lazy`,

@@ -142,11 +142,11 @@ fn serve_within(
 ) {
     let record = made.index(store);
     let dir = tempfile::tempdir().unwrap();
-    let table = contents::build(store, &record, &store.path().join("tables")).unwrap();
+    let table = contents::build(store, &record, &contents::directory_of(store)).unwrap();
     let options = fetch::Options { quiet: Duration::ZERO, ..fetch::Options::default() };
     let (fetcher, ended) = Fetcher::new(store, supply, &NoEvents, options);
     let layer = fetcher.attach(&record, table);
-    layer.add_place(&Place::default());
+    fetcher.add_place(&layer, &Place::default());
     let device = Device::open().unwrap();
     fuse::mount(&device, dir.path()).unwrap();
     let devices = vec![device.another().unwrap(), device];
@@ -236,12 +236,15 @@ fn root_a_part_of_a_large_file_is_enough() {
     });
 }
 
+/// Reads one file with many readers at once; `MORSEL_TEST_READ_LEN` says how long it is.
 #[test]
 fn root_many_readers_of_one_file_fetch_each_chunk_once() {
     if is_skipped() {
         return;
     }
-    let (files, (_dir, store)) = (files(), store());
+    let len = std::env::var("MORSEL_TEST_READ_LEN").ok().and_then(|len| len.parse().ok());
+    let (mut files, (_dir, store)) = (files(), store());
+    files[2].1 = data::stream(3, len.unwrap_or(9_000_000));
     let made = Made::of(&files);
     let supply = Scripted::new(&made);
     supply.set(|state| state.delay = Duration::from_millis(5));
@@ -268,7 +271,7 @@ fn root_what_is_wrong_or_does_not_come_is_an_error_until_it_is_right() {
     let supply = Scripted::new(&made);
     serve(&store, &made, &supply, |root, fetcher, layer| {
         let path = path_of(root, &files[0].1);
-        let table = contents::build(&store, layer.record(), &store.path().join("tables")).unwrap();
+        let table = contents::build(&store, layer.record(), &contents::directory_of(&store)).unwrap();
         let row = table.find(&ContentDigest::of(&files[0].1)).unwrap().unwrap();
         let chunk = table.chunks(table.content(row).unwrap().unwrap().first_chunk, 1).unwrap()[0].chunk;
         supply.set(|state| state.flipped = Some(chunk.blob.start() + chunk.blob.len() / 2));
@@ -362,7 +365,7 @@ fn root_a_fault_does_not_wait_for_what_is_filled_in() {
         let before = supply.requests().len();
         // Far behind what is filled in at the moment.
         assert!(std::fs::read(path_of(root, &files[3].1)).unwrap() == files[3].1);
-        let table = contents::build(&store, layer.record(), &store.path().join("tables")).unwrap();
+        let table = contents::build(&store, layer.record(), &contents::directory_of(&store)).unwrap();
         let row = table.find(&ContentDigest::of(&files[3].1)).unwrap().unwrap();
         let place = table.content(row).unwrap().unwrap().first_chunk;
         let chunk = table.chunks(place, 1).unwrap()[0].chunk.blob;

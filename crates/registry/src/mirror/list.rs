@@ -251,7 +251,7 @@ mod tests {
     fn mistakes_are_named_with_their_line() {
         let message = |text: &str| parse(text).unwrap_err().to_string();
         insta::assert_snapshot!(message("\nA b"), @"line 2: `A` is not an image");
-        insta::assert_snapshot!(message("a:1 arm64"), @"line 1: platform `arm64` is not of the form `os/arch[/variant][,os.version]`");
+        insta::assert_snapshot!(message("a:1 arm64"), @"line 1: platform `arm64` is not of the form `os/arch[/variant][,os.version][+feature]`");
         insta::assert_snapshot!(message("quay.io/*/b:1"), @"line 1: `quay.io/*/b:1` has a glob outside the tag of a registry's image");
         insta::assert_snapshot!(message("oci:dir:1*"), @"line 1: `oci:dir:1*` has a glob outside the tag of a registry's image");
         insta::assert_snapshot!(message("# nothing"), @"it lists no image");

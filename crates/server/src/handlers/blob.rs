@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chunked::{BlobDigest, BlobRange};
 
 use super::{DOCKER_CONTENT_DIGEST, blocking, etag, not_modified, repository, set};
-use crate::app::App;
+use crate::app::{App, Serves};
 use crate::body::{FileBody, Piece};
 use crate::problem::{Code, Problem};
 use crate::ranges::{self, Wanted};
@@ -36,7 +36,7 @@ pub(super) async fn get(
     }
     let mut response = match head.method {
         Method::HEAD => sized(StatusCode::OK, blob.len, Body::empty(), OCTETS),
-        _ => send(blob, wanted(head, &digest), &digest),
+        _ => send(blob, wanted(head, &digest), &digest, app.serves)?,
     };
     let headers = response.headers_mut();
     set(headers, DOCKER_CONTENT_DIGEST, &digest.to_string());
@@ -79,9 +79,15 @@ fn wanted<'a>(head: &'a Parts, digest: &BlobDigest) -> Option<&'a str> {
     head.headers.get(RANGE).filter(|_| is_this)?.to_str().ok()
 }
 
-fn send(blob: StoredBlob, range: Option<&str>, digest: &BlobDigest) -> Response {
+fn send(
+    blob: StoredBlob,
+    range: Option<&str>,
+    digest: &BlobDigest,
+    serves: Serves,
+) -> Result<Response, Problem> {
     let StoredBlob { file, len } = blob;
-    match range.map_or(Wanted::Whole, |header| ranges::parse(header, len)) {
+    let wanted = range.map_or(Wanted::Whole, |header| ranges::parse(header, len));
+    Ok(match limited(wanted, serves)? {
         Wanted::Whole => {
             let body = FileBody::new(file, [Piece::Stretch(BlobRange::saturating(0, len))]);
             sized(StatusCode::OK, len, Body::new(body), OCTETS)
@@ -106,6 +112,20 @@ fn send(blob: StoredBlob, range: Option<&str>, digest: &BlobDigest) -> Response 
                 sized(StatusCode::PARTIAL_CONTENT, body.len(), Body::new(body), &media_type)
             }
         },
+    })
+}
+
+/// Makes less of a request than could be made of it, where that is wanted.
+fn limited(wanted: Wanted, serves: Serves) -> Result<Wanted, Problem> {
+    let several = matches!(&wanted, Wanted::Ranges(ranges) if ranges.len() > 1);
+    match serves {
+        Serves::Whole => Ok(Wanted::Whole),
+        Serves::One if several => Ok(Wanted::Whole),
+        Serves::OneOrNothing if several => {
+            let message = "several ranges in a request are not served";
+            Err(Problem::new(StatusCode::NOT_IMPLEMENTED, Code::Unsupported, message))
+        }
+        _ => Ok(wanted),
     }
 }
 

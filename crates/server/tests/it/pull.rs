@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 
+use morsel_server::Serves;
 use registry::byteranges::Byteranges;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
@@ -114,6 +115,22 @@ fn the_log_counts_ranges_and_bytes() {
     let line = log.iter().find(|line| line.contains("ranges=3")).unwrap();
     assert!(line.starts_with("127.0.0.1 - - [") && line.contains(&format!("\"GET {path} HTTP/1.1\" 206 ")));
     assert!(line.contains("\"-\" \"a 'b'\" ranges=3 ms="), "{line}");
+}
+
+#[test]
+fn a_registry_can_be_like_others() {
+    let answers = |serves| {
+        let served = Served::start_in(tempfile::tempdir().unwrap(), |options| options.serves = serves);
+        served.push_blob("a", b"0123456789");
+        let path = format!("/v2/a/blobs/{}", digest(b"0123456789"));
+        ["bytes=2-3", "bytes=0-1,4-5"].map(|ranges| {
+            let answer = served.send("GET", &path, &[("Range", ranges)], b"");
+            (answer.status, answer.body.len())
+        })
+    };
+    assert_eq!(answers(Serves::One), [(206, 2), (200, 10)]);
+    assert_eq!(answers(Serves::OneOrNothing).map(|(status, _)| status), [206, 501]);
+    assert_eq!(answers(Serves::Whole), [(200, 10); 2]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use chunked::BlobDigest;
-use morsel_server::{Access, Options, Server, Stop};
+use morsel_server::{Access, Options, Server, Serves, Stop};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::http::{Answer, exchange, request};
@@ -54,7 +54,8 @@ impl Served {
             access: Access::ReadWrite,
             tls: None,
             users: None,
-            log: Some(Arc::new(move |line: &str| lines.lock().unwrap().push(line.to_owned()))),
+            log: Some(Arc::new(move |exchange| lines.lock().unwrap().push(exchange.to_string()))),
+            serves: Serves::Many,
         };
         change(&mut options);
         let server = Server::bind(options).unwrap();

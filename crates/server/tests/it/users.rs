@@ -49,6 +49,7 @@ fn files_that_hold_something_else_are_refused() {
             tls: None,
             users: None,
             log: None,
+            serves: Default::default(),
         };
         change(&mut options);
         Server::bind(options).unwrap_err()

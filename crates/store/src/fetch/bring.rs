@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chunked::Class;
-use chunked::plan::{FetchPlan, plan};
+use chunked::plan::{FetchPlan, plan_in};
 use crossbeam_channel::bounded;
 
 use super::Fetch;
@@ -33,7 +33,8 @@ impl Fetch<'_> {
             if missing == 0 {
                 return Ok(());
             }
-            let plan = plan(&self.needs.missing(), self.needs.payload(), &self.source.abilities());
+            let abilities = self.source.abilities();
+            let plan = plan_in(self.options.way, &self.needs.missing(), self.needs.payload(), &abilities);
             fetched.planned(&plan);
             self.meter.plan(plan.fetched());
             let ended = self.requests(&plan, board, pool);

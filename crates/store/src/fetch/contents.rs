@@ -144,6 +144,11 @@ impl Contents {
         (!chunks.is_empty()).then_some(Wanted { entry, size: *size, digest: *digest, chunks })
     }
 
+    /// Counts the entries.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Goes through the entries in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Option<Wanted<'_>>> {
         (0..self.rows.len()).map(|entry| self.get(entry))

@@ -15,6 +15,7 @@
 //! Decoders never wait for something that only they could bring: the board between them and the proof holds a bounded
 //! number of bytes, and what does not fit is read back.
 
+mod absent;
 mod board;
 mod bring;
 mod contents;
@@ -22,6 +23,7 @@ mod decode;
 mod elsewhere;
 mod failure;
 mod halt;
+mod here;
 mod known;
 mod local;
 mod meter;
@@ -45,6 +47,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chunked::digest::DiffId;
+use chunked::plan::Way;
 use chunked::{Chunk, ChunkedLayer, ContentDigest, Limits, RangeSource};
 
 use board::Board;
@@ -80,6 +83,8 @@ pub struct Options {
     pub verification: Verification,
     /// Bounds on the tar-split.
     pub limits: Limits,
+    /// How missing bytes are asked for.
+    pub way: Way,
 }
 
 /// What makes a layer trusted.
@@ -98,6 +103,7 @@ impl Default for Options {
             memory: 16 << 20,
             verification: Verification::DiffId,
             limits: Limits::default(),
+            way: Way::default(),
         }
     }
 }
@@ -144,13 +150,15 @@ pub(crate) struct Fetch<'a> {
     meter: Meter<'a>,
 }
 
-/// What a layer has to know of the other layers of a pull.
+/// What a layer has to know of the other layers of a pull, and of other places.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Others<'a> {
-    /// What they bring.
+    /// What the other layers bring.
     pub(crate) elsewhere: &'a Elsewhere,
     /// Whether one of them failed, so that all are given up.
     pub(crate) stop: &'a AtomicBool,
+    /// Where else content may be.
+    pub(crate) seeds: &'a Seeds,
 }
 
 impl std::fmt::Debug for Fetch<'_> {
@@ -166,11 +174,11 @@ impl<'a> Fetch<'a> {
         source: &'a (dyn RangeSource + Sync),
         (layer, needs): (&'a ChunkedLayer, &'a Needs<'a>),
         options: &'a Options,
-        (others, seeds): (Others<'a>, &'a Seeds),
+        others: Others<'a>,
         progress: &'a dyn Progress,
     ) -> Self {
         let (partials, giant, meter) = (OpenPartials::default(), Mutex::new(()), Meter::new(progress));
-        let from_seeds = FromSeeds::new(seeds);
+        let (seeds, from_seeds) = (others.seeds, FromSeeds::new(others.seeds));
         Self { store, source, layer, needs, options, others, seeds, from_seeds, partials, giant, meter }
     }
 

@@ -1,17 +1,20 @@
 //! What a layer needs, and where each piece of it is.
 
 use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chunked::digest::Hasher;
-use chunked::{BlobRange, Chunk, ChunkKind, ContentDigest, FileRange};
+use chunked::{BlobRange, Chunk, ChunkKind, ContentDigest};
 
 use super::contents::{Contents, Wanted};
-use super::proof::pieces;
+use super::here::here;
 use super::report::Reused;
 use crate::error::Error;
 use crate::index::Place;
 use crate::store::Store;
+
+/// Frames that are looked up in the index at once.
+const LOOKED_UP: usize = 1024;
 
 /// A chunk of an entry's content, and the frame that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,8 +98,8 @@ pub(crate) struct Needs<'a> {
 }
 
 impl<'a> Needs<'a> {
-    /// Compares the contents of a layer, whose frames are in the first `payload_len` bytes of its blob, with the store. Those
-    /// that `elsewhere` knows are left to another layer of the same pull, which comes before this one.
+    /// Compares the contents of a layer, whose frames are in the first `payload_len` bytes of its blob, with the store, on
+    /// `jobs` threads. Those that `elsewhere` knows are left to another layer of the same pull, which comes before this one.
     ///
     /// # Errors
     /// Those of the store.
@@ -104,6 +107,7 @@ impl<'a> Needs<'a> {
         store: &Store,
         contents: &'a Contents,
         payload_len: u64,
+        jobs: NonZeroUsize,
         elsewhere: &dyn Fn(&ContentDigest) -> bool,
     ) -> Result<Self, Error> {
         let payload = BlobRange::saturating(0, payload_len);
@@ -111,13 +115,11 @@ impl<'a> Needs<'a> {
         let (reused, has_partials) = (Reused::default(), !store.partials().is_empty()?);
         let mut needs = Self { contents, wants, frames, payload, reused, has_partials };
         let mut gathered = HashSet::new();
-        for content in contents.iter() {
+        for (content, is_here) in contents.iter().zip(here(store, contents, jobs)?) {
             let want = match content {
                 None => Want::Nothing,
                 Some(Wanted { digest, size, .. }) if gathered.contains(&digest) => needs.reused.same(size),
-                Some(Wanted { digest, size, .. }) if is_here(store, &digest, size)? => {
-                    needs.reused.object(size)
-                }
+                Some(Wanted { size, .. }) if is_here => needs.reused.object(size),
                 Some(Wanted { digest, size, .. }) if elsewhere(&digest) => needs.reused.elsewhere(size),
                 Some(content) => {
                     gathered.insert(content.digest);
@@ -127,7 +129,27 @@ impl<'a> Needs<'a> {
             };
             needs.wants.push(want);
         }
+        needs.look_up(store);
         Ok(needs)
+    }
+
+    /// Finds out which frames hold what is said to be elsewhere in the store.
+    fn look_up(&mut self, store: &Store) {
+        let contents = self.contents;
+        for frames in self.frames.chunks_mut(LOOKED_UP) {
+            let chunk_of = |frame: &Frame| {
+                let wanted = contents.get(frame.id.entry())?;
+                let chunk = wanted.chunks.get(frame.id.chunk())?;
+                Some((*digest_of(chunk, &wanted.digest, wanted.chunks.len())?, chunk.file.len()))
+            };
+            let (known, chunks): (Vec<_>, Vec<_>) =
+                frames.iter_mut().filter_map(|frame| chunk_of(frame).map(|chunk| (frame, chunk))).unzip();
+            let digests: Vec<_> = chunks.iter().map(|(digest, _)| *digest).collect();
+            let places = store.index().lookup_each(&digests);
+            for ((frame, (_, len)), place) in known.into_iter().zip(chunks).zip(places) {
+                frame.is_known = place.is_some_and(|place| place.range.len() == len);
+            }
+        }
     }
 
     fn gather(&mut self, store: &Store, content: &Wanted<'_>) -> Result<(), Error> {
@@ -153,7 +175,7 @@ impl<'a> Needs<'a> {
             self.frames.push(Frame {
                 id: FrameId::new(content.entry, index),
                 range: chunk.blob,
-                is_known: place_of(store, chunk, &content.digest, content.chunks.len()).is_some(),
+                is_known: false,
                 came: AtomicBool::new(false),
             });
         }
@@ -217,30 +239,13 @@ impl<'a> Needs<'a> {
 /// which content without a boundary gives, are decoded piece by piece.
 pub(super) const SMALL_LEN_MAX: u64 = 4 << 20;
 
-/// Tells whether the object of a content is here. One of another length is taken away if it is not what its name says: the
-/// TOC may be what lies.
-fn is_here(store: &Store, digest: &ContentDigest, size: u64) -> Result<bool, Error> {
-    let objects = store.objects();
-    match objects.len_of(digest)? {
-        None => Ok(false),
-        Some(len) if len == size => Ok(true),
-        Some(len) => {
-            let mut hasher = Hasher::new();
-            let object = objects.open(digest)?;
-            let read = object.map(|object| {
-                pieces(&object, FileRange::saturating(0, len), &mut |bytes| hasher.update(bytes))
-            });
-            if matches!(read, Some(Ok(()))) && hasher.finish_content() != *digest {
-                objects.remove(digest)?;
-            }
-            Ok(false)
-        }
-    }
-}
-
 /// Finds where else the store has a chunk of the content `digest`, which consists of `count` chunks.
 pub(super) fn place_of(store: &Store, chunk: &Chunk, digest: &ContentDigest, count: usize) -> Option<Place> {
-    let known = chunk.digest.as_ref().or((count == 1).then_some(digest));
-    let place = known.and_then(|digest| store.index().lookup(digest));
+    let place = digest_of(chunk, digest, count).and_then(|digest| store.index().lookup(digest));
     place.filter(|place| place.range.len() == chunk.file.len())
+}
+
+/// Returns the digest of a chunk of the content `digest`, which consists of `count` chunks.
+fn digest_of<'d>(chunk: &'d Chunk, digest: &'d ContentDigest, count: usize) -> Option<&'d ContentDigest> {
+    chunk.digest.as_ref().or((count == 1).then_some(digest))
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use chunked::ContentDigest;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Fetch;
+use super::absent::Absent;
 use super::board::{Board, Piece};
 use super::contents::Wanted;
 use super::failure::Failure;
@@ -16,7 +16,8 @@ use super::needs::{Frame, FrameId, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
 use super::rows::{self, Rows};
 use super::similar::Missing;
-use crate::seed::{Candidate, Seed, take};
+use crate::seed::table::Table;
+use crate::seed::{Candidate, Regular, take};
 
 /// Files that are handed to a worker at once.
 const BATCH: usize = 64;
@@ -70,7 +71,7 @@ impl<'p> Search<'p, '_> {
 
     /// Lists every path that one of the files has in the layer, until nobody works any more.
     fn list_paths(&self, batches: &mut Batches) {
-        let order = self.by_digest();
+        let places = self.by_digest();
         let (sender, receiver) = bounded(4);
         thread::scope(|scope| {
             scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &sender));
@@ -78,48 +79,51 @@ impl<'p> Search<'p, '_> {
             let failure = RefCell::new(None);
             Rows::new(receiver, &failure).all(|row| {
                 let wanted = self.fetch.needs.contents().get(row.index);
-                let place = wanted.and_then(|wanted| self.place_of(&order, &wanted.digest));
-                place.is_none_or(|place| batches.add((place, Some(row.into_name()))))
+                let place = wanted.and_then(|wanted| places.get(&wanted.digest));
+                place.is_none_or(|place| batches.add((place as usize, Some(row.into_name()))))
             });
         })
     }
 
-    /// Lists the places of the files, in the order of their digests.
-    fn by_digest(&self) -> Vec<u32> {
-        let mut order: Vec<_> = (0..u32::try_from(self.missing.len()).unwrap_or(u32::MAX)).collect();
-        order.sort_unstable_by_key(|place| self.digest_of(*place));
-        order
-    }
-
-    fn place_of(&self, order: &[u32], digest: &ContentDigest) -> Option<usize> {
-        let found = order.binary_search_by_key(&Some(*digest), |place| self.digest_of(*place)).ok()?;
-        order.get(found).map(|place| *place as usize)
-    }
-
-    fn digest_of(&self, place: u32) -> Option<ContentDigest> {
-        let first = self.missing.get(place as usize)?.first()?;
-        self.fetch.needs.contents().get(first.id.entry()).map(|wanted| wanted.digest)
+    /// Finds the places of files by their digests.
+    fn by_digest(&self) -> Table<u32> {
+        let places = (0..).zip(&self.missing).filter_map(|(place, frames)| {
+            let wanted = self.fetch.needs.contents().get(frames.first()?.id.entry())?;
+            Some((wanted.digest, place))
+        });
+        Table::new(places)
     }
 
     fn work(&self, items: &Receiver<Vec<Item>>) -> Result<(), Failure> {
+        let mut absent = Absent::new(self.fetch.seeds.names().count());
         for (place, path) in items.iter().flatten() {
             if self.fetch.others.stop.load(Ordering::Relaxed) {
                 return Err(Failure::Stopped);
             }
             if let Some(frames) = self.missing.get(place) {
-                self.one(frames, path.as_deref())?;
+                self.one(frames, path.as_deref(), &mut absent)?;
             }
         }
         Ok(())
     }
 
     /// Asks the seeds for a file, by its digest and by a path, until one has it.
-    fn one(&self, frames: &'p [Frame], path: Option<&str>) -> Result<(), Failure> {
+    fn one(&self, frames: &'p [Frame], path: Option<&str>, absent: &mut Absent) -> Result<(), Failure> {
         let Some(first) = frames.first().filter(|first| !first.has_come()) else { return Ok(()) };
         let wanted = self.fetch.wanted(first.id)?;
         for (place, seed) in self.fetch.seeds.asked() {
-            for candidate in candidates(seed, &wanted, path) {
-                if self.take(place, candidate, &wanted, frames)? {
+            let abilities = seed.abilities();
+            let by_digest = abilities.digests.then(|| seed.file(&wanted.digest, wanted.size)).flatten();
+            if let Some(candidate) = by_digest
+                && self.take(place, candidate, &wanted, frames)?
+            {
+                return Ok(());
+            }
+            let Some(path) = path.filter(|_| abilities.paths) else { continue };
+            let found = absent.at(place, seed, path);
+            let likely = found.iter().filter(|file| file.stamp().len == wanted.size);
+            for file in likely.filter_map(Regular::open) {
+                if self.take(place, Candidate::File(file), &wanted, frames)? {
                     return Ok(());
                 }
             }
@@ -170,19 +174,6 @@ impl<'p> Search<'p, '_> {
         }
         frames.iter().try_for_each(|frame| self.board.stored(frame.id, false))
     }
-}
-
-/// Asks a seed in every way it can be asked in.
-fn candidates<'s>(
-    seed: &'s dyn Seed,
-    wanted: &'s Wanted<'_>,
-    path: Option<&'s str>,
-) -> impl Iterator<Item = Candidate> {
-    let abilities = seed.abilities();
-    let by_digest = abilities.digests.then(|| seed.file(&wanted.digest, wanted.size)).flatten();
-    let at_path = path.filter(|_| abilities.paths).into_iter().flat_map(|path| seed.at(path));
-    let at_path = at_path.filter(|file| file.stamp().len == wanted.size).filter_map(|file| file.open());
-    by_digest.into_iter().chain(at_path.map(Candidate::File))
 }
 
 /// Gathers what workers are to do.

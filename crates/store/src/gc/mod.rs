@@ -1,5 +1,6 @@
-//! Garbage collection: removes what no image needs.
+//! Garbage collection: removes what no image needs, and, where there is too little room, what can be fetched again.
 
+mod evict;
 mod mark;
 mod sweep;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use chunked::{ContentDigest, TocDigest};
 use serde::Serialize;
 
+pub use self::evict::{Evicted, Eviction, Quota, evict, plan_eviction};
 pub use self::sweep::{Report, collect};
 use crate::chains::ChainId;
 use crate::directory::Directory;
@@ -70,14 +72,14 @@ impl Plan {
 /// Finds out what could be removed. Others may use the store meanwhile, and then some of it is not garbage:
 /// [`collect`] makes a plan of its own.
 ///
-/// What is kept are the images, those that are mounted, their layers, the contents of these, complete or partial, and what
-/// was made of them for mounts.
+/// What is kept are the images, those that are mounted, their layers and those that are `served`, the contents of these,
+/// complete or partial, and what was made of them for mounts.
 ///
 /// # Errors
 /// [`Error::Damaged`] and [`Error::Toc`] when it cannot be read what an image needs: then nothing can be said to be
 /// garbage. Those of the file system.
-pub fn plan(store: &Store) -> Result<Plan, Error> {
-    let kept = mark::mark(store)?;
+pub fn plan(store: &Store, served: &BTreeSet<TocDigest>) -> Result<Plan, Error> {
+    let kept = mark::mark(store, served)?;
     let mut plan = Plan::default();
     plan.add_layers(store, &kept.layers)?;
     plan.add_objects(store, &kept)?;

@@ -25,13 +25,13 @@ pub struct Report {
     pub index: Shape,
 }
 
-/// Removes what no image needs.
+/// Removes what neither an image needs nor the layers that are `served`.
 ///
 /// # Errors
 /// Those of [`plan`]: then nothing was removed. Those of the file system while removing: what was removed until then was
 /// garbage, and the rest still is.
-pub fn collect(store: &Exclusive) -> Result<Report, Error> {
-    let plan = plan(store)?;
+pub fn collect(store: &Exclusive, served: &BTreeSet<TocDigest>) -> Result<Report, Error> {
+    let plan = plan(store, served)?;
     // A layer goes before its content, so that none is called complete that is not.
     for toc_digest in &plan.layers {
         store.layers().remove(toc_digest)?;

@@ -15,17 +15,19 @@ mod run;
 mod sys;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use chunked::{ContentDigest, FileRange};
 use serde::Serialize;
 
+use self::catalog::Catalog;
 pub use self::rebuild::chunks;
 pub(crate) use self::rebuild::rebuild;
 pub use self::row::SeedNumber;
-use self::row::{Owner, Row};
+use self::row::{Key, Owner, Row};
 use self::run::{Run, Writer};
 use crate::directory::Directory;
 use crate::durability::Durability;
@@ -40,6 +42,9 @@ const RUN: &str = "run-";
 const LOCK: &str = "index";
 /// Rows sorted in memory at once: some 8 MiB.
 pub(crate) const ROWS_IN_MEMORY: usize = 1 << 17;
+
+/// Lookups whose memory comes at the same time. A core waits for a dozen lines or so.
+const TOGETHER: usize = 16;
 
 /// Where the bytes of a chunk may be in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +76,7 @@ pub struct DedupIndex {
 
 /// The runs as they were found.
 #[derive(Debug, Clone, Default)]
-struct Runs {
+pub(crate) struct Runs {
     /// By ascending number; later ones know better.
     usable: Vec<(u64, Arc<Run>)>,
     /// Names of runs that are damaged, or not ours.
@@ -102,25 +107,30 @@ impl DedupIndex {
 
     /// Finds out which object may have the bytes of a chunk. They have to be hashed before they are used.
     pub fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
-        self.find(chunk, Owner::Objects, |run, row| {
-            Some(Place { object: run.object(row.file)?, range: row.range })
-        })
+        self.runs().lookup(chunk)
+    }
+
+    /// Looks each of some chunks up. That is quicker than one by one: what they read of the index comes into the caches of
+    /// the processor at the same time.
+    pub fn lookup_each(&self, chunks: &[ContentDigest]) -> Vec<Option<Place>> {
+        let runs = self.runs();
+        let mut places = Vec::with_capacity(chunks.len());
+        for chunks in chunks.chunks(TOGETHER) {
+            chunks.iter().for_each(|chunk| runs.touch(&row::key(chunk)));
+            places.extend(chunks.iter().map(|chunk| runs.lookup(chunk)));
+        }
+        places
     }
 
     /// Finds out which file of a seed may have the bytes of a content. They have to be hashed before they are used.
     pub(crate) fn lookup_in(&self, seed: SeedNumber, content: &ContentDigest) -> Option<SeedPlace> {
-        self.find(content, Owner::Seed(seed), |_, row| Some(SeedPlace { file: row.file, range: row.range }))
+        let runs = self.runs();
+        let (_, row) = runs.find(row::key(content), Owner::Seed(seed))?;
+        Some(SeedPlace { file: row.file, range: row.range })
     }
 
-    fn find<T>(
-        &self,
-        content: &ContentDigest,
-        owner: Owner,
-        place: impl Fn(&Run, Row) -> Option<T>,
-    ) -> Option<T> {
-        let key = row::key(content);
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
-        runs.usable.iter().rev().find_map(|(_, run)| place(run, run.find(key, owner)?))
+    fn runs(&self) -> RwLockReadGuard<'_, Runs> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds chunks of objects. What is known of a chunk is replaced.
@@ -145,7 +155,7 @@ impl DedupIndex {
                 let piece = piece.map(|(row, object)| Row { file: objects.number(object), ..row }).collect();
                 self.add_piece(runs, piece, &std::mem::take(&mut objects).digests)?;
             }
-            if pieces > 1 { self.merge_all(runs) } else { Ok(()) }
+            if pieces > 1 { self.merge_all(runs) } else { self.merge(runs) }
         })
     }
 
@@ -160,7 +170,10 @@ impl DedupIndex {
         let rows: Vec<_> = places.iter().filter_map(row).collect();
         match rows.is_empty() {
             true => Ok(()),
-            false => self.change(|runs| self.add_piece(runs, rows, &[])),
+            false => self.change(|runs| {
+                self.add_piece(runs, rows, &[])?;
+                self.merge(runs)
+            }),
         }
     }
 
@@ -176,7 +189,7 @@ impl DedupIndex {
 
     /// Counts what there is.
     pub fn shape(&self) -> Shape {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs();
         Shape {
             runs: runs.usable.len() as u64,
             rows: runs.usable.iter().map(|(_, run)| u64::from(run.rows_count())).sum(),
@@ -186,7 +199,7 @@ impl DedupIndex {
 
     /// Tells whether every file of it is sound.
     pub(crate) fn is_sound(&self) -> bool {
-        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let runs = self.runs();
         runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
     }
 
@@ -217,13 +230,13 @@ impl DedupIndex {
         changed
     }
 
-    /// Writes rows as a run, and merges runs where that pays.
+    /// Writes rows as a run.
     fn add_piece(&self, runs: &mut Runs, mut rows: Vec<Row>, objects: &[u8]) -> Result<(), Error> {
         rows.sort_unstable();
         let (number, count) = (runs.next_number(), u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let run = self.write(number, count, rows.into_iter(), &[objects])?;
         runs.usable.push((number, run));
-        self.merge(runs)
+        Ok(())
     }
 
     fn write(
@@ -251,7 +264,8 @@ impl DedupIndex {
 }
 
 impl Runs {
-    fn load(directory: &Directory) -> Result<Self, Error> {
+    /// Maps all runs in a directory.
+    pub(crate) fn load(directory: &Directory) -> Result<Self, Error> {
         let mut runs = Self::default();
         for name in directory.names()? {
             let Some(number) = run_number(&name) else { continue };
@@ -266,11 +280,48 @@ impl Runs {
         Ok(runs)
     }
 
+    /// Finds out which object may have the bytes of a chunk.
+    pub(crate) fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
+        let (run, row) = self.find(row::key(chunk), Owner::Objects)?;
+        Some(Place { object: run.object(row.file)?, range: row.range })
+    }
+
+    /// Finds what was added last of a key and an owner.
+    fn find(&self, key: Key, owner: Owner) -> Option<(&Run, Row)> {
+        let (oldest, newer) = self.usable.split_first()?;
+        // The oldest is by far the longest: most keys are there, or nowhere.
+        let newer = newer.iter().rev().filter(|(_, run)| run.may_have(&key));
+        newer.chain([oldest]).find_map(|(_, run)| Some((&**run, run.find(key, owner)?)))
+    }
+
+    /// Begins to bring the memory near that a search for a key reads. Several searches then wait for it together.
+    fn touch(&self, key: &Key) {
+        if let Some((_, oldest)) = self.usable.first() {
+            oldest.touch(key);
+        }
+    }
+
     fn next_number(&self) -> u64 {
         let unusable = self.unusable.iter().filter_map(|name| run_number(name));
         let last = self.usable.iter().map(|(number, _)| *number).chain(unusable).max();
         last.map_or(0, |last| last.saturating_add(1))
     }
+}
+
+/// Reads a run as lookups do, whatever is in it: counts its rows, and finds what an object or the first seed has of a
+/// content. `None` for a file that is not used.
+pub fn read_run(file: &File, content: &ContentDigest) -> Option<(usize, Vec<FileRange>)> {
+    let run = Run::open(file).ok()?;
+    let find = |owner| run.find(row::key(content), owner).map(|row| row.range);
+    let found = [Owner::Objects, Owner::Seed(SeedNumber::FIRST)].into_iter().filter_map(find).collect();
+    Some((run.rows().count(), found))
+}
+
+/// Reads a catalog as pulls and updates do, whatever is in it: lists the paths of its files. `None` for a file that is not
+/// used.
+pub fn read_catalog(file: &File) -> Option<Vec<PathBuf>> {
+    let catalog = Catalog::open(file)?;
+    Some(catalog.files().map(|(_, listed)| listed.path.to_owned()).collect())
 }
 
 /// Numbers the objects that the rows of a run point to.

@@ -20,6 +20,16 @@ pub(super) enum Owner {
     Seed(SeedNumber),
 }
 
+impl Owner {
+    /// Returns what stands for it on disk.
+    fn number(self) -> u32 {
+        match self {
+            Self::Objects => 0,
+            Self::Seed(seed) => seed.get(),
+        }
+    }
+}
+
 /// The number of a seed in the index. None has two, and none is used again while there are rows with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeedNumber(NonZeroU32);
@@ -44,6 +54,31 @@ impl SeedNumber {
     }
 }
 
+/// What rows are sorted by: key and owner as one number. There is one row for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order(u128);
+
+impl Order {
+    /// Bytes at the start of a row that tell it.
+    const LEN: usize = KEY_LEN + 4;
+
+    pub(super) fn of(key: Key, owner: Owner) -> Self {
+        let mut bytes = [0; Self::LEN];
+        let fields = key.into_iter().chain(owner.number().to_be_bytes());
+        bytes.iter_mut().zip(fields).for_each(|(byte, field)| *byte = field);
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Reads it off the bytes of a row.
+    pub(super) fn read(row: &[u8; LEN]) -> Self {
+        let start = row.first_chunk::<{ Self::LEN }>().copied().unwrap_or_default();
+        let number = u128::from_be_bytes(start);
+        // Owners are little-endian.
+        let owner = (number as u32).swap_bytes();
+        Self(((number >> u32::BITS) << u32::BITS) | u128::from(owner))
+    }
+}
+
 /// A content, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
@@ -60,20 +95,15 @@ impl Row {
         (range.end() < 1 << 48).then_some(Self { key: key(content), owner, file, range })
     }
 
-    /// What rows are sorted by. There is one row for each.
-    pub(super) fn order(&self) -> (Key, Owner) {
-        (self.key, self.owner)
+    pub(super) fn order(&self) -> Order {
+        Order::of(self.key, self.owner)
     }
 
     pub(super) fn encode(&self) -> [u8; LEN] {
-        let owner = match self.owner {
-            Owner::Objects => 0,
-            Owner::Seed(seed) => seed.get(),
-        };
         let mut bytes = [0; LEN];
         let fields: [&[u8]; 5] = [
             &self.key,
-            &owner.to_le_bytes(),
+            &self.owner.number().to_le_bytes(),
             &self.file.to_le_bytes(),
             &narrow(self.range.start()),
             &narrow(self.range.len()),

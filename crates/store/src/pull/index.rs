@@ -1,7 +1,7 @@
 //! Opens layers without bringing their content: TOC and tar-split come, verified, and what is in them can be fetched later.
 
-use chunked::ChunkedLayer;
 use chunked::digest::DiffId;
+use chunked::{ChunkedLayer, Entry};
 
 use super::layer::Opened;
 use super::present::Identity;
@@ -21,6 +21,8 @@ pub struct Indexed {
     pub record: LayerRecord,
     /// Why it was brought in whole, if it had to be.
     pub whole: Option<String>,
+    /// The entries of its TOC, if that came now: whoever goes on with them does not have to read it again.
+    pub entries: Option<Vec<Entry>>,
 }
 
 /// Brings in the TOC and the tar-split of layers. A layer that cannot be fetched in parts is brought in whole.
@@ -41,7 +43,8 @@ pub fn index(
 
 impl Pull<'_> {
     fn index(&self, task: &Task<'_>) -> Result<Indexed, Error> {
-        let here = |record| Indexed { record, whole: None };
+        let here = |record| Indexed { record, whole: None, entries: None };
+        let whole = |record, why| Indexed { whole: Some(why), ..here(record) };
         let identity = task.identity();
         if let Some(record) = find_indexed(self.store, &identity, self.options.fetch.verification)? {
             return Ok(here(record));
@@ -51,21 +54,23 @@ impl Pull<'_> {
         if let Some(record) = find_indexed(self.store, &identity, self.options.fetch.verification)? {
             return Ok(here(record));
         }
-        match self.open(task)? {
+        let mut entries = Vec::new();
+        match self.open(task, |entry| entries.push(entry))? {
             Opened::Present(record) => Ok(here(record)),
             Opened::Chunked(layer, contents) if contents.has_chunk_digests() => {
-                self.save_indexed(task, &layer).map(here)
+                let record = self.save_indexed(task, &layer)?;
+                Ok(Indexed { entries: Some(entries), ..here(record) })
             }
             Opened::Chunked(layer, contents) => {
                 let needs = self.needs(0, &layer, &contents)?;
                 let (record, _) = self.parts(0, task, &layer, &needs)?;
                 self.store.sync()?;
-                Ok(Indexed { record, whole: Some(NO_CHUNK_DIGESTS.to_owned()) })
+                Ok(whole(record, NO_CHUNK_DIGESTS.to_owned()))
             }
             Opened::Plain(why) => {
                 let (record, _) = self.whole(task, why.clone())?;
                 self.store.sync()?;
-                Ok(Indexed { record, whole: Some(why) })
+                Ok(whole(record, why))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One layer of a pull: opened, planned, brought in, recorded.
 
-use chunked::{ChunkedLayer, Class, ContentDigest, Layer};
+use chunked::{ChunkedLayer, Class, ContentDigest, Entry, Layer};
 
 use super::present::find_present;
 use super::report::{How, LayerReport};
@@ -36,7 +36,8 @@ pub(super) enum Planned<'a> {
 const LOOKS: usize = 3;
 
 impl Pull<'_> {
-    pub(super) fn open(&self, task: &Task<'_>) -> Result<Opened, Error> {
+    /// Looks at a layer. The entries of a TOC that is read go to `visitor`; they are of no use unless it comes out chunked.
+    pub(super) fn open(&self, task: &Task<'_>, mut visitor: impl FnMut(Entry)) -> Result<Opened, Error> {
         let verification = self.options.fetch.verification;
         let identity = task.identity();
         let will_do = |record: &LayerRecord| match self.options.accept {
@@ -47,7 +48,10 @@ impl Pull<'_> {
             return Ok(Opened::Present(record));
         }
         let mut contents = Contents::default();
-        let add = |entry| contents.add(&entry);
+        let add = |entry| {
+            contents.add(&entry);
+            visitor(entry);
+        };
         let opened = Layer::visit(&*task.source, |key| task.annotation(key), &self.options.fetch.limits, add);
         match opened.map_err(|error| Error::of_layer(&task.blob, Failure::Layer(error)))? {
             Layer::Chunked(layer) => Ok(match contents.check(&layer) {
@@ -85,7 +89,7 @@ impl Pull<'_> {
         contents: &'l Contents,
     ) -> Result<Needs<'l>, Error> {
         let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
-        Needs::of(self.store, contents, layer.payload_len, &elsewhere)
+        Needs::of(self.store, contents, layer.payload_len, self.options.fetch.jobs, &elsewhere)
     }
 
     /// Brings one layer in, and records it.
@@ -151,15 +155,8 @@ impl Pull<'_> {
     fn fetch(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<Fetched, Failure> {
         let fetch = &self.options.fetch;
         let fetch = fetch::Options { memory: fetch.memory / self.at_once, ..*fetch };
-        Fetch::new(
-            self.store,
-            &*task.source,
-            (layer, needs),
-            &fetch,
-            (self.others(), &self.options.seeds),
-            self.progress,
-        )
-        .run(task.diff_id.as_ref())
+        Fetch::new(self.store, &*task.source, (layer, needs), &fetch, self.others(), self.progress)
+            .run(task.diff_id.as_ref())
     }
 
     pub(super) fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {

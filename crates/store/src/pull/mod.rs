@@ -70,6 +70,8 @@ pub struct Options {
     pub fetch: fetch::Options,
     /// Where else content may be.
     pub seeds: Seeds,
+    /// Whether the caller syncs the store right after it, so that writeback had better begin early.
+    pub sync: bool,
     /// Which of the layers that are here will do.
     pub accept: Accept,
 }
@@ -103,14 +105,15 @@ pub fn pull(
     let locks: BTreeMap<BlobDigest, LayerLock> = locks.collect::<Result<_, Error>>()?;
 
     let pull = Pull::new(store, options, progress, tasks.len());
-    let opened = pull.each(tasks, |_, task| pull.open(task))?;
+    let opened = pull.each(tasks, |_, task| pull.open(task, |_| {}))?;
     let planned: Vec<_> = tasks.iter().zip(pull.plan(&opened)?).collect();
-    let done = store.durability().flushing(|| {
+    let bring = || {
         pull.each(&planned, |index, (task, planned)| {
             let _ending = pull.elsewhere.ending(index);
             pull.bring(index, task, planned)
         })
-    });
+    };
+    let done = if options.sync { store.durability().flushing(bring) } else { bring() };
     drop(locks);
     done
 }
@@ -135,7 +138,7 @@ impl<'a> Pull<'a> {
     }
 
     fn others(&self) -> Others<'_> {
-        Others { elsewhere: &self.elsewhere, stop: &self.stop }
+        Others { elsewhere: &self.elsewhere, stop: &self.stop, seeds: &self.options.seeds }
     }
 
     fn is_stopped(&self) -> bool {

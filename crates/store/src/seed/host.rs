@@ -36,6 +36,14 @@ impl HostRoot {
         let left_out = left_out.iter().filter_map(|path| rustix::fs::stat(*path).ok()).map(|stat| id(&stat));
         Ok(Self { left_out: left_out.collect(), root, place, name: SeedName::new(KIND, path) })
     }
+
+    /// Lists where a path of an image may lead to below the directory.
+    fn places(&self, path: &str) -> Vec<PathBuf> {
+        let Some(path) = relative(path) else { return Vec::new() };
+        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
+        let here = here.map(Path::to_owned);
+        here.into_iter().chain([path]).collect()
+    }
 }
 
 impl Seed for HostRoot {
@@ -52,9 +60,11 @@ impl Seed for HostRoot {
     }
 
     fn at(&self, path: &str) -> Vec<Regular> {
-        let Some(path) = relative(path) else { return Vec::new() };
-        let here = path.strip_prefix(&self.place).ok().filter(|_| !self.place.as_os_str().is_empty());
-        here.into_iter().chain([path.as_path()]).filter_map(|path| self.root.find(path)).collect()
+        self.places(path).iter().filter_map(|path| self.root.find(path)).collect()
+    }
+
+    fn has_directory(&self, path: &str) -> bool {
+        self.places(path).iter().any(|path| self.root.may_have(path))
     }
 
     fn chunk(&self, _digest: &ContentDigest, _len: u64) -> Option<Candidate> {

@@ -76,6 +76,10 @@ impl Seed for Indexed {
         found
     }
 
+    fn has_directory(&self, path: &str) -> bool {
+        self.seed.has_directory(path)
+    }
+
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate> {
         let own = || self.seed.abilities().chunks.then(|| self.seed.chunk(digest, len)).flatten();
         self.by_digest(digest, len).or_else(own)

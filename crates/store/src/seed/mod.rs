@@ -17,11 +17,12 @@ mod known;
 mod name;
 mod oci_layout;
 pub mod ostree;
+mod own_store;
 mod root;
 mod set;
 mod side_by_side;
 mod stamp;
-mod table;
+pub(crate) mod table;
 pub(crate) mod take;
 mod update;
 
@@ -41,6 +42,7 @@ pub use known::{KnownSeed, forget, known};
 pub use name::SeedName;
 pub use oci_layout::OciLayout;
 pub use ostree::OstreeRepo;
+pub use own_store::OwnStore;
 pub use root::{Regular, Root};
 pub use set::Seeds;
 pub use stamp::Stamp;
@@ -69,6 +71,12 @@ pub trait Seed: Debug + Send + Sync {
     /// Finds the files at a path that a content has in the image, as the layer writes it: perhaps with `./` or `/` at its
     /// start, and hostile. One may be that content, or another version of it; there are a few at most.
     fn at(&self, path: &str) -> Vec<Regular>;
+
+    /// Tells whether it may have files below a directory of the image. That [`Seed::at`] need not be called for all of them
+    /// makes a seed cheap that has nothing of an image.
+    fn has_directory(&self, _path: &str) -> bool {
+        true
+    }
 
     /// Opens what may be a chunk of that digest and length.
     fn chunk(&self, digest: &ContentDigest, len: u64) -> Option<Candidate>;

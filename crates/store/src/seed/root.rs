@@ -69,6 +69,20 @@ impl Root {
         Regular::of(handle)
     }
 
+    /// Tells whether there may be files below a directory; only what the kernel says for sure is `false`.
+    pub(super) fn may_have(&self, directory: &Path) -> bool {
+        if directory.as_os_str().is_empty() {
+            return true;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat2(&self.fd, directory, flags, Mode::empty(), WITHIN) {
+            Ok(_) => true,
+            Err(error) => {
+                !matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::ACCESS)
+            }
+        }
+    }
+
     /// Opens a directory that belongs to this one, at a path below. A link on the way leads nowhere; what is mounted there is
     /// entered, as podman mounts its directory of layers on itself.
     pub fn subdirectory(&self, path: &Path) -> Option<Self> {

@@ -7,13 +7,13 @@ type Key = [u8; 16];
 
 /// What is known of digests. Of several rows for one digest the first that was added counts.
 #[derive(Debug)]
-pub(super) struct Table<V> {
+pub(crate) struct Table<V> {
     rows: Vec<(Key, V)>,
 }
 
 impl<V: Copy> Table<V> {
     /// Sorts rows.
-    pub(super) fn new(rows: impl IntoIterator<Item = (ContentDigest, V)>) -> Self {
+    pub(crate) fn new(rows: impl IntoIterator<Item = (ContentDigest, V)>) -> Self {
         let mut rows: Vec<_> = rows.into_iter().map(|(digest, value)| (key(&digest), value)).collect();
         rows.sort_by_key(|(key, _)| *key);
         rows.dedup_by_key(|(key, _)| *key);
@@ -22,7 +22,7 @@ impl<V: Copy> Table<V> {
     }
 
     /// Finds what is known of a digest.
-    pub(super) fn get(&self, digest: &ContentDigest) -> Option<V> {
+    pub(crate) fn get(&self, digest: &ContentDigest) -> Option<V> {
         let place = self.rows.binary_search_by_key(&key(digest), |(key, _)| *key).ok()?;
         self.rows.get(place).map(|(_, value)| *value)
     }

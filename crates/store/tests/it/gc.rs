@@ -12,7 +12,7 @@ use crate::sample::{Place, chunks, files, has, object_path, pull, pull_layer, sp
 
 fn collect(place: Place) -> (tempfile::TempDir, Exclusive, gc::Report) {
     let exclusive = Exclusive::take(place.store, Wait::No).unwrap();
-    let report = gc::collect(&exclusive).unwrap();
+    let report = gc::collect(&exclusive, &BTreeSet::new()).unwrap();
     (place.dir, exclusive, report)
 }
 
@@ -23,10 +23,10 @@ fn what_no_image_needs_goes_and_all_else_stays() {
     let shared: &[&[u8]] = &[b"shared", b"a shared content of several chunks"];
     let kept = pull(store, "kept", &[shared, &[b"kept"]]);
     let gone = pull(store, "gone", &[shared, &[b"gone", b"a content of several chunks that goes"]]);
-    assert!(gc::plan(store).unwrap().summary().is_empty());
+    assert!(gc::plan(store, &BTreeSet::new()).unwrap().summary().is_empty());
 
     store.images().remove(&gone.name).unwrap();
-    let planned = *gc::plan(store).unwrap().summary();
+    let planned = *gc::plan(store, &BTreeSet::new()).unwrap().summary();
     assert_eq!((planned.layers, planned.objects, planned.documents), (1, 2, 2));
     assert_eq!(planned.objects_len, 4 + 37);
     assert!(has(store, b"gone"), "a plan changes nothing");
@@ -44,7 +44,7 @@ fn what_no_image_needs_goes_and_all_else_stays() {
     }
     assert!(store.images().document(&kept.config).unwrap().is_some());
     assert!(store.images().document(&gone.config).unwrap().is_none());
-    assert!(gc::collect(&store).unwrap().removed.is_empty());
+    assert!(gc::collect(&store, &BTreeSet::new()).unwrap().removed.is_empty());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn what_is_mounted_stays_when_its_image_is_removed_and_goes_with_the_mount() {
     assert_eq!(store.mounts().get(&directory).unwrap(), Some(record));
 
     assert!(store.mounts().remove(&directory).unwrap() && !store.mounts().remove(&directory).unwrap());
-    let removed = gc::collect(&store).unwrap().removed;
+    let removed = gc::collect(&store, &BTreeSet::new()).unwrap().removed;
     assert_eq!((removed.layers, removed.objects), (1, 1));
     assert!(!has(&store, b"mounted") && files(&dir.path().join("store/chains")).is_empty());
 }
@@ -143,7 +143,7 @@ fn nothing_is_garbage_while_it_cannot_be_read_what_is_needed() {
         pull_layer(&place.store, &[b"garbage"]);
         damage(&place, &format!("layers/{}", image.layers[0].0.hex()));
         let exclusive = Exclusive::take(place.store, Wait::No).unwrap();
-        assert!(gc::collect(&exclusive).is_err());
+        assert!(gc::collect(&exclusive, &BTreeSet::new()).is_err());
         assert!(has(&exclusive, b"garbage") && has(&exclusive, b"content"));
     }
 }
@@ -185,7 +185,8 @@ fn whoever_waits_is_told_and_gets_the_store() {
     std::thread::scope(|scope| {
         let waits = scope.spawn(move || {
             let notice = || told.send(()).unwrap();
-            Exclusive::take(second, Wait::Yes(&notice)).map(|store| gc::collect(&store).unwrap())
+            Exclusive::take(second, Wait::Yes(&notice))
+                .map(|store| gc::collect(&store, &BTreeSet::new()).unwrap())
         });
         hears.recv().unwrap();
         drop(place.store);

@@ -4,6 +4,7 @@
 
 mod crash;
 mod disk;
+mod evict;
 mod fsck;
 mod fuzz;
 mod gc;

@@ -32,9 +32,9 @@ pub(in crate::commands) struct Sources {
 
 impl Sources {
     /// Takes an image that is open already.
-    pub(in crate::commands) fn with(place: &Place, image: Box<dyn ImageSource>) -> Self {
+    pub(in crate::commands) fn with(place: &Place, image: Arc<dyn ImageSource>) -> Self {
         let sources = Self::default();
-        *sources.slot(place).lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(image));
+        *sources.slot(place).lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
         sources
     }
 

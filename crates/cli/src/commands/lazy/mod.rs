@@ -4,6 +4,7 @@ mod detach;
 mod prepare;
 mod record;
 mod release;
+mod shared_profile;
 mod wait;
 
 pub(crate) use detach::run as detach;

@@ -2,17 +2,22 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::Context;
-use mount::daemon::Attachment;
+use chunked::BlobDigest;
+use mount::daemon::{Attachment, Client};
 use mount::fetch::Place;
-use mount::rootfs;
-use registry::{ImageSource, Reference, transport};
+use mount::profile::Profile;
+use mount::{contents, rootfs};
+use registry::{Descriptor, ImageSource, Reference, transport};
 use store::fetch::NoProgress;
-use store::{Image, Store, pull};
+use store::{Image, Listings, Store, pull};
 
 use super::super::daemon::{client, place};
 use super::super::pull::Image as Chosen;
+use super::release::stop_idle;
+use super::shared_profile;
 use crate::access::{access, remember};
 use crate::image_name;
 use crate::interrupt::Interrupt;
@@ -41,12 +46,24 @@ pub(in crate::commands) fn prepare(
         Err(error) => return Err(error.into()),
     }
     let reference = request.references.first().context("no image was named")?;
-    let Indexed { image, place, .. } = index(store, request, reference)?;
-    let missing = match rootfs::is_complete(store, &image)? {
-        true => None,
-        false => Some(serve(store, &image, place, fill)?),
-    };
-    Ok(Ready { image, missing })
+    // Most often there is something to serve in the end: the daemon starts while the network is slow.
+    let (daemon, indexed) = thread::scope(|scope| {
+        let daemon = scope.spawn(|| client(store.path()));
+        let indexed = index(store, request, reference);
+        (daemon.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), indexed)
+    });
+    let served = indexed.and_then(|indexed| {
+        let image = indexed.image.clone();
+        let missing = match rootfs::is_complete(store, &image)? {
+            true => None,
+            false => Some(serve(store, daemon?, indexed, fill)?),
+        };
+        Ok(Ready { image, missing })
+    });
+    if !matches!(served, Ok(Ready { missing: Some(_), .. })) {
+        stop_idle(store)?;
+    }
+    served
 }
 
 /// An image of which is here what has to be known to mount it.
@@ -54,6 +71,9 @@ pub(super) struct Indexed {
     pub(super) image: Image,
     pub(super) place: Place,
     pub(super) source: Box<dyn ImageSource>,
+    pub(super) manifest: Descriptor,
+    /// The entries of those of its layers whose TOCs came now.
+    listings: Listings,
 }
 
 /// Brings in the manifest of an image, and the TOC and tar-split of each layer.
@@ -64,21 +84,43 @@ pub(super) fn index(
 ) -> anyhow::Result<Indexed> {
     let access = access(&request.registry)?;
     let source = transport::open(reference, &access)?;
-    let image = index_layers(store, request, &*source);
+    let indexed = index_layers(store, request, &*source);
     remember(&access);
-    let (image, place) = (image?, place::of(&*source, &request.registry)?);
-    Ok(Indexed { image, place, source })
+    let ((image, manifest, listings), place) = (indexed?, place::of(&*source, &request.registry)?);
+    Ok(Indexed { image, place, source, manifest, listings })
 }
 
-fn index_layers(store: &Store, request: &request::Pull, source: &dyn ImageSource) -> anyhow::Result<Image> {
+fn index_layers(
+    store: &Store,
+    request: &request::Pull,
+    source: &dyn ImageSource,
+) -> anyhow::Result<(Image, Descriptor, Listings)> {
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let chosen = Chosen::choose(source, request.platform.as_ref())?;
     let mut tasks = Vec::new();
     chosen.add_tasks(&interrupt, &mut tasks)?;
     let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, ..Default::default() };
-    let indexed = pull::index(store, &tasks, &options, &NoProgress)?;
-    let records: Vec<_> = indexed.into_iter().map(|indexed| indexed.record).collect();
-    chosen.put(store, &tasks, &records)
+    let (mut records, mut listings) = (Vec::new(), Listings::new());
+    let manifest = chosen.descriptor();
+    let indexed = thread::scope(|scope| {
+        scope.spawn(|| find_profile(store, source, &manifest.digest));
+        pull::index(store, &tasks, &options, &NoProgress)
+    });
+    for pull::Indexed { record, entries, .. } in indexed? {
+        listings.extend(entries.map(|entries| (record.toc_digest, entries)));
+        records.push(record);
+    }
+    Ok((chosen.put(store, &tasks, &records)?, manifest, listings))
+}
+
+/// Brings in what others found out that the image's programs read first, unless something is known of it here. Without it,
+/// everything takes a little longer.
+fn find_profile(store: &Store, source: &dyn ImageSource, manifest: &BlobDigest) {
+    if let Ok(None) = Profile::load(store.path(), manifest)
+        && let Some(profile) = shared_profile::find(source, manifest)
+    {
+        let _ = profile.save(store.path());
+    }
 }
 
 /// Returns the directory that serves what is missing of the mounts that there are records of; `None` when nothing is.
@@ -92,10 +134,18 @@ pub(in crate::commands) fn resume(store: &Store) -> anyhow::Result<Option<(File,
     Ok(None)
 }
 
-fn serve(store: &Store, image: &Image, place: Place, fill: bool) -> anyhow::Result<(File, PathBuf)> {
-    let attachment = attachment(image, place, fill);
-    let objects = client(store.path())?.attach(attachment)?;
-    open(objects)
+/// Has what is missing of an image served, and makes its metadata meanwhile.
+fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> anyhow::Result<(File, PathBuf)> {
+    let Indexed { image, place, listings, .. } = indexed;
+    contents::build_listed(&listings, &contents::directory_of(store))?;
+    let attachment = attachment(&image, place, fill);
+    thread::scope(|scope| {
+        let objects = scope.spawn(|| daemon.attach(attachment));
+        let made = rootfs::make_metadata(store, &image, listings);
+        let objects = objects.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        made?;
+        open(objects)
+    })
 }
 
 fn open(objects: PathBuf) -> anyhow::Result<(File, PathBuf)> {

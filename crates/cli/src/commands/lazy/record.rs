@@ -4,24 +4,28 @@ use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use mount::fetch::{self, Fetcher, Place};
+use mount::fetch::{self, Fetcher, Place, Recorded};
 use mount::fuse::{self, Device, Session};
 use mount::overlay::DataDirectory;
 use mount::profile::Profile;
 use mount::{contents, rootfs};
+use registry::ImageSource;
 use rustix::mount::{UnmountFlags, unmount};
 use store::{Image, Store};
 
 use super::super::daemon::{Log, Sources};
 use super::prepare::{Indexed, index};
+use super::shared_profile;
+use crate::access::access;
 use crate::args::Record;
 use crate::request;
 use crate::ui;
-use crate::ui::words::count;
+use crate::ui::words::{Bytes, count};
 
 /// Longer than any command runs: nothing is fetched that is not read.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -31,17 +35,30 @@ pub(crate) fn run(args: &Record) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let request = request::Pull::of_record(args)?;
     let reference = request.references.first().context("no image was named")?;
-    let Indexed { image, place, source } = index(&store, &request, reference)
+    let Indexed { image, place, source, manifest, .. } = index(&store, &request, reference)
         .with_context(|| format!("cannot bring in what has to be known of `{}`", args.image))?;
-    let sources = Sources::with(&place, source);
-    let (status, profile) = record(&store, &sources, &image, &place, &args.command)?;
+    let source: Arc<dyn ImageSource> = Arc::from(source);
+    let sources = Sources::with(&place, Arc::clone(&source));
+    let (status, Recorded { reads, blob_len }) = record(&store, &sources, &image, &place, &args.command)?;
+    let profile = Profile { manifest: image.manifest, reads };
     let path = profile.save(store.path())?;
     if let Some(output) = &args.output {
         fs::copy(&path, output).with_context(|| format!("cannot write `{}`", output.display()))?;
     }
     if !args.form.quiet {
-        let chunks = count(profile.reads.len() as u64, "chunk", "chunks");
-        ui::say(&format!("{}: {chunks} were read, and come first from now on\n", image.name));
+        let (chunks, len) = (count(profile.reads.len() as u64, "chunk", "chunks"), Bytes(blob_len));
+        ui::say(&format!(
+            "{}: {chunks} ({len} of blobs) were read, and come first from now on\n",
+            image.name
+        ));
+    }
+    if args.push {
+        let cannot = || format!("cannot put the profile beside `{}`", args.image);
+        let digest = shared_profile::push(&*source, &access(&request.registry)?, &manifest, &profile);
+        let digest = digest.with_context(cannot)?;
+        if !args.form.quiet {
+            ui::say(&format!("  for others, too: {digest}\n"));
+        }
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
@@ -54,7 +71,7 @@ fn record(
     image: &Image,
     place: &Place,
     command: &[String],
-) -> anyhow::Result<(ExitStatus, Profile)> {
+) -> anyhow::Result<(ExitStatus, Recorded)> {
     let scratch = tempfile::tempdir().context("cannot make a directory for the mount")?;
     let directory = |name: &str| {
         let path = scratch.path().join(name);
@@ -65,8 +82,8 @@ fn record(
     let (fetcher, ended) = Fetcher::new(store, sources, &Log, options);
     for toc_digest in &image.layers {
         let record = store.layers().get(toc_digest)?.context("a layer is not in the store any more")?;
-        let table = contents::build(store, &record, &store.path().join("tables"))?;
-        fetcher.attach(&record, table).add_place(place);
+        let table = contents::build(store, &record, &contents::directory_of(store))?;
+        fetcher.add_place(&fetcher.attach(&record, table), place);
     }
     let device = Device::open()?;
     fuse::mount(&device, &objects)?;
@@ -81,8 +98,7 @@ fn record(
         fetcher.stop();
         status
     })?;
-    let reads = fetcher.recorded()?;
-    Ok((status, Profile { manifest: image.manifest, reads }))
+    Ok((status, fetcher.recorded()?))
 }
 
 fn run_in(

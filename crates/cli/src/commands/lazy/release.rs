@@ -18,6 +18,15 @@ pub(super) fn forget(mut client: Client, image: &Image) -> anyhow::Result<()> {
     if client.status()?.images.iter().any(|served| served.manifest == image.manifest) {
         client.tell(&Question::Detach { manifest: image.manifest })?;
     }
+    stop_if_idle(client)
+}
+
+/// Ends a daemon that serves nothing, if there is one.
+pub(super) fn stop_idle(store: &Store) -> anyhow::Result<()> {
+    Client::connect(store.path())?.map_or(Ok(()), stop_if_idle)
+}
+
+fn stop_if_idle(mut client: Client) -> anyhow::Result<()> {
     if client.status()?.images.is_empty() {
         client.stop()?;
     }

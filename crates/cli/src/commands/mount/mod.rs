@@ -55,7 +55,11 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let request = rootfs::Request { image: &image, directory: &args.directory, writable: args.rw.as_deref() };
     let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
-    let mounted = rootfs::mount(&store, &request, missing).with_context(cannot)?;
+    let mounted = rootfs::mount(&store, &request, missing).with_context(cannot);
+    if mounted.is_err() {
+        release(&store, &image)?;
+    }
+    let mounted = mounted?;
     let report = Report { image, mounted, no_daemon, seconds: started.elapsed().as_secs_f64() };
     if args.form.json {
         print(&to_json(&report)?)?;

@@ -57,6 +57,11 @@ impl<'a> Image<'a> {
         self.instance.manifest.digest()
     }
 
+    /// Describes its manifest.
+    pub(in crate::commands) fn descriptor(&self) -> Descriptor {
+        self.instance.manifest.descriptor()
+    }
+
     /// Returns what it runs on.
     pub(super) fn platform(&self) -> String {
         self.instance.platform.to_string()
@@ -90,6 +95,12 @@ impl<'a> Image<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Says which platform a layer is of that is not where the image is.
+    pub(super) fn without(&self, blob: &BlobDigest) -> Option<registry::Error> {
+        let has_it = self.layers().any(|(layer, _)| layer.digest == *blob);
+        has_it.then(|| registry::selection::broken(self.source, self.manifest(), *blob)).flatten()
     }
 
     /// Returns the records of its layers, the lowest first, of those that the tasks brought.

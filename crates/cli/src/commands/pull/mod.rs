@@ -7,6 +7,7 @@ mod text;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chunked::Class;
 use registry::transport;
 use store::pull;
 
@@ -14,6 +15,7 @@ pub(super) use image::Image;
 pub(crate) use image::choose;
 use receipt::Receipt;
 
+use super::store::sync;
 use crate::access::{access, remember};
 use crate::interrupt::Interrupt;
 use crate::output::print;
@@ -48,6 +50,7 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         layers: Some(request.layers),
         fetch: request.fetch,
         seeds,
+        sync: request.sync,
         ..pull::Options::default()
     };
     let layers = pull::pull(&store, &tasks, &options, &progress);
@@ -56,19 +59,19 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
     let layers = match layers {
         Err(error) => {
             interrupt.die_if_asked();
-            return Err(error).context(
-                images
-                    .iter()
-                    .map(Image::name)
-                    .fold("cannot pull".to_owned(), |text, name| format!("{text} `{name}`")),
-            );
+            return Err(explain(error, &images));
         }
         Ok(layers) => layers,
     };
-    store.sync()?;
+    if request.sync {
+        store.sync()?;
+    }
     let records: Vec<_> = layers.iter().map(|(record, _)| record.clone()).collect();
     for image in &images {
         image.put(&store, &tasks, &records)?;
+    }
+    if !request.sync {
+        sync::later(store.path());
     }
     let receipt = Receipt::of(&images, &tasks, &layers, &store);
     if request.form.json {
@@ -77,6 +80,19 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         ui::say(&text::of(&receipt));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which images could not be pulled and, of a blob that is missing, which platform it is of.
+fn explain(error: store::Error, images: &[Image<'_>]) -> anyhow::Error {
+    let names = images.iter().map(Image::name);
+    let cannot = names.fold("cannot pull".to_owned(), |text, name| format!("{text} `{name}`"));
+    let broken = match &error {
+        store::Error::Layer { blob, .. } if error.class() == Class::Missing => {
+            images.iter().find_map(|image| image.without(blob))
+        }
+        _ => None,
+    };
+    broken.map_or_else(|| error.into(), anyhow::Error::from).context(cannot)
 }
 
 fn cannot(reference: &registry::Reference) -> String {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
-use server::{Access, Log, Options, Server, Tls};
+use server::{Access, Log, Options, Server, Serves, Tls};
 
 use crate::args::Serve;
 use crate::interrupt::Interrupt;
@@ -45,7 +45,7 @@ fn serve(args: &Serve) -> anyhow::Result<ExitCode> {
 }
 
 fn options(args: &Serve) -> Options {
-    let log = || -> Log { Arc::new(|line| ui::say(&format!("{line}\n"))) };
+    let log = || -> Log { Arc::new(|exchange| ui::say(&format!("{exchange}\n"))) };
     let tls = args.tls_cert.clone().zip(args.tls_key.clone());
     Options {
         directory: args.directory.clone(),
@@ -55,6 +55,7 @@ fn options(args: &Serve) -> Options {
         tls: tls.map(|(certificate, key)| Tls { certificate, key }),
         users: args.htpasswd.clone(),
         log: args.log.then(log),
+        serves: Serves::Many,
     }
 }
 

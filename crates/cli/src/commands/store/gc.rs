@@ -1,12 +1,17 @@
 //! Removes what no image needs.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use chunked::TocDigest;
+use mount::daemon::served_layers;
+use registry::{Operand, Reference};
 use serde::Serialize;
-use store::Store;
-use store::gc::{self, Summary};
+use store::gc::{self, Evicted, Quota, Summary};
+use store::{Image, Store};
 
 use super::additional;
 use crate::args::Gc;
@@ -25,31 +30,39 @@ pub(crate) fn run(args: &Gc) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How much goes, with what engines find no more.
-#[derive(Serialize)]
-struct Gone<'a, T> {
+/// What was removed, or would be.
+#[derive(Debug, Serialize)]
+struct Report<T> {
     #[serde(flatten)]
-    store: &'a T,
+    removed: T,
+    /// What goes to make room; `None` when there is no quota.
+    evicted: Option<Evicted>,
     /// Layers that engines found, and that none of them uses.
     published_layers: u64,
 }
 
 fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
-    let plan = gc::plan(store)?;
-    let unneeded = additional::unneeded(store, grace(args))?.map_or(0, |(_, layers)| layers.len() as u64);
+    let served = served_layers(store.path())?;
+    let removed = *gc::plan(store, &served)?.summary();
+    let plan = |len| gc::plan_eviction(store, &quota(len, &served)).map(|plan| *plan.summary());
+    let evicted = args.quota.map(plan).transpose()?;
+    let published_layers =
+        additional::unneeded(store, grace(args))?.map_or(0, |(_, layers)| layers.len() as u64);
     match args.json {
-        true => print(&to_json(&Gone { store: plan.summary(), published_layers: unneeded })?),
-        false => print_text(&text("would be removed", plan.summary(), unneeded)),
+        true => print(&to_json(&Report { removed, evicted, published_layers })?),
+        false => print_text(&text("would be removed", &removed, evicted.as_ref(), published_layers)),
     }
 }
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let store = super::take(store, args.no_wait)?;
-    let report = gc::collect(&store)?;
+    let served = served_layers(store.path())?;
+    let removed = gc::collect(&store, &served)?;
+    let evicted = args.quota.map(|len| gc::evict(&store, &quota(len, &served))).transpose()?;
     let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     match args.json {
-        true => print(&to_json(&Gone { store: &report, published_layers })?),
-        false => print_text(&text("removed", &report.removed, published_layers)),
+        true => print(&to_json(&Report { removed, evicted, published_layers })?),
+        false => print_text(&text("removed", &removed.removed, evicted.as_ref(), published_layers)),
     }
 }
 
@@ -57,8 +70,18 @@ fn grace(args: &Gc) -> Duration {
     Duration::from_secs(args.grace)
 }
 
-fn text(verb: &str, summary: &Summary, published_layers: u64) -> String {
-    if summary.is_empty() && published_layers == 0 {
+fn quota(len: u64, served: &BTreeSet<TocDigest>) -> Quota<'_> {
+    Quota { len, is_refetchable: is_in_registry, served }
+}
+
+/// Tells whether an image came from a registry. A layout may be gone tomorrow.
+fn is_in_registry(image: &Image) -> bool {
+    matches!(image.name.parse(), Ok(Operand::Image(Reference::Registry(_))))
+}
+
+fn text(verb: &str, summary: &Summary, evicted: Option<&Evicted>, published_layers: u64) -> String {
+    let evicted = evicted.copied().unwrap_or_default();
+    if summary.is_empty() && evicted == Evicted::default() && published_layers == 0 {
         return "there is nothing to remove\n".to_owned();
     }
     let mut table = Table::new("", [Align::Left, Align::Right, Align::Right]);
@@ -70,10 +93,19 @@ fn text(verb: &str, summary: &Summary, published_layers: u64) -> String {
         ("partial file contents", summary.partials, Some(summary.partials_len)),
         ("manifests, indexes and configs", summary.documents, Some(summary.documents_len)),
         ("leftovers of crashes", summary.leftovers, None),
+        ("file contents, to make room", evicted.contents, Some(evicted.disk_len)),
     ];
     for (what, number, len) in rows.into_iter().filter(|(_, number, _)| *number > 0) {
         let len = len.map(|len| Bytes(len).to_string()).unwrap_or_default();
         table.row([what.to_owned(), number.to_string(), len]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    if evicted.beyond_len > 0 {
+        let beyond = Bytes(evicted.beyond_len);
+        let _ = writeln!(
+            text,
+            "{beyond} more than the quota are of images that are mounted or cannot be fetched again"
+        );
+    }
+    text
 }

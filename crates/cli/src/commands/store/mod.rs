@@ -6,6 +6,7 @@ mod fsck;
 mod gc;
 mod images;
 mod rm;
+pub(super) mod sync;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub(crate) use fsck::{repaired, run as fsck};
 pub(crate) use gc::run as gc;
 pub(crate) use images::run as images;
 pub(crate) use rm::run as rm;
+pub(crate) use sync::run as sync;
 
 use crate::ui::say;
 

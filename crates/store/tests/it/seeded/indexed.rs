@@ -1,5 +1,6 @@
 //! Hosts whose files are in the dedup index.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -119,7 +120,7 @@ fn garbage_collection_keeps_what_is_known_of_seeds() {
     let Place { dir, store } = place;
     let store = morsel_store::Exclusive::take(store, morsel_store::Wait::No).unwrap();
     // No image names the layer.
-    morsel_store::gc::collect(&store).unwrap();
+    morsel_store::gc::collect(&store, &BTreeSet::new()).unwrap();
     assert!(store.index().shape().rows < rows);
     let made = Made::files([("elsewhere", &long)]);
     assert_eq!(pull_with(&store, &made, host.seeds(&store)).bytes, 0);

@@ -1,0 +1,79 @@
+//! Who pulls.
+
+mod containerd;
+mod morsel;
+mod peer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub(super) use morsel::Morsel;
+pub(super) use peer::peers;
+
+/// A program that pulls images, in one of its ways.
+pub(super) trait Contender {
+    /// Says who it is, and what it does.
+    fn about(&self) -> &About;
+
+    /// Brings an image in without being measured.
+    fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()>;
+
+    /// Pulls an image into a place of its own.
+    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled>;
+}
+
+/// What is said of a contender.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct About {
+    pub(crate) name: String,
+    /// Whether it is a peer, not morsel itself.
+    pub(crate) is_peer: bool,
+    /// Whether files are there afterwards: who does less is not compared.
+    pub(crate) unpacks: bool,
+    pub(crate) version: Option<String>,
+    /// What it does, in a line.
+    pub(crate) does: String,
+    /// Where comparing it is unfair, to whomever.
+    pub(crate) unfair: Option<String>,
+}
+
+/// An image, and the way to it.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// Its name, with the host.
+    pub(super) name: String,
+    /// The name of the image as it was before it was converted, where there is one.
+    pub(super) original: String,
+    /// Whether the registry is this process's own, which speaks no TLS.
+    pub(super) is_ours: bool,
+    /// The HTTP proxy through which it is reached.
+    pub(super) proxy: Option<String>,
+    /// Files of which the first that is there makes it ready.
+    pub(super) programs: Vec<String>,
+}
+
+/// What a pull took.
+#[derive(Debug, Default)]
+pub(super) struct Pulled {
+    pub(super) wall: Duration,
+    /// Until the image could be used.
+    pub(super) ready: Option<Duration>,
+    pub(super) cpu: Duration,
+    pub(super) peak_memory: u64,
+    /// What it says itself.
+    pub(super) receipt: Option<Receipt>,
+}
+
+/// What a contender says of a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Receipt {
+    pub(crate) requests: u64,
+    /// Bytes that were missing.
+    pub(crate) needed: u64,
+    /// Bytes that came and were not needed.
+    pub(crate) wasted: u64,
+    /// Bytes of content that were here.
+    pub(crate) reused: u64,
+}
