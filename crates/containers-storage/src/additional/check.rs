@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::AdditionalStore;
+use super::list::Writer;
 use super::place::RECORD;
-use super::{AdditionalStore, list};
 use crate::error::{Error, at_path, shorten};
 use crate::file::{self, LIST_LEN_MAX};
-use crate::lock::OwnLock;
 use crate::record::{LayerId, LayerRecord};
 
 /// Longest record of a layer.
@@ -35,13 +35,19 @@ pub enum Finding {
         /// Which.
         id: LayerId,
     },
+    /// Something is there that no list names, and engines stumble over it when they make a layer of that ID.
+    Stray {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::List { reason } => write!(f, "a list cannot be read: {}", shorten(reason)),
-            Self::Layer { id } => write!(f, "layer {} lacks files", id.as_str()),
+            Self::Layer { id } => write!(f, "layer {id} lacks files"),
+            Self::Stray { name } => write!(f, "`{}` is not listed", shorten(name)),
         }
     }
 }
@@ -58,10 +64,13 @@ impl AdditionalStore {
         }
         match self.layers() {
             Ok(layers) => {
-                let lacking = layers.into_iter().filter(|layer| !self.place.is_whole(&layer.id));
-                findings.extend(lacking.map(|layer| Finding::Layer { id: layer.id }));
+                let lacking = layers.iter().filter(|layer| !self.place.is_whole(&layer.id));
+                findings.extend(lacking.map(|layer| Finding::Layer { id: layer.id.clone() }));
+                let strays = self.strays(&layers)?;
+                let name =
+                    |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                findings.extend(strays.iter().map(|path| Finding::Stray { name: name(path) }));
             }
-            Err(error @ Error::File { .. }) => return Err(error),
             Err(error) => findings.push(Finding::List { reason: error.to_string() }),
         }
         Ok(Findings(findings))
@@ -73,7 +82,11 @@ impl AdditionalStore {
     /// # Errors
     /// Those of the file system.
     pub fn repair(&self) -> Result<Findings, Error> {
-        let findings = self.check()?;
+        if self.check()?.0.is_empty() {
+            return Ok(Findings::default());
+        }
+        // Again, for what somebody was just about to list.
+        let findings = self.check_alone()?;
         if findings.0.is_empty() {
             return Ok(findings);
         }
@@ -83,15 +96,25 @@ impl AdditionalStore {
         if self.check_images().is_err() {
             file::replace(&self.images(), b"[]", 0o600)?;
         }
-        let _writer = OwnLock::take(&self.place.writer_lock())?;
+        let writer = Writer::take(&self.place)?;
         let candidates = if is_lost { self.records()? } else { self.layers()? };
-        list::write(&self.place, &self.whole(candidates))?;
+        writer.replace(&self.whole(candidates), || Ok(()))?;
+        self.sweep(&writer)?;
         Ok(findings)
+    }
+
+    /// Checks while nobody publishes. Without directories nobody can.
+    fn check_alone(&self) -> Result<Findings, Error> {
+        let _writer = Writer::take(&self.place).ok();
+        self.check()
     }
 
     /// Reads the records beside the layers.
     fn records(&self) -> Result<Vec<LayerRecord>, Error> {
         let layers = self.place.layers();
+        if !layers.exists() {
+            return Ok(Vec::new());
+        }
         let entries = fs::read_dir(&layers).map_err(at_path("list", &layers))?.flatten();
         let read = |path: PathBuf| {
             let json = file::read(&path.join(RECORD), RECORD_LEN_MAX).ok().flatten()?;

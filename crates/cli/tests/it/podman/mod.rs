@@ -1,6 +1,7 @@
 //! Unmodified engines pull through the storage helper.
 
 mod everyday;
+mod faults;
 mod pulls;
 mod together;
 
