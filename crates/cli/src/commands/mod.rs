@@ -50,6 +50,7 @@ pub(crate) fn run(request: Request) -> anyhow::Result<ExitCode> {
         Request::Record(args) => lazy::record(&args),
         Request::Daemon(args) => daemon::run(&args),
         Request::DoctorRegistry(request) => doctor::registry(&request),
+        Request::DoctorEngines(args) => doctor::engines::run(&args),
         Request::BenchPull(request) => bench::pull(&request),
         Request::BenchRegistry(request) => bench::registry(&request),
         Request::BenchConvert(request) => bench::convert(&request),

@@ -63,6 +63,8 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Find out whether engines pull through us.
+    DoctorEngines(args::DoctorEngines),
     /// Measure pulls.
     BenchPull(Box<BenchPull>),
     /// Measure a registry.
@@ -173,6 +175,9 @@ impl TryFrom<Args> for Request {
             Verb::Publish(args) => pull::publish(args),
             Verb::Setup(args) => Ok(Request::Setup(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Podman(args) }) => {
+                Ok(Request::DoctorEngines(args))
+            }
             Verb::Bench(args::Bench { subject }) => match subject {
                 BenchSubject::Pull(args) => bench::pull(*args),
                 BenchSubject::Registry(args) => bench::registry(args),
