@@ -187,8 +187,8 @@ mod tests {
                     "sha256:9ce8527a713c5b04051e8e9d4952b4c547e4ff6128ee1aa31f3d03faa26b1b9f",
                 ),
                 (
-                    33570304,
-                    "sha256:709c9cec96db04fef1eec2fb255482448b0b9342c2ef286629047c3ffdddb863",
+                    23080448,
+                    "sha256:a64a628383a9696b0367379ecf92173536d31273e81cb08bd8c850b399e3309f",
                 ),
             ],
             [
@@ -197,8 +197,8 @@ mod tests {
                     "sha256:9d481e337582bd53ebb982cb06e52d14efecb760a5a30f8d2430c87f16442b60",
                 ),
                 (
-                    33571328,
-                    "sha256:648906cbee5d754043a40b4b59d9ef2d4c93f07ba0c10ee2a41c76b82e441c96",
+                    23081472,
+                    "sha256:89ef27236a2caa6e54882ac02fa0c050c0073ddf2d6320fb292d9ba6bd88a3b3",
                 ),
             ],
         ]

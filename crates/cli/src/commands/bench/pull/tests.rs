@@ -138,25 +138,25 @@ fn no_pull_fetches_more_than_it_did() {
         }
     }
     insta::assert_snapshot!(shown, @"
-    old: 3780234 bytes, 254 files, 279 chunks, 535 frames
-    new: 3769848 bytes, 254 files, 284 chunks, 540 frames
+    old: 2991566 bytes, 253 files, 275 chunks, 530 frames
+    new: 2981258 bytes, 253 files, 280 chunks, 535 frames
     many ranges, 1 Gbit, 1 ms
-      cold: 4 requests, 3779907 bytes, 26963 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991239 bytes, 26877 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 705627 bytes, 0 wasted; 238 files and 3 chunks reused
     many ranges, 20 Mbit, 100 ms
-      cold: 4 requests, 3779907 bytes, 26963 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991239 bytes, 26877 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 705627 bytes, 0 wasted; 238 files and 3 chunks reused
     one range, 1 Gbit, 1 ms
-      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
-      update: 17 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991406 bytes, 27044 wasted; 0 files and 0 chunks reused
+      update: 17 requests, 705627 bytes, 0 wasted; 238 files and 3 chunks reused
     one range, 20 Mbit, 100 ms
-      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
-      update: 17 requests, 869461 bytes, 0 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991406 bytes, 27044 wasted; 0 files and 0 chunks reused
+      update: 17 requests, 705627 bytes, 0 wasted; 238 files and 3 chunks reused
     no ranges, 1 Gbit, 1 ms
-      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 3769688 bytes, 2900227 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991406 bytes, 27044 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 2981098 bytes, 2275471 wasted; 238 files and 3 chunks reused
     no ranges, 20 Mbit, 100 ms
-      cold: 4 requests, 3780074 bytes, 27130 wasted; 0 files and 0 chunks reused
-      update: 4 requests, 3769688 bytes, 2900227 wasted; 239 files and 4 chunks reused
+      cold: 4 requests, 2991406 bytes, 27044 wasted; 0 files and 0 chunks reused
+      update: 4 requests, 2981098 bytes, 2275471 wasted; 238 files and 3 chunks reused
     ");
 }
