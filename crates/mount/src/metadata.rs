@@ -68,9 +68,14 @@ pub(crate) fn prepare(store: &Store, image: &Image) -> Result<Prepared, Error> {
     }
 }
 
-/// Makes the metadata of an image ahead of a mount, where that will want it as an image.
-pub(crate) fn make_ahead(store: &Store, image: &Image, listings: Listings) -> Result<(), Error> {
-    if userns::is_inside() { Ok(()) } else { open_or_make(store, image, listings).map(drop) }
+/// Makes the metadata of an image ahead of a mount, where that will want it as an image; `false` when it was there, or is not
+/// wanted.
+pub(crate) fn make_ahead(store: &Store, image: &Image, listings: Listings) -> Result<bool, Error> {
+    if userns::is_inside() {
+        Ok(false)
+    } else {
+        open_or_make(store, image, listings).map(|(_, is_new)| is_new)
+    }
 }
 
 fn open_or_make(store: &Store, image: &Image, listings: Listings) -> Result<(File, bool), Error> {

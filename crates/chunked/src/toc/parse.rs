@@ -16,8 +16,8 @@ use crate::limits::Limits;
 /// Bytes of JSON that are read at once.
 const BUFFER_LEN: usize = 64 << 10;
 
-/// Longest JSON that is parsed in memory, which takes half the time: the TOC of some 60,000 files.
-const IN_MEMORY_LEN_MAX: u64 = 16 << 20;
+/// Longest JSON that is parsed in memory, which takes half the time: the TOC of some 120,000 files.
+const IN_MEMORY_LEN_MAX: u64 = 32 << 20;
 
 /// What a TOC says beside its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,7 +65,11 @@ pub(crate) struct BenchPull {
     #[arg(long, value_name = "PATH")]
     pub(crate) read: Option<String>,
 
-    /// Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
+    /// The command whose end makes an image ready: it runs in the image's files, by `/bin/sh -c`, with nothing to write to
+    #[arg(long, value_name = "COMMAND", conflicts_with = "read")]
+    pub(crate) run: Option<String>,
+
+    /// Measure podman, skopeo, crane and ctr, too, as far as they are on PATH
     #[arg(long)]
     pub(crate) peers: bool,
 

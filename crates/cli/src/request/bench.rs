@@ -27,6 +27,8 @@ pub(crate) struct BenchPull {
     pub(crate) serves: Serves,
     /// The file that makes an image ready.
     pub(crate) read: Option<String>,
+    /// The command that does.
+    pub(crate) run: Option<String>,
     pub(crate) peers: bool,
     pub(crate) work: Option<PathBuf>,
     /// Whether every store has a file system of its own.
@@ -65,6 +67,7 @@ pub(super) fn pull(args: args::BenchPull) -> Result<Request, Invalid> {
             BenchRanges::None => Serves::Whole,
         },
         read: args.read,
+        run: args.run,
         peers: args.peers,
         work: args.work,
         new_disks: args.new_disks,

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
-use testkit::tar::Tar;
+use testkit::tar::{Member, Tar};
 use testkit::tools::{self, Tier};
 
 use crate::sandbox::Sandbox;
@@ -73,6 +73,26 @@ fn a_registry_without_many_ranges_is_asked_otherwise() {
         assert!(most <= Some(1), "the pull before has taught it");
         assert_eq!(update["received"].as_u64() > Some(1_200_000), ranges == "none");
     }
+}
+
+#[test]
+fn root_a_command_makes_an_image_ready() {
+    let sandbox = Sandbox::new();
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let layout = Layout::create(sandbox.path("images"));
+    let shell = fs::read("/bin/sh").unwrap();
+    let tar = Tar::new()
+        .member(Member::file("bin/sh", shell).mode(0o755))
+        .file("data", data::stream(1, 100_000))
+        .finish();
+    layout.add_image("new", Compression::Gzip, &[&tar]);
+    let line = "morsel bench pull oci:images:new --keep-caches --quiet --link none --runs 1 --strategy stream --run exit";
+    let output = sandbox.output(line);
+    // Without its libraries the shell does not even start, which is told.
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("cannot run `exit` in the image"), "{said}");
 }
 
 #[test]

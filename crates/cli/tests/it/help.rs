@@ -485,8 +485,12 @@ fn bench_pull() {
               The file whose content makes an image ready [default: the program that the image's config
               names]
 
+          --run <COMMAND>
+              The command whose end makes an image ready: it runs in the image's files, by `/bin/sh -c`,
+              with nothing to write to
+
           --peers
-              Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
+              Measure podman, skopeo, crane and ctr, too, as far as they are on PATH
 
           --work <DIR>
               Where stores and images are made [default: the directory for temporary files]

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use chunked::{ContentDigest, Entry};
+use chunked::{ContentDigest, Entry, TocDigest};
 use store::{LayerRecord, Listings, Store, contents};
 
 use super::row::{ChunkRow, ContentRow};
@@ -33,6 +33,11 @@ pub fn build(store: &Store, record: &LayerRecord, directory: &Path) -> Result<Ta
     store.layers().visit_toc(record, |entry| builder.add(&entry))?;
     builder.save(&path)?;
     Table::open(&path)
+}
+
+/// Tells whether the table of a layer is there.
+pub fn is_built(toc_digest: &TocDigest, directory: &Path) -> bool {
+    Table::open(&directory.join(toc_digest.0.hex())).is_ok()
 }
 
 /// Makes the tables of layers whose entries were just read, so that [`build`] finds them.
@@ -100,8 +105,14 @@ impl Builder {
     /// Those of `out`.
     pub fn write(self, mut out: impl Write) -> io::Result<()> {
         let Self { contents, mut chunks, .. } = self;
-        let mut order: Vec<usize> = (0..contents.len()).collect();
-        order.sort_unstable_by_key(|place| contents.get(*place).map(|content| content.digest.0));
+        let first = |content: &ContentRow| super::table::first_bits(&content.digest, u64::BITS);
+        let mut order: Vec<_> = contents.iter().map(first).zip(0..).collect();
+        // Equal starts are rare.
+        let whole = |place: usize| contents.get(place).map(|content| content.digest);
+        order.sort_unstable_by(|(first, one), (other, next)| {
+            first.cmp(other).then_with(|| whole(*one).cmp(&whole(*next)))
+        });
+        let order: Vec<usize> = order.into_iter().map(|(_, place)| place).collect();
         let mut rows = vec![0_u32; contents.len()];
         for (row, place) in order.iter().enumerate() {
             if let Some(slot) = rows.get_mut(*place) {

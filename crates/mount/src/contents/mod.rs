@@ -27,7 +27,7 @@ mod row;
 mod table;
 mod tables;
 
-pub use build::{Builder, build, build_listed, directory_of};
+pub use build::{Builder, build, build_listed, directory_of, is_built};
 pub use row::{ChunkRow, ContentRow};
 pub use table::Table;
 pub use tables::{Node, Tables};

@@ -130,11 +130,11 @@ pub fn mount_passing(
 }
 
 /// Makes the metadata of an image, so that mounting it is quick. Whoever has something else to wait for, or has just read the
-/// entries of its layers, does this before; [`mount`] does it otherwise.
+/// entries of its layers, does this before; [`mount`] does it otherwise. Tells whether it was not there.
 ///
 /// # Errors
 /// Those of the store.
-pub fn make_metadata(store: &Store, image: &Image, listings: Listings) -> Result<(), Error> {
+pub fn make_metadata(store: &Store, image: &Image, listings: Listings) -> Result<bool, Error> {
     metadata::make_ahead(store, image, listings)
 }
 

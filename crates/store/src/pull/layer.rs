@@ -47,7 +47,7 @@ impl Pull<'_> {
         if let Some(record) = find_present(self.store, &identity, verification)?.filter(will_do) {
             return Ok(Opened::Present(record));
         }
-        let mut contents = Contents::default();
+        let mut contents = Contents::with_names(self.options.seeds.go_by_paths());
         let add = |entry| {
             contents.add(&entry);
             visitor(entry);

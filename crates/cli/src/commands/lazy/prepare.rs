@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chunked::BlobDigest;
@@ -29,6 +30,23 @@ pub(in crate::commands) struct Ready {
     pub(in crate::commands) image: Image,
     /// The directory that serves what is missing, and its path; `None` when nothing is.
     pub(in crate::commands) missing: Option<(File, PathBuf)>,
+    /// What was done of the mount itself.
+    pub(in crate::commands) done: Done,
+}
+
+/// The start of a mount.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::commands) struct Done {
+    /// Whether its metadata was made.
+    pub(in crate::commands) is_new: bool,
+    pub(in crate::commands) elapsed: Duration,
+}
+
+impl Ready {
+    /// An image of which nothing is missing.
+    pub(in crate::commands) fn complete(image: Image) -> Self {
+        Self { image, missing: None, done: Done::default() }
+    }
 }
 
 /// Gets an image ready. One that is in the store altogether is taken as it is.
@@ -40,7 +58,7 @@ pub(in crate::commands) fn prepare(
 ) -> anyhow::Result<Ready> {
     match image_name::find(store.images(), text) {
         Ok(image) if rootfs::is_complete(store, &image).unwrap_or(false) => {
-            return Ok(Ready { image, missing: None });
+            return Ok(Ready::complete(image));
         }
         Ok(_) | Err(store::Error::NoSuchImage { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -52,13 +70,9 @@ pub(in crate::commands) fn prepare(
         let indexed = index(store, request, reference);
         (daemon.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), indexed)
     });
-    let served = indexed.and_then(|indexed| {
-        let image = indexed.image.clone();
-        let missing = match rootfs::is_complete(store, &image)? {
-            true => None,
-            false => Some(serve(store, daemon?, indexed, fill)?),
-        };
-        Ok(Ready { image, missing })
+    let served = indexed.and_then(|indexed| match rootfs::is_complete(store, &indexed.image)? {
+        true => Ok(Ready::complete(indexed.image)),
+        false => serve(store, daemon?, indexed, fill),
     });
     if !matches!(served, Ok(Ready { missing: Some(_), .. })) {
         stop_idle(store)?;
@@ -135,17 +149,26 @@ pub(in crate::commands) fn resume(store: &Store) -> anyhow::Result<Option<(File,
 }
 
 /// Has what is missing of an image served, and makes its metadata meanwhile.
-fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> anyhow::Result<(File, PathBuf)> {
-    let Indexed { image, place, listings, .. } = indexed;
-    contents::build_listed(&listings, &contents::directory_of(store))?;
+fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> anyhow::Result<Ready> {
+    let start = Instant::now();
+    let Indexed { image, place, mut listings, .. } = indexed;
+    let tables = contents::directory_of(store);
+    for toc_digest in &image.layers {
+        if !listings.contains_key(toc_digest) && !contents::is_built(toc_digest, &tables) {
+            let record = store.layers().get(toc_digest)?.context("a layer is not in the store any more")?;
+            listings.insert(*toc_digest, store.layers().toc(&record)?.entries);
+        }
+    }
+    // Here, as what that takes is gone with this process; the daemon stays.
+    contents::build_listed(&listings, &tables)?;
     let attachment = attachment(&image, place, fill);
-    thread::scope(|scope| {
+    let (objects, is_new) = thread::scope(|scope| {
         let objects = scope.spawn(|| daemon.attach(attachment));
-        let made = rootfs::make_metadata(store, &image, listings);
-        let objects = objects.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        made?;
-        open(objects)
-    })
+        let is_new = rootfs::make_metadata(store, &image, listings);
+        (objects.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), is_new)
+    });
+    let (missing, is_new) = (Some(open(objects?)?), is_new?);
+    Ok(Ready { image, missing, done: Done { is_new, elapsed: start.elapsed() } })
 }
 
 fn open(objects: PathBuf) -> anyhow::Result<(File, PathBuf)> {

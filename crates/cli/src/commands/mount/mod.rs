@@ -31,7 +31,7 @@ struct Report {
     mounted: Mounted,
     /// Why everything was pulled first although nobody asked for that; `None` when it was not.
     no_daemon: Option<String>,
-    /// Seconds for the mount, without a pull.
+    /// Seconds for the mount, once everything had come that it takes.
     seconds: f64,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     // Nothing is fetched for a mount that cannot be made.
     rootfs::permit().with_context(cannot)?;
     let (ready, no_daemon) = ready(&store, args).with_context(cannot)?;
-    let Ready { image, missing } = ready;
+    let Ready { image, missing, done } = ready;
     let started = Instant::now();
     let request = rootfs::Request { image: &image, directory: &args.directory, writable: args.rw.as_deref() };
     let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
@@ -60,7 +60,9 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
         release(&store, &image)?;
     }
     let mounted = mounted?;
-    let report = Report { image, mounted, no_daemon, seconds: started.elapsed().as_secs_f64() };
+    let mounted = Mounted { is_new: mounted.is_new || done.is_new, ..mounted };
+    let elapsed = done.elapsed.saturating_add(started.elapsed());
+    let report = Report { image, mounted, no_daemon, seconds: elapsed.as_secs_f64() };
     if args.form.json {
         print(&to_json(&report)?)?;
     } else if !args.form.quiet {
@@ -73,7 +75,7 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
 /// pulled as well, and why is returned.
 fn ready(store: &Store, args: &Mount) -> anyhow::Result<(Ready, Option<String>)> {
     let wanted = match image_name::find(store.images(), &args.image) {
-        Ok(image) if is_complete(store, &image)? => return Ok((Ready { image, missing: None }, None)),
+        Ok(image) if is_complete(store, &image)? => return Ok((Ready::complete(image), None)),
         Ok(image) => image.name,
         Err(store::Error::NoSuchImage { .. }) => args.image.clone(),
         Err(error) => return Err(error.into()),
@@ -88,7 +90,7 @@ fn ready(store: &Store, args: &Mount) -> anyhow::Result<(Ready, Option<String>)>
     };
     super::pull::run(&pull)?;
     let image = image_name::find(store.images(), &wanted)?;
-    Ok((Ready { image, missing: None }, no_daemon))
+    Ok((Ready::complete(image), no_daemon))
 }
 
 fn is_complete(store: &Store, image: &Image) -> Result<bool, mount::Error> {

@@ -1,6 +1,7 @@
 //! What is pulled: images that are given, or one that is made up.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -28,13 +29,31 @@ const FOLDERS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/
 /// The images of a bench.
 #[derive(Debug)]
 pub(super) struct Images {
-    /// What is to be served: a directory of layouts; `None` where images are pulled from where they are.
-    pub(super) layouts: Option<PathBuf>,
+    pub(super) source: Source,
     pub(super) new: Image,
     /// What is to be updated.
     pub(super) old: Option<Image>,
-    /// Files of which the first that is there makes the new image ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
+}
+
+/// What makes an image ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The first of these files that is there has been read.
+    Read(Vec<String>),
+    /// This command has ended.
+    Ran(String),
+}
+
+/// Where images are pulled from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A directory of layouts, which is to be served.
+    Layouts(PathBuf),
+    /// A registry of this machine, which speaks no TLS.
+    Here(SocketAddr),
+    /// Registries elsewhere.
+    Elsewhere,
 }
 
 /// An image as it is pulled.
@@ -104,30 +123,60 @@ impl Images {
         let mut images = images.into_iter();
         let new = images.next().context("there is no image")?;
         let programs = programs.into_iter().next().unwrap_or_default();
-        Ok(Self { layouts: Some(layouts), new, old: images.next(), programs: request.programs(programs) })
+        Ok(Self { source: Source::Layouts(layouts), new, old: images.next(), ready: request.ready(programs) })
     }
 
     /// Tells whether there are the images as they were before they were converted.
     pub(super) fn has_originals(&self) -> bool {
-        self.layouts.is_some()
+        matches!(self.source, Source::Layouts(_))
     }
 
     fn remote(request: &BenchPull, image: &Reference, access: &Access) -> anyhow::Result<Self> {
+        let source = Source::of(image);
         let examine = |reference: &Reference| {
             let name = reference.to_string();
-            let path = name.trim_start_matches("docker://").to_owned();
-            Image::examine(name, (path.clone(), path), reference, request, access)
+            let whole = name.trim_start_matches("docker://");
+            let path = match source {
+                Source::Elsewhere => whole,
+                _ => whole.split_once('/').map_or(whole, |(_, path)| path),
+            };
+            let paths = (path.to_owned(), path.to_owned());
+            Image::examine(name.clone(), paths, reference, request, access)
         };
         let (new, programs) = examine(image)?;
         let old = request.from.as_ref().map(examine).transpose()?.map(|(old, _)| old);
-        Ok(Self { layouts: None, new, old, programs: request.programs(programs) })
+        Ok(Self { source, new, old, ready: request.ready(programs) })
+    }
+}
+
+impl Source {
+    /// Finds out where the registry of an image is.
+    fn of(image: &Reference) -> Self {
+        let Reference::Registry(name) = image else { return Self::Elsewhere };
+        let host = name.host().replace("localhost:", "127.0.0.1:");
+        match host.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Self::Here(address),
+            _ => Self::Elsewhere,
+        }
+    }
+
+    /// Returns the layouts that are to be served.
+    pub(super) fn layouts(&self) -> Option<&Path> {
+        match self {
+            Self::Layouts(layouts) => Some(layouts),
+            Self::Here(_) | Self::Elsewhere => None,
+        }
     }
 }
 
 impl BenchPull {
-    /// Returns the file that the user named, or those that the image does.
-    fn programs(&self, of_image: Vec<String>) -> Vec<String> {
-        self.read.as_ref().map_or(of_image, |path| vec![path.trim_start_matches('/').to_owned()])
+    /// Returns what the user named, or the files that the image does.
+    fn ready(&self, of_image: Vec<String>) -> Ready {
+        match (&self.run, &self.read) {
+            (Some(command), _) => Ready::Ran(command.clone()),
+            (None, Some(path)) => Ready::Read(vec![path.trim_start_matches('/').to_owned()]),
+            (None, None) => Ready::Read(of_image),
+        }
     }
 }
 

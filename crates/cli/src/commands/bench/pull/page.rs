@@ -3,7 +3,7 @@
 use super::contender::About;
 use super::plan::Phase;
 use super::report::{Report, Run, Summary};
-use super::{text, verdict};
+use super::text;
 use crate::commands::bench::html::{Bar, Bars, Line, Page, Part, Timelines};
 use crate::commands::bench::spread::Spread;
 use crate::ui::words::{Bytes, seconds};
@@ -14,7 +14,7 @@ pub(super) fn of(report: &Report, json: &str) -> String {
     page.list(&text::facts(report));
     for (link, name) in report.links.iter().enumerate() {
         page.heading(&format!("Pulls {}", text::words(name)));
-        for verdict in Phase::ALL.into_iter().filter_map(|phase| verdict::of(report, link, phase)) {
+        for verdict in report.verdicts.iter().filter(|verdict| verdict.link == link) {
             match verdict.is_beaten {
                 true => page.remark(&verdict.text),
                 false => page.paragraph(&verdict.text),

@@ -7,6 +7,7 @@ use super::contender::{About, Pulled, Receipt};
 use super::images::Image;
 use super::plan::{Case, Phase};
 use super::stage::Asked;
+use super::verdict::Verdict;
 use crate::commands::bench::spread::Spread;
 use crate::machine::Machine;
 
@@ -25,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     /// What keeps numbers from being what they could be, and what was left out.
     pub(crate) notes: Vec<String>,
+    /// What follows from it.
+    pub(crate) verdicts: Vec<Verdict>,
     pub(crate) summaries: Vec<Summary>,
     pub(crate) runs: Vec<Run>,
 }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::images::Image;
 use super::plan::Phase;
 use super::report::{Report, Summary};
-use super::verdict;
 use crate::commands::bench::spread::Spread;
 use crate::ui::table::{Align, Table};
 use crate::ui::words::{Bytes, count, seconds};
@@ -27,7 +26,7 @@ pub(super) fn of(report: &Report) -> String {
             }
         }
         text.push('\n');
-        for verdict in Phase::ALL.into_iter().filter_map(|phase| verdict::of(report, link, phase)) {
+        for verdict in report.verdicts.iter().filter(|verdict| verdict.link == link) {
             let _ = writeln!(text, "=> {}", verdict.text);
         }
     }

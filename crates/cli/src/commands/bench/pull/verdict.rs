@@ -1,5 +1,7 @@
 //! Who was fastest, and where that is not morsel.
 
+use serde::Serialize;
+
 use super::plan::Phase;
 use super::report::{Report, Summary};
 use crate::ui::words::{Bytes, seconds};
@@ -8,18 +10,26 @@ use crate::ui::words::{Bytes, seconds};
 const BYTES_MIN: f64 = 65_536.0;
 
 /// What is to be said of a kind of pull over a link.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) text: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) link: usize,
+    pub(crate) phase: Phase,
+    pub(crate) text: String,
     /// Whether a peer was faster, or fetched less.
-    pub(super) is_beaten: bool,
+    pub(crate) is_beaten: bool,
+}
+
+/// Says it of all links, and of all kinds of pulls.
+pub(super) fn all(report: &Report) -> Vec<Verdict> {
+    let cases = (0..report.links.len()).flat_map(|link| Phase::ALL.map(|phase| (link, phase)));
+    cases.filter_map(|(link, phase)| of(report, link, phase)).collect()
 }
 
 /// Compares the first contender, which is what `morsel pull` does by itself, with the others, as far as they make files of
 /// an image. There is nothing to say where it did not pull.
 ///
 /// Who was faster in the median, but not each time, is not called faster.
-pub(super) fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
+fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
     let rows: Vec<_> = report.rows(link, phase).filter(|row| report.unpacks(row.contender)).collect();
     let own = rows.iter().find(|row| row.contender == 0)?;
     let peers = || rows.iter().copied().filter(|row| report.is_peer(row.contender));
@@ -48,7 +58,7 @@ pub(super) fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> 
         text += &format!("; {} fetched {less} less", report.name(leaner.contender));
     }
     let is_beaten = leaner.is_some() || faster.is_some_and(|row| report.is_peer(row.contender));
-    Some(Verdict { text, is_beaten })
+    Some(Verdict { link, phase, text, is_beaten })
 }
 
 fn fastest<'a>(rows: impl Iterator<Item = &'a Summary>) -> Option<&'a Summary> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::images::Ready;
+
 pub(super) use morsel::Morsel;
 pub(super) use peer::peers;
 
@@ -46,12 +48,11 @@ pub(super) struct Target {
     pub(super) name: String,
     /// The name of the image as it was before it was converted, where there is one.
     pub(super) original: String,
-    /// Whether the registry is this process's own, which speaks no TLS.
+    /// Whether the registry is on this machine, and speaks no TLS.
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.
     pub(super) proxy: Option<String>,
-    /// Files of which the first that is there makes it ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
 }
 
 /// What a pull took.
