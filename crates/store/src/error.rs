@@ -116,6 +116,12 @@ pub enum Error {
         /// Why.
         source: Box<Failure>,
     },
+    /// There is no such seed.
+    #[error("there is nothing at {}", show(path))]
+    NoSeed {
+        /// Where it was to be.
+        path: PathBuf,
+    },
     /// A seed cannot be remembered.
     #[error("the path {} is not UTF-8, so the seed cannot be indexed", show(path))]
     Unnamable {
@@ -207,6 +213,7 @@ impl Error {
             | Self::OutsideChunk { .. } => Class::Local,
             Self::Unnamable { .. } => Class::Unsupported,
             Self::NoStore { .. } | Self::NoSuchImage { .. } | Self::SeveralImages { .. } => Class::Missing,
+            Self::NoSeed { .. } => Class::Missing,
             Self::NoLayer { .. } => Class::Missing,
             Self::Format { .. } => Class::Unsupported,
             Self::InUse { .. } => Class::Transient,

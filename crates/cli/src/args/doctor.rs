@@ -2,8 +2,8 @@
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::RegistryArgs;
 use super::values::parse_bytes;
+use super::{RegistryArgs, StorePlace};
 
 /// Find out how things are, and what that means.
 #[derive(Debug, ClapArgs)]
@@ -15,6 +15,21 @@ pub(crate) struct Doctor {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DoctorSubject {
     Registry(DoctorRegistry),
+    Podman(DoctorEngines),
+}
+
+/// Find out whether podman and its like pull through morsel.
+///
+/// Each piece that has to be in place, each engine that is here, and what the storage helper did last. Exit code 1 means that
+/// a piece is missing.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorEngines {
+    #[command(flatten)]
+    pub(crate) store: StorePlace,
+
+    /// Write JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Find out what the host of an image's blobs can do, and how fast it is.

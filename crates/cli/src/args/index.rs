@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::values::parse_jobs;
-use super::{Form, StorePlace};
+use super::{Form, Listing, StorePlace};
 
 /// Look after the index of content that this machine has outside the store.
 ///
@@ -67,11 +67,7 @@ pub(crate) struct Hashing {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct IndexList {
     #[command(flatten)]
-    pub(crate) store: StorePlace,
-
-    /// Write JSON, for programs
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) listing: Listing,
 }
 
 /// Forget what was added. The files themselves stay.

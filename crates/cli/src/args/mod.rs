@@ -17,10 +17,12 @@ mod values;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(crate) use bench::{Bench, BenchPull, BenchRanges, BenchStrategy, BenchSubject};
+pub(crate) use bench::{
+    Bench, BenchConvert, BenchPull, BenchRanges, BenchRegistry, BenchStrategy, BenchSubject,
+};
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
-pub(crate) use doctor::{Doctor, DoctorRegistry, DoctorSubject};
+pub(crate) use doctor::{Doctor, DoctorEngines, DoctorRegistry, DoctorSubject};
 pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
@@ -29,7 +31,7 @@ pub(crate) use mount::{Mount, Mounts, Restore, Umount};
 pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
-pub(crate) use store::{Du, Fsck, Gc, Images, Rm, StorePlace, Sync, Unpack};
+pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Sync, Unpack};
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\

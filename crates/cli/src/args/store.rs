@@ -55,6 +55,13 @@ pub(crate) struct Unpack {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Images {
     #[command(flatten)]
+    pub(crate) listing: Listing,
+}
+
+/// Of which store something is listed, and how.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Listing {
+    #[command(flatten)]
     pub(crate) store: StorePlace,
 
     /// Write JSON, for programs
@@ -80,6 +87,9 @@ pub(crate) struct Rm {
 /// It waits until no other process uses the store, so nothing goes that a pull relies on. With `--quota`, content that images
 /// need goes as well, where it can be fetched again: that of the layers which came longest ago, and never of an image that is
 /// mounted. Such an image is `indexed` from then on; it can be pulled again, or mounted as it is.
+///
+/// Layers that were published for podman and its like stay as long as an image, a container or a layer of such an engine
+/// needs them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Gc {
     /// Most space that file content may take, such as `20G`
@@ -93,6 +103,11 @@ pub(crate) struct Gc {
     /// Fail instead of waiting for other processes
     #[arg(long)]
     pub(crate) no_wait: bool,
+
+    /// Keep published layers that an engine asked for so many seconds ago or later: it may not have written down yet what
+    /// it uses
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub(crate) grace: u64,
 
     #[command(flatten)]
     pub(crate) store: StorePlace,

@@ -93,9 +93,9 @@ fn text(updated: &[Updated]) -> String {
 }
 
 fn list(args: &IndexList) -> anyhow::Result<ExitCode> {
-    let store = args.store.open()?;
+    let store = args.listing.store.open()?;
     let known = seed::known(&store).context("cannot list the seeds of the dedup index")?;
-    match args.json {
+    match args.listing.json {
         true => print(&to_json(&known)?)?,
         false => print_text(&table(&known))?,
     }

@@ -87,7 +87,15 @@ impl Publisher<'_> {
     ) -> anyhow::Result<Outcome> {
         let additional = AdditionalStore::setup(&place(self.store.path()))?;
         let image = Image::choose_known(source, self.store, platform)?;
-        if let Some(outcome) = already_here(&additional, &image, storage)? {
+        let storages = match storage {
+            Some(storage) => vec![storage.to_owned()],
+            // Where files cannot be read, the engine complains.
+            None => image_stores().unwrap_or_default(),
+        };
+        if let Some(storage) = storages.first() {
+            additional.note_engine(storage)?;
+        }
+        if let Some(outcome) = already_here(&additional, &image, &storages)? {
             return Ok(outcome);
         }
         let mut tasks = Vec::new();
@@ -121,7 +129,7 @@ fn toc_digest(layer: &Descriptor) -> Option<TocDigest> {
 fn already_here(
     additional: &AdditionalStore,
     image: &Image<'_>,
-    storage: Option<&Path>,
+    storages: &[PathBuf],
 ) -> anyhow::Result<Option<Outcome>> {
     let diff_ids: Vec<_> = image.layers().map_while(|(_, diff_id)| diff_id).collect();
     let ids = chain_ids(&diff_ids);
@@ -138,16 +146,11 @@ fn already_here(
         ids.iter().for_each(|id| additional.touch(id));
         return Ok(Some(Outcome::Here));
     }
-    // What cannot be read here is for the engine to complain about.
-    let storages = match storage {
-        Some(storage) => vec![storage.to_owned()],
-        None => image_stores().unwrap_or_default(),
-    };
-    for path in storages {
-        let Ok(storage) = EngineStorage::read(&path) else { continue };
+    for path in storages.iter().filter(|path| *path != additional.path()) {
+        let Ok(storage) = EngineStorage::read(path) else { continue };
         let layers = storage.layers();
-        if path != additional.path() && ids.iter().all(|id| layers.contains(id)) {
-            return Ok(Some(Outcome::InEngine { storage: path }));
+        if ids.iter().all(|id| layers.contains(id)) {
+            return Ok(Some(Outcome::InEngine { storage: path.clone() }));
         }
     }
     Ok(None)

@@ -10,7 +10,7 @@ mod see;
 use chunked::DiffId;
 use registry::{Name, Reference, name, reference};
 
-pub(crate) use bench::BenchPull;
+pub(crate) use bench::{BenchConvert, BenchPull, BenchRegistry, BenchSource};
 pub(crate) use convert::{ConvertImage, ConvertLayer};
 pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 pub(crate) use place::{LayerPlace, NotAFile};
@@ -63,8 +63,14 @@ pub(crate) enum Request {
     Daemon(args::Daemon),
     /// Find out what a registry can do.
     DoctorRegistry(DoctorRegistry),
+    /// Find out whether engines pull through us.
+    DoctorEngines(args::DoctorEngines),
     /// Measure pulls.
     BenchPull(Box<BenchPull>),
+    /// Measure a registry.
+    BenchRegistry(BenchRegistry),
+    /// Measure conversions.
+    BenchConvert(Box<BenchConvert>),
     /// Serve a directory as a registry.
     Serve(Box<args::Serve>),
     /// List the images of the store.
@@ -130,6 +136,8 @@ pub(crate) enum Invalid {
         "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
     )]
     SourceAndList(String),
+    #[error("standard input can be read only once, expected a file or an image")]
+    StreamToRepeat,
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]
     TerminalInput,
     #[error("standard output is a terminal, expected a pipe or a file for the blob")]
@@ -167,7 +175,14 @@ impl TryFrom<Args> for Request {
             Verb::Publish(args) => pull::publish(args),
             Verb::Setup(args) => Ok(Request::Setup(args)),
             Verb::Doctor(args::Doctor { subject: DoctorSubject::Registry(args) }) => doctor_registry(args),
-            Verb::Bench(args::Bench { subject: BenchSubject::Pull(args) }) => bench::pull(*args),
+            Verb::Doctor(args::Doctor { subject: DoctorSubject::Podman(args) }) => {
+                Ok(Request::DoctorEngines(args))
+            }
+            Verb::Bench(args::Bench { subject }) => match subject {
+                BenchSubject::Pull(args) => bench::pull(*args),
+                BenchSubject::Registry(args) => bench::registry(args),
+                BenchSubject::Convert(args) => bench::convert(args),
+            },
             Verb::Serve(args) => Ok(Request::Serve(Box::new(args))),
         }
     }

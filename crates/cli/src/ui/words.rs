@@ -56,6 +56,12 @@ impl fmt::Display for Elapsed {
     }
 }
 
+/// Writes a number of seconds as [`Elapsed`] does.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default();
+    Elapsed(time).to_string()
+}
+
 /// Returns how many bytes went by in a second.
 pub(crate) fn per_second(bytes: u64, elapsed: Duration) -> Bytes {
     Bytes((bytes as f64 / elapsed.as_secs_f64().max(1e-9)) as u64)

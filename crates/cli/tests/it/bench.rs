@@ -1,9 +1,14 @@
 //! `morsel bench`: what it measures is not asserted on, but that everything is there, and adds up.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::Value;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
-use testkit::tar::Tar;
+use testkit::tar::{Member, Tar};
+use testkit::tools::{self, Tier};
 
 use crate::sandbox::Sandbox;
 
@@ -71,8 +76,75 @@ fn a_registry_without_many_ranges_is_asked_otherwise() {
 }
 
 #[test]
+fn root_a_command_makes_an_image_ready() {
+    let sandbox = Sandbox::new();
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let layout = Layout::create(sandbox.path("images"));
+    let shell = fs::read("/bin/sh").unwrap();
+    let tar = Tar::new()
+        .member(Member::file("bin/sh", shell).mode(0o755))
+        .file("data", data::stream(1, 100_000))
+        .finish();
+    layout.add_image("new", Compression::Gzip, &[&tar]);
+    let line = "morsel bench pull oci:images:new --keep-caches --quiet --link none --runs 1 --strategy stream --run exit";
+    let output = sandbox.output(line);
+    // Without its libraries the shell does not even start, which is told.
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("cannot run `exit` in the image"), "{said}");
+}
+
+#[test]
 fn a_link_that_is_none_is_refused() {
     let output = Sandbox::new().output("morsel bench pull --link 100Mbit");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("expected a rate and a round trip"));
+}
+
+/// Opens a page in a browser, and returns what it made of it, and what it had to say.
+fn browse(browser: &mut Command, page: &Path, options: &[&str]) -> (String, String) {
+    browser.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+        "--v=0",
+    ]);
+    let home = page.with_extension("home");
+    let output =
+        browser.arg(format!("--user-data-dir={}", home.display())).args(options).arg(page).output().unwrap();
+    assert!(output.status.success());
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn tool_a_browser_draws_the_page() {
+    let sandbox = Sandbox::new();
+    if tools::host(Tier::Tool, "chromium").is_none() {
+        return;
+    }
+    images(&sandbox);
+    bench(&sandbox, "--strategy stream --strategy many-ranges --link 1Gbit,1ms --runs 1 --html page.html");
+    let page = sandbox.path("page.html");
+    for (width, scheme) in [(400, 0), (1600, 1)] {
+        let chromium = || tools::host(Tier::Tool, "chromium").unwrap();
+        // The second is the scheme: 0 is dark.
+        let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
+        let size = format!("--window-size={width},2000");
+        let (dom, said) = browse(&mut chromium(), &page, &[&scheme, &size, "--dump-dom"]);
+        assert!(!said.contains("CONSOLE"), "{said}");
+        let count = |what| dom.matches(what).count();
+        // Times and bytes of cold pulls, updates and repeated pulls; a line for each of the first two, in both ways.
+        assert_eq!((count("<figure"), count("<polyline")), (2 * 3 + 2, 2 * 2));
+        assert!(count("<rect") >= 2 * (2 + 2 + 1) && !dom.contains("NaN"));
+        let shot = sandbox.path("page.png");
+        browse(&mut chromium(), &page, &[&scheme, &size, &format!("--screenshot={}", shot.display())]);
+        // A picture with nothing in it is far smaller.
+        assert!(fs::metadata(shot).unwrap().len() > 40_000);
+    }
 }

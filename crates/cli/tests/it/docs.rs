@@ -86,6 +86,16 @@ fn tool_formats() {
 }
 
 #[test]
+fn bench() {
+    let dir = Sandbox::new();
+    let layout = Layout::create(dir.path("registry/app"));
+    let tar = Tar::new().file("data", data::stream(1, 1_000_000)).finish();
+    layout.add_image("latest", Compression::Gzip, &[&tar]);
+    let served = Served::start(&dir.path("registry"), &[]);
+    run_page_with("bench.md", &[("localhost:5000", served.host())]);
+}
+
+#[test]
 fn tool_doctor() {
     let dir = Sandbox::new();
     let Some(registry) = Registry::start(Tier::Tool, &dir.path("")) else { return };

@@ -485,17 +485,28 @@ fn bench_pull() {
               The file whose content makes an image ready [default: the program that the image's config
               names]
 
+          --run <COMMAND>
+              The command whose end makes an image ready: it runs in the image's files, by `/bin/sh -c`,
+              with nothing to write to
+
           --peers
-              Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
+              Measure podman, skopeo, crane and ctr, too, as far as they are on PATH
 
           --work <DIR>
               Where stores and images are made [default: the directory for temporary files]
+
+          --new-disks
+              Give every store a new ext4 in a file, as files are made slowly where others were removed;
+              takes root, and `mkfs.ext4`
 
           --keep-caches
               Leave the page cache of this machine as it is; otherwise root drops it before every pull
 
           --html <FILE>
               Write a page with pictures
+
+          --pictures <DIR>
+              Write the pictures as files of their own, in SVG, to this directory
 
           --platform <PLATFORM>
               The platform, `os/arch[/variant]` [default: that of this machine]

@@ -81,7 +81,7 @@ fn every_pull_uses_what_is_indexed() {
     // What is not there any more is told of, and nothing depends on it.
     fs::rename(sandbox.path("host"), sandbox.path("gone")).unwrap();
     let said = sandbox.run("morsel pull --quiet --root store oci:image:latest");
-    assert!(said.contains("is not used: no such file or directory"), "{said}");
+    assert!(said.contains("is not used: there is nothing at"), "{said}");
     let said: String = [
         "morsel pull --quiet --root other --seed nowhere oci:image:latest",
         "morsel index add --root other nowhere",
@@ -94,15 +94,13 @@ fn every_pull_uses_what_is_indexed() {
     $ morsel pull --quiet --root other --seed nowhere oci:image:latest
     --- stderr
     error: cannot use the seed `nowhere`
-      cause: cannot open `nowhere`
-      cause: no such file or directory
-    --- exit 1
+      cause: there is nothing at `nowhere`
+    --- exit 4
     $ morsel index add --root other nowhere
     --- stderr
     error: cannot use the seed `nowhere`
-      cause: cannot open `nowhere`
-      cause: no such file or directory
-    --- exit 1
+      cause: there is nothing at `nowhere`
+    --- exit 4
     $ morsel index remove --root store nowhere
     --- stderr
     error: `nowhere` is not in the dedup index; `morsel index list` says what is

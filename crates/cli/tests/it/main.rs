@@ -15,6 +15,7 @@ mod harness;
 mod help;
 mod host_seed;
 mod inspect;
+mod large_seed;
 mod lazy;
 mod memory;
 mod mirror;

@@ -20,37 +20,43 @@ pub(super) fn read(place: &Place) -> Result<Vec<LayerRecord>, Error> {
     Ok(layers)
 }
 
-/// Replaces the list by what `change` makes of it, so that every engine notices; nothing is written when it returns
-/// `false`.
-pub(super) fn change(
-    place: &Place,
-    change: impl FnOnce(&mut Vec<LayerRecord>) -> bool,
-) -> Result<bool, Error> {
-    let path = place.list();
-    let _writer = OwnLock::take(&place.writer_lock())?;
-    let mut layers = read(place)?;
-    if !change(&mut layers) {
-        return Ok(false);
-    }
-    write(place, &layers).map(|()| true).map_err(|error| match error {
-        Error::Damaged { reason, .. } => Error::Damaged { path, reason },
-        error => error,
-    })
+/// The right to change the list, and the files that it is about. No engine reads either meanwhile for longer than it has read
+/// before.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    place: &'a Place,
+    _lock: OwnLock,
 }
 
-/// Writes the list after reading what is to be written with the parser that everyone uses. The caller is the only writer.
-pub(super) fn write(place: &Place, layers: &[LayerRecord]) -> Result<(), Error> {
-    let path = place.list();
-    let json = serde_json::to_vec(layers).map_err(|error| damaged(&path, error))?;
-    let again: Vec<LayerRecord> = list(&json).map_err(|error| damaged(&path, error))?;
-    validate(&again).map_err(|reason| damaged(&path, reason))?;
-    if again != layers {
-        return Err(damaged(&path, "it would be read as something else"));
+impl<'a> Writer<'a> {
+    /// Waits until nobody else has it.
+    pub(super) fn take(place: &'a Place) -> Result<Self, Error> {
+        Ok(Self { place, _lock: OwnLock::take(&place.writer_lock())? })
     }
-    let lock_path = place.list_lock();
-    let lock = ListLock::take(&lock_path)?;
-    lock.renew_token(&lock_path)?;
-    file::replace(&path, &json, MODE)
+
+    /// Replaces the list, after `files` was done: puts files in place, or takes them away. What is to be written is read before
+    /// with the parser that everyone uses.
+    ///
+    /// Engines take a directory of a layer for one that they may use or replace, listed or not. So both change under the lock
+    /// that engines read under, with nothing in between but what has to be.
+    pub(super) fn replace(
+        &self,
+        layers: &[LayerRecord],
+        files: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.place.list();
+        let json = serde_json::to_vec(layers).map_err(|error| damaged(&path, error))?;
+        let again: Vec<LayerRecord> = list(&json).map_err(|error| damaged(&path, error))?;
+        validate(&again).map_err(|reason| damaged(&path, reason))?;
+        if again != layers {
+            return Err(damaged(&path, "it would be read as something else"));
+        }
+        let lock_path = self.place.list_lock();
+        let lock = ListLock::take(&lock_path)?;
+        lock.renew_token(&lock_path)?;
+        files()?;
+        file::replace(&path, &json, MODE)
+    }
 }
 
 /// Checks what engines rely on: each layer once, and after the one it lies on.

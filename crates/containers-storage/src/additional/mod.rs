@@ -6,12 +6,14 @@
 //! | `overlay/<id>/link` | the name of its link, without a line end |
 //! | `overlay/<id>/lower` | `l/<link>` of the layers it lies on, the nearest first, with colons between |
 //! | `overlay/<id>/{work,merged,empty}` | empty; engines expect them |
+//! | `overlay/<id>/record.json` | ours: the layer's record as it was published |
 //! | `overlay/l/<link>` | a symbolic link to `../<id>/diff` |
 //! | `overlay-layers/layers.json` | the layers there are |
 //! | `overlay-layers/layers.lock` | locked while that is read or replaced; its first 64 bytes change with each replacement |
 //! | `overlay-layers/<id>.tar-split.gz` | all of a layer's tar but the files, for `push` and `save` |
 //! | `overlay-images/images.json` | `[]`: engines write down images in their own storage |
 //! | `staging/`, `locks/` | ours: layers that are being made, and locks on them |
+//! | `engines/` | ours: where the engines that ask have their own storage |
 //!
 //! # One directory for each layer
 //!
@@ -35,8 +37,10 @@ mod publish;
 mod remove;
 mod stage;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -50,14 +54,18 @@ use crate::file;
 use crate::record::{LayerId, LayerRecord};
 
 /// Directories of a store, with their modes: those of containers-storage.
-const DIRECTORIES: [(&str, u32); 6] = [
+const DIRECTORIES: [(&str, u32); 7] = [
     ("overlay", 0o700),
     ("overlay/l", 0o755),
     ("overlay-layers", 0o700),
     ("overlay-images", 0o700),
     ("staging", 0o700),
     ("locks", 0o700),
+    ("engines", 0o700),
 ];
+
+/// Longest path of an engine's storage.
+const PATH_LEN_MAX: u64 = 4096;
 
 /// Files that engines open for locking; they cannot make them in a store that they only read.
 const LOCKS: [&str; 2] = ["overlay-layers/layers.lock", "overlay-images/images.lock"];
@@ -121,6 +129,37 @@ impl AdditionalStore {
     /// [`Error::Damaged`] when the list is; those of the file system.
     pub fn layers(&self) -> Result<Vec<LayerRecord>, Error> {
         list::read(&self.place)
+    }
+
+    /// Notes that an engine with its own storage at `path` looks for layers here, so that what it uses stays.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn note_engine(&self, path: &Path) -> Result<(), Error> {
+        let note = self.place.engine(path);
+        match note.exists() {
+            true => Ok(()),
+            false => file::replace(&note, path.as_os_str().as_bytes(), 0o600),
+        }
+    }
+
+    /// Lists the storage of engines that looked for layers here.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn engines(&self) -> Result<Vec<PathBuf>, Error> {
+        let directory = self.place.engines();
+        let failed = || at_path("list", &directory);
+        let mut engines = Vec::new();
+        if !directory.exists() {
+            return Ok(engines);
+        }
+        for entry in fs::read_dir(&directory).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            let text = file::read(&path, PATH_LEN_MAX)?;
+            engines.extend(text.map(|text| PathBuf::from(OsString::from_vec(text))));
+        }
+        Ok(engines)
     }
 
     /// Finds layers that are listed and have their files, in the order of `ids`.

@@ -1,7 +1,10 @@
 //! What is where in a store.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use chunked::Digest;
 
 use crate::record::{LayerId, link_name};
 
@@ -37,6 +40,15 @@ impl Place {
     /// Returns the lock of whoever makes a layer.
     pub(super) fn layer_lock(&self, id: &LayerId) -> PathBuf {
         self.root.join("locks").join(id.as_str())
+    }
+
+    pub(super) fn engines(&self) -> PathBuf {
+        self.root.join("engines")
+    }
+
+    /// Returns the note about an engine's storage.
+    pub(super) fn engine(&self, storage: &Path) -> PathBuf {
+        self.engines().join(Digest::of(storage.as_os_str().as_bytes()).hex())
     }
 
     pub(super) fn staging(&self) -> PathBuf {
@@ -80,6 +92,9 @@ impl Place {
 
 /// How the names of files end that hold all of a layer's tar but the files.
 pub(super) const TAR_SPLIT: &str = ".tar-split.gz";
+
+/// The file in a layer's directory with its record.
+pub(super) const RECORD: &str = "record.json";
 
 /// Returns where the link of a layer leads.
 pub(super) fn link_target(id: &LayerId) -> PathBuf {

@@ -13,8 +13,10 @@ use store::{LayerRecord as Stored, LayerState, Origin, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::AdditionalStore;
+use super::list::Writer;
+use super::place::Place;
 use super::stage::Staged;
-use super::{AdditionalStore, list};
 use crate::error::{Error, Unpublishable, at_path};
 use crate::lock::OwnLock;
 use crate::record::{LayerId, LayerRecord, chain_ids};
@@ -157,8 +159,8 @@ impl AdditionalStore {
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
         let here = self.find(&ids)?;
-        let mut work = Work { store: self, content: store, options, diffs: None };
-        let (mut layers, mut records) = (Vec::new(), Vec::new());
+        let mut work = Work { place: &self.place, content: store, options, diffs: None };
+        let (mut layers, mut records, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
             if let Some(Some(record)) = here.get(position) {
@@ -167,31 +169,35 @@ impl AdditionalStore {
                 layers.push(Published { id: layer.id.clone(), made: None });
                 continue;
             }
-            let (record, made) = work.layer(layer, below)?;
+            let (files, record, made) = work.layer(layer, below)?;
+            staged.push(files);
             records.push(record);
             layers.push(Published { id: layer.id.clone(), made: Some(made) });
         }
-        if layers.iter().any(|layer| layer.made.is_some()) {
+        if !staged.is_empty() {
             self.sync()?;
         }
         if !records.is_empty() {
-            self.list(records)?;
+            self.list(staged, records)?;
         }
         Ok(Report { layers })
     }
 
-    /// Lists layers whose files are in place. One that was listed, and had lost its files, stays where it is.
-    fn list(&self, records: Vec<LayerRecord>) -> Result<(), Error> {
-        list::change(&self.place, |layers| {
-            for record in records {
-                match layers.iter_mut().find(|layer| layer.id == record.id) {
-                    Some(layer) => *layer = record,
-                    None => layers.push(record),
-                }
+    /// Puts layers in their places and lists them. One that was listed, and had lost its files, stays where it is.
+    fn list(&self, staged: Vec<Staged<'_>>, records: Vec<LayerRecord>) -> Result<(), Error> {
+        let writer = Writer::take(&self.place)?;
+        let mut layers = self.layers()?;
+        for record in records {
+            match layers.iter_mut().find(|layer| layer.id == record.id) {
+                Some(layer) => *layer = record,
+                None => layers.push(record),
             }
-            true
+        }
+        let put = || staged.into_iter().try_for_each(Staged::put);
+        writer.replace(&layers, put).inspect_err(|_| {
+            // What was put and is not listed has to go; that this fails as well, the next one finds out.
+            let _ = self.sweep(&writer);
         })
-        .map(|_| ())
     }
 
     /// Notes that a layer was asked for just now: whoever asked may not have written down yet that it is in use.
@@ -211,25 +217,24 @@ impl AdditionalStore {
 }
 
 struct Work<'a> {
-    store: &'a AdditionalStore,
+    place: &'a Place,
     content: &'a Store,
     options: Options,
     /// The layers below the one that comes next, once one of them is needed, and how many these are.
     diffs: Option<(Diffs, usize)>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// Makes the files of a layer.
-    fn layer(&mut self, layer: &Layer, below: &[Layer]) -> Result<(LayerRecord, Made), Error> {
+    fn layer(&mut self, layer: &'a Layer, below: &[Layer]) -> Result<(Staged<'a>, LayerRecord, Made), Error> {
         let tree = self.tree(layer, below)?;
         let parents: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
-        let place = &self.store.place;
-        let (staged, report) = Staged::make(place, &layer.id, &tree, self.content, self.options.marks)?;
+        let (staged, report) = Staged::make(self.place, &layer.id, &tree, self.content, self.options.marks)?;
         staged.describe(&parents)?;
         staged.write_tar_split(self.content, &layer.record)?;
-        staged.put()?;
-        let made = Made { cloned: report.cloned, copied: report.copied };
-        Ok((layer.listed(parents.first().copied(), Owners::of(&tree)), made))
+        let record = layer.listed(parents.first().copied(), Owners::of(&tree));
+        staged.write_record(&record)?;
+        Ok((staged, record, Made { cloned: report.cloned, copied: report.copied }))
     }
 
     fn tree(&mut self, layer: &Layer, below: &[Layer]) -> Result<Tree, Error> {

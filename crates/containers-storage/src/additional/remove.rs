@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::list::Writer;
 use super::place::{Place, TAR_SPLIT};
-use super::{AdditionalStore, list, remove_tree};
+use super::stage::move_away;
+use super::{AdditionalStore, remove_tree};
+use crate::engine::EngineStorage;
 use crate::error::{Error, at_path};
 use crate::record::{LayerId, LayerRecord, link_name};
 
@@ -43,32 +46,62 @@ impl AdditionalStore {
         Ok(layers.iter().map(|layer| &layer.id).filter(|id| !kept.contains(id)).cloned().collect())
     }
 
-    /// Removes layers, their records first, and what no record names. No one may publish meanwhile.
+    /// Removes layers, and what no record names. No one may publish meanwhile.
     ///
     /// # Errors
     /// [`Error::Damaged`] when the list is; those of the file system.
     pub fn remove(&self, unneeded: &[LayerId]) -> Result<Removed, Error> {
+        let writer = Writer::take(&self.place)?;
         let gone: BTreeSet<_> = unneeded.iter().collect();
-        let mut removed = Removed::default();
-        list::change(&self.place, |layers| {
-            let (stay, go): (Vec<LayerRecord>, _) =
-                layers.drain(..).partition(|layer| !gone.contains(&layer.id));
-            *layers = stay;
-            removed.layers = go.into_iter().map(|layer| layer.id).collect();
-            !removed.layers.is_empty()
-        })?;
-        let removed_files = self.place.strays(&self.layers()?)?;
-        for path in &removed_files {
-            remove_tree(path)?;
+        let (stay, go): (Vec<LayerRecord>, Vec<_>) =
+            self.layers()?.into_iter().partition(|layer| !gone.contains(&layer.id));
+        if !go.is_empty() {
+            let take =
+                || go.iter().try_for_each(|layer| move_away(&self.place, &self.place.layer(&layer.id)));
+            writer.replace(&stay, take)?;
         }
-        let own = removed.layers.len().saturating_mul(FILES_OF_LAYER);
-        removed.leftovers = removed_files.len().saturating_sub(own) as u64;
-        Ok(removed)
+        let swept = self.sweep(&writer)?;
+        let staged = names(self.place.staging(), |_| false)?;
+        staged.iter().try_for_each(remove_tree)?;
+        let own = go.len().saturating_mul(FILES_OF_LAYER);
+        let leftovers = swept.saturating_add(staged.len()).saturating_sub(own) as u64;
+        Ok(Removed { layers: go.into_iter().map(|layer| layer.id).collect(), leftovers })
+    }
+
+    /// Lists what no record names, but for directories that an engine took for its own: one that finds a directory of a layer
+    /// here uses it, wherever its record is.
+    pub(super) fn strays(&self, layers: &[LayerRecord]) -> Result<Vec<PathBuf>, Error> {
+        let mut strays = self.place.strays(layers)?;
+        if strays.is_empty() {
+            return Ok(strays);
+        }
+        for path in self.engines()? {
+            let theirs = EngineStorage::read(&path)?.layers();
+            let is_theirs = |name: &str| {
+                let id = LayerId::try_from(name.to_owned());
+                id.is_ok_and(|id| theirs.contains(&id) && !path.join("overlay").join(name).exists())
+            };
+            strays.retain(|stray| !stray.file_name().and_then(|name| name.to_str()).is_some_and(is_theirs));
+        }
+        Ok(strays)
+    }
+
+    /// Removes what no record names, and returns how much that was: an engine that makes a layer of that ID itself would stumble
+    /// over it.
+    pub(super) fn sweep(&self, _writer: &Writer<'_>) -> Result<usize, Error> {
+        let strays = self.strays(&self.layers()?)?;
+        for path in &strays {
+            match path.is_dir() {
+                true => move_away(&self.place, path)?,
+                false => remove_tree(path)?,
+            }
+        }
+        Ok(strays.len())
     }
 }
 
-/// A directory, a link and a tar-split.
-const FILES_OF_LAYER: usize = 3;
+/// A link and a tar-split.
+const FILES_OF_LAYER: usize = 2;
 
 impl Place {
     fn was_asked_for(&self, id: &LayerId, grace: Duration) -> bool {
@@ -88,7 +121,6 @@ impl Place {
         strays.extend(names(self.layers(), |name| name == "l" || ids.contains(name))?);
         strays.extend(names(self.links(), |name| links.contains(name))?);
         strays.extend(names(self.records(), kept_records)?);
-        strays.extend(names(self.staging(), |_| false)?);
         Ok(strays)
     }
 }
@@ -97,6 +129,9 @@ impl Place {
 fn names(directory: PathBuf, is_kept: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Error> {
     let failed = || at_path("list", &directory);
     let mut found = Vec::new();
+    if !directory.exists() {
+        return Ok(found);
+    }
     for entry in fs::read_dir(&directory).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         if !entry.file_name().to_str().is_some_and(&is_kept) {

@@ -14,10 +14,10 @@ use store::unpack::{self, Owners, unpack};
 use store::{LayerRecord as Stored, Store};
 use tempfile::TempDir;
 
-use super::place::{Place, link_target};
+use super::place::{Place, RECORD, link_target};
 use super::{publish, remove_tree};
-use crate::error::{Error, Unpublishable, at_path};
-use crate::record::{LayerId, link_name};
+use crate::error::{Error, Unpublishable, at_path, damaged};
+use crate::record::{LayerId, LayerRecord, link_name};
 
 /// The directory of a layer that is not in its place yet. Dropped, it leaves nothing.
 pub(super) struct Staged<'a> {
@@ -63,6 +63,12 @@ impl<'a> Staged<'a> {
         Ok(())
     }
 
+    /// Writes the record beside the files, so that the list can be made anew if it is lost.
+    pub(super) fn write_record(&self, record: &LayerRecord) -> Result<(), Error> {
+        let json = serde_json::to_vec(record).map_err(|error| damaged(&self.path(RECORD), error))?;
+        self.write(RECORD, &json)
+    }
+
     /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip.
     pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<(), Error> {
         let unpublishable = |reason| Error::Unpublishable { id: self.id.clone(), reason };
@@ -77,23 +83,17 @@ impl<'a> Staged<'a> {
         gzip.finish().and_then(|mut file| file.flush()).map_err(failed())
     }
 
-    /// Puts everything in its place, instead of what an interrupted attempt left there. The caller holds the layer's lock.
+    /// Puts everything in its place, instead of what an interrupted attempt left there, or others half removed. The caller is
+    /// about to list the layer.
     pub(super) fn put(self) -> Result<(), Error> {
         let (place, id) = (self.place, self.id);
         let (link, target) = (place.link(id), place.layer(id));
         rename(&self.path("tar-split"), &place.tar_split(id))?;
         remove_tree(&link)?;
         symlink(link_target(id), &link).map_err(at_path("create", &link))?;
-        let left = self.directory.path().with_extension("left");
-        match fs::rename(&target, &left) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at_path("rename", &target)(error));
-            }
-            _ => {}
-        }
+        move_away(place, &target)?;
         let path = self.directory.keep();
-        rename(&path, &target)?;
-        remove_tree(&left)
+        rename(&path, &target)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -126,6 +126,18 @@ impl<'a> Staged<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes a directory out of sight, all at once; it is removed with what else is left in `staging`.
+pub(super) fn move_away(place: &Place, path: &Path) -> Result<(), Error> {
+    let left = tempfile::Builder::new().prefix("left-").tempdir_in(place.staging());
+    let left = left.map_err(at_path("create a directory in", place.staging()))?;
+    match fs::rename(path, left.path()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at_path("rename", path)(error)),
+        // It goes when `left` does, and what cannot be removed stays where it does no harm.
+        Ok(()) => Ok(()),
     }
 }
 

@@ -112,7 +112,7 @@ fn transfer(link: Link, count: usize, len: usize, late: Duration) -> (Instant, V
             server.0.borrow_mut().now = Some(now);
         }
         let wake = lines.turn(now).wake;
-        let is_ready = lines.iter_mut().fold(false, |is_ready, line| line.poll() || is_ready);
+        let is_ready = lines.iter_mut().map(Line::poll).filter(|is_ready| *is_ready).count() > 0;
         assert!(wake.is_some() || is_ready || lines.count() == 0, "nothing would ever happen again");
         if is_ready {
             continue;

@@ -1,5 +1,14 @@
 //! What the fuzz targets do with an input. The tests of `morsel-store` include this file to replay the corpora.
 
+use std::env::temp_dir;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process;
+use std::thread;
+
+use chunked::ContentDigest;
+use morsel_store::index;
 use morsel_store::seed::containers_storage::{cache::ManifestCache, records};
 use morsel_store::seed::ostree::{Checksum, DirTree, root_of_commit};
 
@@ -7,12 +16,42 @@ use morsel_store::seed::ostree::{Checksum, DirTree, root_of_commit};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 6] = [
+    ("index_catalog", index_catalog),
+    ("index_run", index_run),
     ("layers_json", layers_json),
     ("manifest_cache", manifest_cache),
     ("ostree_commit", ostree_commit),
     ("ostree_dirtree", ostree_dirtree),
 ];
+
+/// What a seed's files look like: each has a path that is part of the file.
+pub fn index_catalog(input: &[u8]) {
+    let paths = with_file(input, index::read_catalog).unwrap_or_default();
+    assert!(paths.iter().all(|path| path.as_os_str().len() <= input.len()));
+}
+
+/// A digest, and rows sorted by digests: what is found of it is a range, and there are no more rows than have room.
+pub fn index_run(input: &[u8]) {
+    const ROW_LEN: usize = 32;
+    let Some((digest, run)) = input.split_first_chunk() else { return };
+    let read = with_file(run, |file| index::read_run(file, &ContentDigest(*digest)));
+    let Some((rows, found)) = read else { return };
+    assert!(rows <= run.len() / ROW_LEN && found.len() <= 2);
+    assert!(found.iter().all(|range| range.start() <= range.end()));
+}
+
+/// Does something with a file that has these bytes, and is as files of the index are.
+fn with_file<T>(bytes: &[u8], work: impl FnOnce(&File) -> T) -> T {
+    let name = format!("morsel-fuzz-{}-{:?}", process::id(), thread::current().id());
+    let path = temp_dir().join(name);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path).expect("a file can be made");
+    file.write_all(bytes).expect("a file can be written");
+    let file = File::open(&path).expect("a file can be opened");
+    fs::remove_file(&path).expect("a file can be removed");
+    work(&file)
+}
 
 /// The list of a store's layers: all of them can be part of a path.
 pub fn layers_json(input: &[u8]) {

@@ -99,6 +99,28 @@ pub(crate) struct Contents {
     /// The chunks of all, one after another.
     chunks: Vec<Chunk>,
     checked: Checked,
+    names: Option<Names>,
+}
+
+/// The names of the entries that have content, one after another, and where each ends.
+#[derive(Debug, Default)]
+struct Names {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Names {
+    fn add(&mut self, entry: &Entry) {
+        if entry.content.is_some() {
+            self.text.push_str(&entry.name);
+        }
+        self.ends.push(self.text.len());
+    }
+
+    fn get(&self, entry: usize) -> Option<&str> {
+        let start = entry.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        self.text.get(start..*self.ends.get(entry)?)
+    }
 }
 
 /// The content of an entry; for one without, no chunks.
@@ -110,9 +132,15 @@ struct Row {
 }
 
 impl Contents {
+    /// Keeps the names as well, which takes memory, if they are needed to find content by paths.
+    pub(crate) fn with_names(are_needed: bool) -> Self {
+        Self { names: are_needed.then(Names::default), ..Self::default() }
+    }
+
     /// Adds the next entry of the TOC.
     pub(crate) fn add(&mut self, entry: &Entry) {
         self.checked.add(entry);
+        self.names.iter_mut().for_each(|names| names.add(entry));
         // A TOC has far fewer than 2^32 rows.
         let place = |chunks: &[Chunk]| u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let start = place(&self.chunks);
@@ -152,6 +180,12 @@ impl Contents {
     /// Goes through the entries in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Option<Wanted<'_>>> {
         (0..self.rows.len()).map(|entry| self.get(entry))
+    }
+
+    /// Goes through the contents in order, with their names if these were kept.
+    pub(super) fn named(&self) -> impl Iterator<Item = (Wanted<'_>, &str)> {
+        let names = self.names.as_ref();
+        self.iter().flatten().filter_map(move |content| Some((content, names?.get(content.entry)?)))
     }
 
     /// Lists the chunks and where they are once everything is here: pieces of files, as a file in one piece is an object

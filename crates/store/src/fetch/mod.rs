@@ -150,13 +150,15 @@ pub(crate) struct Fetch<'a> {
     meter: Meter<'a>,
 }
 
-/// What a layer has to know of the other layers of a pull.
+/// What a layer has to know of the other layers of a pull, and of other places.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Others<'a> {
-    /// What they bring.
+    /// What the other layers bring.
     pub(crate) elsewhere: &'a Elsewhere,
     /// Whether one of them failed, so that all are given up.
     pub(crate) stop: &'a AtomicBool,
+    /// Where else content may be.
+    pub(crate) seeds: &'a Seeds,
 }
 
 impl std::fmt::Debug for Fetch<'_> {
@@ -172,11 +174,11 @@ impl<'a> Fetch<'a> {
         source: &'a (dyn RangeSource + Sync),
         (layer, needs): (&'a ChunkedLayer, &'a Needs<'a>),
         options: &'a Options,
-        (others, seeds): (Others<'a>, &'a Seeds),
+        others: Others<'a>,
         progress: &'a dyn Progress,
     ) -> Self {
         let (partials, giant, meter) = (OpenPartials::default(), Mutex::new(()), Meter::new(progress));
-        let from_seeds = FromSeeds::new(seeds);
+        let (seeds, from_seeds) = (others.seeds, FromSeeds::new(others.seeds));
         Self { store, source, layer, needs, options, others, seeds, from_seeds, partials, giant, meter }
     }
 

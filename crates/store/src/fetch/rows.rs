@@ -18,13 +18,6 @@ pub(super) struct Row {
     entry: Entry,
 }
 
-impl Row {
-    /// Returns the entry's name.
-    pub(super) fn into_name(self) -> String {
-        self.entry.name
-    }
-}
-
 impl Borrow<Entry> for Row {
     fn borrow(&self) -> &Entry {
         &self.entry

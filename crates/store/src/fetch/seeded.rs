@@ -1,6 +1,5 @@
 //! Takes whole files from seeds.
 
-use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,7 +13,6 @@ use super::contents::Wanted;
 use super::failure::Failure;
 use super::needs::{Frame, FrameId, SMALL_LEN_MAX};
 use super::pool::{Decoded, Pool};
-use super::rows::{self, Rows};
 use super::similar::Missing;
 use crate::seed::table::Table;
 use crate::seed::{Candidate, Regular, take};
@@ -23,7 +21,7 @@ use crate::seed::{Candidate, Regular, take};
 const BATCH: usize = 64;
 
 /// A file that is missing, by its place among those, and a path to look for it at.
-type Item = (usize, Option<String>);
+type Item<'p> = (usize, Option<&'p str>);
 
 /// Puts every missing file into the store that a seed has. What no seed has, or has wrong, stays missing; returns the files
 /// of several chunks among it.
@@ -63,26 +61,19 @@ struct Search<'p, 'a> {
     changed: Mutex<Vec<Missing>>,
 }
 
-impl<'p> Search<'p, '_> {
+impl<'p, 'a: 'p> Search<'p, 'a> {
     /// Lists the files, until nobody works any more.
-    fn list_digests(&self, batches: &mut Batches) {
+    fn list_digests(&self, batches: &mut Batches<'p>) {
         (0..self.missing.len()).all(|place| batches.add((place, None)));
     }
 
     /// Lists every path that one of the files has in the layer, until nobody works any more.
-    fn list_paths(&self, batches: &mut Batches) {
+    fn list_paths(&self, batches: &mut Batches<'p>) {
         let places = self.by_digest();
-        let (sender, receiver) = bounded(4);
-        thread::scope(|scope| {
-            scope.spawn(move || rows::read(self.fetch.layer, &self.fetch.options.limits, &sender));
-            // If the TOC cannot be read again, the proof says so.
-            let failure = RefCell::new(None);
-            Rows::new(receiver, &failure).all(|row| {
-                let wanted = self.fetch.needs.contents().get(row.index);
-                let place = wanted.and_then(|wanted| places.get(&wanted.digest));
-                place.is_none_or(|place| batches.add((place as usize, Some(row.into_name()))))
-            });
-        })
+        self.fetch.needs.contents().named().all(|(wanted, name)| {
+            let place = places.get(&wanted.digest);
+            place.is_none_or(|place| batches.add((place as usize, Some(name))))
+        });
     }
 
     /// Finds the places of files by their digests.
@@ -94,14 +85,14 @@ impl<'p> Search<'p, '_> {
         Table::new(places)
     }
 
-    fn work(&self, items: &Receiver<Vec<Item>>) -> Result<(), Failure> {
+    fn work(&self, items: &Receiver<Vec<Item<'p>>>) -> Result<(), Failure> {
         let mut absent = Absent::new(self.fetch.seeds.names().count());
         for (place, path) in items.iter().flatten() {
             if self.fetch.others.stop.load(Ordering::Relaxed) {
                 return Err(Failure::Stopped);
             }
             if let Some(frames) = self.missing.get(place) {
-                self.one(frames, path.as_deref(), &mut absent)?;
+                self.one(frames, path, &mut absent)?;
             }
         }
         Ok(())
@@ -177,14 +168,14 @@ impl<'p> Search<'p, '_> {
 }
 
 /// Gathers what workers are to do.
-struct Batches {
-    items: Sender<Vec<Item>>,
-    batch: Vec<Item>,
+struct Batches<'p> {
+    items: Sender<Vec<Item<'p>>>,
+    batch: Vec<Item<'p>>,
 }
 
-impl Batches {
+impl<'p> Batches<'p> {
     /// Adds a file; `false` when nobody works any more.
-    fn add(&mut self, item: Item) -> bool {
+    fn add(&mut self, item: Item<'p>) -> bool {
         self.batch.push(item);
         if self.batch.len() < BATCH {
             return true;

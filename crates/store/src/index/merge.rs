@@ -1,81 +1,99 @@
 //! Keeping the runs few.
 
-use std::iter::Peekable;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::sync::Arc;
 
-use super::row::{Owner, Row};
+use super::row::{Order, Owner, Row};
 use super::run::Run;
 use super::{DedupIndex, Runs, run_name};
 use crate::error::Error;
 
 /// Rows that are quickly written again: 1 MiB of them.
 const SMALL: u32 = 1 << 15;
+/// How much longer each run is than all after it, at least.
+const RATIO: u32 = 8;
 
 impl DedupIndex {
-    /// Merges the last runs as long as the one before is small, or not more than twice as long: so there are few of them,
-    /// not ten with ten million rows, and each row is written again only as often as the index doubles.
+    /// Merges the last runs into one, as long as the one before is small, or not much longer. So there are few runs, at most
+    /// four with ten million rows however many layers they came from, and each row is written again only now and then.
     pub(super) fn merge(&self, runs: &mut Runs) -> Result<(), Error> {
-        while let [.., (_, old), (_, new)] = runs.usable.as_slice()
-            && (old.rows_count() <= SMALL || old.rows_count() / 2 <= new.rows_count())
-        {
-            self.merge_last(runs)?;
+        let (mut first, mut rows) = (runs.usable.len(), 0_u32);
+        for (place, (_, run)) in runs.usable.iter().enumerate().rev() {
+            let count = run.rows_count();
+            if rows > 0 && count > SMALL && count / RATIO > rows {
+                break;
+            }
+            (first, rows) = (place, rows.saturating_add(count));
         }
-        Ok(())
+        self.merge_from(runs, first)
     }
 
     /// Merges all runs into one, so that a lookup has one place to look at. It is worth it after much was added.
     pub(super) fn merge_all(&self, runs: &mut Runs) -> Result<(), Error> {
-        while runs.usable.len() > 1 {
-            self.merge_last(runs)?;
+        self.merge_from(runs, 0)
+    }
+
+    /// Merges the runs from a place on.
+    fn merge_from(&self, runs: &mut Runs, first: usize) -> Result<(), Error> {
+        let number = runs.next_number();
+        let Some(merged @ [_, _, ..]) = runs.usable.get(first..) else { return Ok(()) };
+        let rows = merged.iter().fold(0_u32, |rows, (_, run)| rows.saturating_add(run.rows_count()));
+        let objects: Vec<_> = merged.iter().map(|(_, run)| run.objects()).collect();
+        let run = self.write(number, rows, Merge::new(merged), &objects)?;
+        for (old, _) in merged {
+            self.directory.remove(&run_name(*old))?;
         }
-        Ok(())
-    }
-
-    fn merge_last(&self, runs: &mut Runs) -> Result<(), Error> {
-        let [.., (old_number, old), (new_number, new)] = runs.usable.as_slice() else { return Ok(()) };
-        let (number, rows) = (runs.next_number(), old.rows_count().saturating_add(new.rows_count()));
-        let merged = self.write(number, rows, Merge::new(old, new), &[old.objects(), new.objects()])?;
-        self.directory.remove(&run_name(*old_number))?;
-        self.directory.remove(&run_name(*new_number))?;
-        runs.usable.truncate(runs.usable.len().saturating_sub(2));
-        runs.usable.push((number, merged));
+        runs.usable.truncate(first);
+        runs.usable.push((number, run));
         Ok(())
     }
 }
 
-/// The rows of two runs in order; of two with one key and owner only that of the newer run.
+/// The rows of runs in order; of those with one key and owner, that of the newest run comes first.
 ///
-/// The objects of the older run come first in the merged one, so the numbers of those of the newer run grow.
-struct Merge<O: Iterator<Item = Row>, N: Iterator<Item = Row>> {
-    old: Peekable<O>,
-    new: Peekable<N>,
+/// The objects of the runs come one after another in the merged one, so the numbers of those of newer runs grow.
+struct Merge<I> {
+    /// The newest first.
+    runs: Vec<I>,
+    /// The next row of each run that has one, with the place of the run.
+    next: BinaryHeap<Reverse<(Order, usize, Row)>>,
 }
 
-impl Merge<std::iter::Empty<Row>, std::iter::Empty<Row>> {
-    fn new<'a>(
-        old: &'a Run,
-        new: &'a Run,
-    ) -> Merge<impl Iterator<Item = Row> + 'a, impl Iterator<Item = Row> + 'a> {
-        let before = old.objects_count();
-        let shifted = move |row: Row| match row.owner {
-            Owner::Objects => Row { file: row.file.saturating_add(before), ..row },
-            Owner::Seed(_) => row,
-        };
-        Merge { old: old.rows().peekable(), new: new.rows().map(shifted).peekable() }
+impl Merge<std::iter::Empty<Row>> {
+    /// Takes runs by ascending number.
+    fn new(runs: &[(u64, Arc<Run>)]) -> Merge<impl Iterator<Item = Row>> {
+        let mut before = 0_u32;
+        let shifted = runs.iter().map(|(_, run)| {
+            let shift = before;
+            before = before.saturating_add(run.objects_count());
+            run.rows().map(move |row| match row.owner {
+                Owner::Objects => Row { file: row.file.saturating_add(shift), ..row },
+                Owner::Seed(_) => row,
+            })
+        });
+        let mut runs: Vec<_> = shifted.collect();
+        runs.reverse();
+        let first = |(place, rows): (usize, &mut _)| Some(Reverse(head(place, Iterator::next(rows)?)));
+        Merge { next: runs.iter_mut().enumerate().filter_map(first).collect(), runs }
     }
 }
 
-impl<O: Iterator<Item = Row>, N: Iterator<Item = Row>> Iterator for Merge<O, N> {
+fn head(place: usize, row: Row) -> (Order, usize, Row) {
+    (row.order(), place, row)
+}
+
+impl<I: Iterator<Item = Row>> Iterator for Merge<I> {
     type Item = Row;
 
     fn next(&mut self) -> Option<Row> {
-        match (self.old.peek(), self.new.peek()) {
-            (Some(old), Some(new)) if old.order() < new.order() => self.old.next(),
-            (Some(old), Some(new)) if old.order() == new.order() => {
-                self.old.next();
-                self.new.next()
-            }
-            (Some(_), None) => self.old.next(),
-            _ => self.new.next(),
+        let mut least = self.next.peek_mut()?;
+        let Reverse((_, place, row)) = *least;
+        match self.runs.get_mut(place).and_then(Iterator::next) {
+            Some(next) => *least = Reverse(head(place, next)),
+            None => drop(PeekMut::pop(least)),
         }
+        Some(row)
     }
 }

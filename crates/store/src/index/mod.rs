@@ -15,13 +15,15 @@ mod run;
 mod sys;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use chunked::{ContentDigest, FileRange};
 use serde::Serialize;
 
+use self::catalog::Catalog;
 pub use self::rebuild::chunks;
 pub(crate) use self::rebuild::rebuild;
 pub use self::row::SeedNumber;
@@ -74,7 +76,7 @@ pub struct DedupIndex {
 
 /// The runs as they were found.
 #[derive(Debug, Clone, Default)]
-struct Runs {
+pub(crate) struct Runs {
     /// By ascending number; later ones know better.
     usable: Vec<(u64, Arc<Run>)>,
     /// Names of runs that are damaged, or not ours.
@@ -153,7 +155,7 @@ impl DedupIndex {
                 let piece = piece.map(|(row, object)| Row { file: objects.number(object), ..row }).collect();
                 self.add_piece(runs, piece, &std::mem::take(&mut objects).digests)?;
             }
-            if pieces > 1 { self.merge_all(runs) } else { Ok(()) }
+            if pieces > 1 { self.merge_all(runs) } else { self.merge(runs) }
         })
     }
 
@@ -168,7 +170,10 @@ impl DedupIndex {
         let rows: Vec<_> = places.iter().filter_map(row).collect();
         match rows.is_empty() {
             true => Ok(()),
-            false => self.change(|runs| self.add_piece(runs, rows, &[])),
+            false => self.change(|runs| {
+                self.add_piece(runs, rows, &[])?;
+                self.merge(runs)
+            }),
         }
     }
 
@@ -225,13 +230,13 @@ impl DedupIndex {
         changed
     }
 
-    /// Writes rows as a run, and merges runs where that pays.
+    /// Writes rows as a run.
     fn add_piece(&self, runs: &mut Runs, mut rows: Vec<Row>, objects: &[u8]) -> Result<(), Error> {
         rows.sort_unstable();
         let (number, count) = (runs.next_number(), u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let run = self.write(number, count, rows.into_iter(), &[objects])?;
         runs.usable.push((number, run));
-        self.merge(runs)
+        Ok(())
     }
 
     fn write(
@@ -259,7 +264,8 @@ impl DedupIndex {
 }
 
 impl Runs {
-    fn load(directory: &Directory) -> Result<Self, Error> {
+    /// Maps all runs in a directory.
+    pub(crate) fn load(directory: &Directory) -> Result<Self, Error> {
         let mut runs = Self::default();
         for name in directory.names()? {
             let Some(number) = run_number(&name) else { continue };
@@ -274,22 +280,25 @@ impl Runs {
         Ok(runs)
     }
 
-    fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
+    /// Finds out which object may have the bytes of a chunk.
+    pub(crate) fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
         let (run, row) = self.find(row::key(chunk), Owner::Objects)?;
         Some(Place { object: run.object(row.file)?, range: row.range })
     }
 
     /// Finds what was added last of a key and an owner.
     fn find(&self, key: Key, owner: Owner) -> Option<(&Run, Row)> {
-        if self.usable.len() > 1 {
-            self.touch(&key);
-        }
-        self.usable.iter().rev().find_map(|(_, run)| Some((&**run, run.find(key, owner)?)))
+        let (oldest, newer) = self.usable.split_first()?;
+        // The oldest is by far the longest: most keys are there, or nowhere.
+        let newer = newer.iter().rev().filter(|(_, run)| run.may_have(&key));
+        newer.chain([oldest]).find_map(|(_, run)| Some((&**run, run.find(key, owner)?)))
     }
 
     /// Begins to bring the memory near that a search for a key reads. Several searches then wait for it together.
     fn touch(&self, key: &Key) {
-        self.usable.iter().for_each(|(_, run)| run.touch(key));
+        if let Some((_, oldest)) = self.usable.first() {
+            oldest.touch(key);
+        }
     }
 
     fn next_number(&self) -> u64 {
@@ -297,6 +306,22 @@ impl Runs {
         let last = self.usable.iter().map(|(number, _)| *number).chain(unusable).max();
         last.map_or(0, |last| last.saturating_add(1))
     }
+}
+
+/// Reads a run as lookups do, whatever is in it: counts its rows, and finds what an object or the first seed has of a
+/// content. `None` for a file that is not used.
+pub fn read_run(file: &File, content: &ContentDigest) -> Option<(usize, Vec<FileRange>)> {
+    let run = Run::open(file).ok()?;
+    let find = |owner| run.find(row::key(content), owner).map(|row| row.range);
+    let found = [Owner::Objects, Owner::Seed(SeedNumber::FIRST)].into_iter().filter_map(find).collect();
+    Some((run.rows().count(), found))
+}
+
+/// Reads a catalog as pulls and updates do, whatever is in it: lists the paths of its files. `None` for a file that is not
+/// used.
+pub fn read_catalog(file: &File) -> Option<Vec<PathBuf>> {
+    let catalog = Catalog::open(file)?;
+    Some(catalog.files().map(|(_, listed)| listed.path.to_owned()).collect())
 }
 
 /// Numbers the objects that the rows of a run point to.

@@ -4,16 +4,19 @@
 //! |---|---|
 //! | 8 | magic and version |
 //! | 4 | `bits`: how many leading bits of a key the table is indexed by |
+//! | 4 | `filter_bits`: how many bits of a key the filter is indexed by; at least 9 |
 //! | 4 | number of rows |
 //! | 4 | number of objects |
 //! | 4 * (2^bits + 1) | for each value of those bits, how many rows come before; at the end, all |
 //! | | zeros up to a multiple of 64 |
+//! | 2^filter_bits / 8 | a bit for each value of so many leading bits of a key: whether there is one |
 //! | 32 each | the rows |
 //! | 32 each | the digests of the objects that rows point to |
 //!
 //! Numbers are little-endian. Digests are random, so the bits that follow those of the table tell where among the rows of
 //! an entry a key is, to a few rows. A search reads the table, which is small enough to stay in the cache of the
-//! processor, and then one or two lines of memory, whatever the number of rows. No row is in two lines.
+//! processor, and then one or two lines of memory, whatever the number of rows. No row is in two lines. The filter says of
+//! most keys that they are not here; where there are several runs, that is all that is read of all but one.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -28,8 +31,8 @@ use super::row::{self, Key, Order, Owner, Row};
 use super::sys;
 use crate::staged::Staged;
 
-const MAGIC: &[u8; 8] = b"morseli\x03";
-const HEADER_LEN: usize = 20;
+const MAGIC: &[u8; 8] = b"morseli\x04";
+const HEADER_LEN: usize = 24;
 /// Bytes of the digest of an object.
 const OBJECT_LEN: usize = 32;
 /// Bytes of an entry of the table.
@@ -42,8 +45,13 @@ const LINE_LEN: usize = 64;
 /// Most leading bits: a table of 8 MiB.
 const BITS_MAX: u32 = 21;
 /// Rows that share an entry of the table, at most: so few that the expected place is a few rows off, and so many that the
-/// table of ten million rows, of 1 MiB, stays in the cache of a core.
-const ROWS_PER_ENTRY: u32 = 64;
+/// table of ten million rows, of 4 MiB, stays in the caches of the processor.
+const ROWS_PER_ENTRY: u32 = 16;
+/// Fewest and most bits that the filter is indexed by: one line of memory, and 256 MiB.
+const FILTER_BITS_MIN: u32 = 9;
+const FILTER_BITS_MAX: u32 = 31;
+/// Bits of the filter for a row, at least, so that it takes one key in eight at most for one that is here.
+const FILTER_BITS_PER_ROW: u64 = 8;
 /// Rows next to the expected one that are looked at one by one. With random keys, few are further away.
 const NEAR: u32 = 12;
 
@@ -62,6 +70,7 @@ pub(super) struct Unusable;
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     bits: u32,
+    filter_bits: u32,
     rows: u32,
     objects: u32,
 }
@@ -70,24 +79,48 @@ impl Shape {
     /// Plans a run of at most that many rows.
     fn for_rows(rows: u32) -> Self {
         let bits = (rows / ROWS_PER_ENTRY).checked_ilog2().map_or(0, |log| log + 1);
-        Self { bits: bits.min(BITS_MAX), rows, objects: 0 }
+        let filter_bits = (u64::from(rows) * FILTER_BITS_PER_ROW).next_power_of_two().ilog2();
+        let filter_bits = filter_bits.clamp(FILTER_BITS_MIN, FILTER_BITS_MAX);
+        Self { bits: bits.min(BITS_MAX), filter_bits, rows, objects: 0 }
     }
 
     fn parse(header: &[u8]) -> Option<Self> {
         let (magic, rest) = header.split_first_chunk()?;
         let (bits, rest) = rest.split_first_chunk()?;
+        let (filter_bits, rest) = rest.split_first_chunk()?;
         let (rows, rest) = rest.split_first_chunk()?;
         let number = u32::from_le_bytes;
-        let shape = Self { bits: number(*bits), rows: number(*rows), objects: number(*rest.first_chunk()?) };
-        (magic == MAGIC && shape.bits <= BITS_MAX).then_some(shape)
+        let shape = Self {
+            bits: number(*bits),
+            filter_bits: number(*filter_bits),
+            rows: number(*rows),
+            objects: number(*rest.first_chunk()?),
+        };
+        let is_known = magic == MAGIC && shape.bits <= BITS_MAX;
+        (is_known && (FILTER_BITS_MIN..=FILTER_BITS_MAX).contains(&shape.filter_bits)).then_some(shape)
     }
 
     fn entries(self) -> usize {
         1 << self.bits
     }
 
-    fn rows_start(self) -> usize {
+    fn filter_start(self) -> usize {
         (HEADER_LEN + COUNT_LEN * (self.entries() + 1)).next_multiple_of(LINE_LEN)
+    }
+
+    fn filter_len(self) -> usize {
+        1 << (self.filter_bits - u8::BITS.ilog2())
+    }
+
+    fn rows_start(self) -> usize {
+        self.filter_start() + self.filter_len()
+    }
+
+    /// Returns the byte of the filter that a key belongs to, and the bit in it.
+    fn filter_of(self, key: &Key) -> (usize, u8) {
+        let leading = key.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let bits = leading >> (u32::BITS - self.filter_bits);
+        (bits as usize / u8::BITS as usize, 1 << (bits % u8::BITS))
     }
 
     fn objects_start(self) -> usize {
@@ -151,6 +184,13 @@ impl Run {
         self.objects().get(start..)?.first_chunk().map(|digest| ContentDigest(*digest))
     }
 
+    /// Tells whether there may be rows of a key; most often `false` if there are none.
+    pub(super) fn may_have(&self, key: &Key) -> bool {
+        let (byte, bit) = self.shape.filter_of(key);
+        let filter = self.bytes.get(self.shape.filter_start()..).unwrap_or_default();
+        filter.get(byte).is_some_and(|bits| bits & bit != 0)
+    }
+
     /// Begins to bring the memory near that a search for a key reads.
     pub(super) fn touch(&self, key: &Key) {
         black_box(self.span(key).and_then(|span| self.bytes_of(span.at)?.first().copied()));
@@ -208,13 +248,13 @@ impl Run {
         (0..self.rows_count()).map_while(|number| self.row(number))
     }
 
-    /// Tells whether all rows are readable and in order.
+    /// Tells whether all rows are readable, in order, and in the filter.
     pub(super) fn is_sorted(&self) -> bool {
         let mut rows = (0..self.rows_count()).map(|number| self.row(number));
         let mut last = None;
         rows.all(|row| {
             let before = std::mem::replace(&mut last, row.map(|row| row.order()));
-            last.is_some() && before < last
+            last.is_some() && before < last && row.is_some_and(|row| self.may_have(&row.key))
         })
     }
 
@@ -236,6 +276,7 @@ pub(super) struct Writer {
     shape: Shape,
     /// Rows of each entry of the table.
     counts: Vec<u32>,
+    filter: Vec<u8>,
     last: Option<Order>,
 }
 
@@ -245,9 +286,9 @@ impl Writer {
         let shape = Shape { rows: 0, ..Shape::for_rows(rows) };
         let mut file = staged.file();
         file.seek(SeekFrom::Start(shape.rows_start() as u64))?;
-        let counts = vec![0; shape.entries()];
+        let (counts, filter) = (vec![0; shape.entries()], vec![0; shape.filter_len()]);
         let buffer = (rows as usize).saturating_mul(row::LEN).clamp(BUFFER_LEN_MIN, BUFFER_LEN_MAX);
-        Ok(Self { out: BufWriter::with_capacity(buffer, staged), shape, counts, last: None })
+        Ok(Self { out: BufWriter::with_capacity(buffer, staged), shape, counts, filter, last: None })
     }
 
     /// Adds a row. They come in order; one with key and owner of the last is left out.
@@ -260,6 +301,10 @@ impl Writer {
         if let Some(count) = self.counts.get_mut(self.shape.entry_of(&row.key)) {
             *count += 1;
         }
+        let (byte, bit) = self.shape.filter_of(&row.key);
+        if let Some(bits) = self.filter.get_mut(byte) {
+            *bits |= bit;
+        }
         self.out.write_all(&row.encode())
     }
 
@@ -271,6 +316,7 @@ impl Writer {
         let staged = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         let mut head = MAGIC.to_vec();
         head.extend(self.shape.bits.to_le_bytes());
+        head.extend(self.shape.filter_bits.to_le_bytes());
         head.extend(self.shape.rows.to_le_bytes());
         head.extend(self.shape.objects.to_le_bytes());
         let mut before = 0_u32;
@@ -280,6 +326,7 @@ impl Writer {
         }
         head.extend(before.to_le_bytes());
         staged.file().write_all_at(&head, 0)?;
+        staged.file().write_all_at(&self.filter, self.shape.filter_start() as u64)?;
         Ok(staged)
     }
 }

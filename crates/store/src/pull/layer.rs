@@ -47,7 +47,7 @@ impl Pull<'_> {
         if let Some(record) = find_present(self.store, &identity, verification)?.filter(will_do) {
             return Ok(Opened::Present(record));
         }
-        let mut contents = Contents::default();
+        let mut contents = Contents::with_names(self.options.seeds.go_by_paths());
         let add = |entry| {
             contents.add(&entry);
             visitor(entry);
@@ -155,15 +155,8 @@ impl Pull<'_> {
     fn fetch(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<Fetched, Failure> {
         let fetch = &self.options.fetch;
         let fetch = fetch::Options { memory: fetch.memory / self.at_once, ..*fetch };
-        Fetch::new(
-            self.store,
-            &*task.source,
-            (layer, needs),
-            &fetch,
-            (self.others(), &self.options.seeds),
-            self.progress,
-        )
-        .run(task.diff_id.as_ref())
+        Fetch::new(self.store, &*task.source, (layer, needs), &fetch, self.others(), self.progress)
+            .run(task.diff_id.as_ref())
     }
 
     pub(super) fn whole(&self, task: &Task<'_>, why: String) -> Result<(LayerRecord, How), Error> {

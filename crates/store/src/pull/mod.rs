@@ -138,7 +138,7 @@ impl<'a> Pull<'a> {
     }
 
     fn others(&self) -> Others<'_> {
-        Others { elsewhere: &self.elsewhere, stop: &self.stop }
+        Others { elsewhere: &self.elsewhere, stop: &self.stop, seeds: &self.options.seeds }
     }
 
     fn is_stopped(&self) -> bool {

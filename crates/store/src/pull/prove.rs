@@ -28,9 +28,8 @@ pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<L
     // Nothing can be read of it, so that what is missing is an error.
     let nowhere: &[u8] = &[];
     let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
-    let seeds = Seeds::default();
-    let others = Others { elsewhere: &elsewhere, stop: &stop };
-    let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, (others, &seeds), &NoProgress)
+    let others = Others { elsewhere: &elsewhere, stop: &stop, seeds: &Seeds::default() };
+    let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, others, &NoProgress)
         .run(record.diff_id.as_ref())
         .map_err(failed)?;
     let is_proven = record.diff_id.is_some() && fetched.diff_id == record.diff_id;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    ContainersStorage, HostRoot, OciLayout, OstreeRepo, Seed, containers_storage, host, oci_layout, ostree,
+    ContainersStorage, HostRoot, OciLayout, OstreeRepo, OwnStore, Seed, containers_storage, host, oci_layout,
+    ostree, own_store,
 };
 use crate::error::Error;
 
@@ -34,6 +35,11 @@ const KINDS: &[Kind] = &[
         open: |path, _| Ok(Arc::new(OciLayout::open(path)?)),
     },
     Kind {
+        name: own_store::KIND,
+        is_at: own_store::is_at,
+        open: |path, _| Ok(Arc::new(OwnStore::open(path)?)),
+    },
+    Kind {
         name: host::KIND,
         is_at: |_| true,
         open: |path, left_out| Ok(Arc::new(HostRoot::open(path, left_out)?)),
@@ -43,18 +49,18 @@ const KINDS: &[Kind] = &[
 /// Opens the seed of that name: `KIND:PATH`, or a path, which is looked at to find out what it is.
 ///
 /// # Errors
-/// Those of the seed.
+/// [`Error::NoSeed`] when there is nothing at the path, and those of the seed.
 pub fn open(name: &str, left_out: &[&Path]) -> Result<Arc<dyn Seed>, Error> {
     let named = |kind: &&Kind| name.strip_prefix(kind.name).is_some_and(|rest| rest.starts_with(':'));
-    match KINDS.iter().find(named) {
-        Some(kind) => (kind.open)(Path::new(name.split_once(':').map_or(name, |(_, path)| path)), left_out),
-        None => {
-            let path = Path::new(name);
-            let kind = KINDS.iter().find(|kind| (kind.is_at)(path));
-            kind.map_or_else(
-                || Ok(Arc::new(HostRoot::open(path, left_out)?) as _),
-                |kind| (kind.open)(path, left_out),
-            )
-        }
+    let (kind, path) = match KINDS.iter().find(named) {
+        Some(kind) => (Some(kind), Path::new(name.split_once(':').map_or(name, |(_, path)| path))),
+        None => (KINDS.iter().find(|kind| (kind.is_at)(Path::new(name))), Path::new(name)),
+    };
+    if !path.exists() {
+        return Err(Error::NoSeed { path: path.to_owned() });
     }
+    kind.map_or_else(
+        || Ok(Arc::new(HostRoot::open(path, left_out)?) as _),
+        |kind| (kind.open)(path, left_out),
+    )
 }

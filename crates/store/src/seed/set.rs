@@ -41,6 +41,11 @@ impl Seeds {
         self.members.iter().map(|member| member.seed.name())
     }
 
+    /// Tells whether one of them finds files by path.
+    pub(crate) fn go_by_paths(&self) -> bool {
+        self.members.iter().any(|member| member.seed.abilities().paths)
+    }
+
     /// Lists those that are worth asking, with their places.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (usize, &dyn Seed)> {
         let asked = self.members.iter().enumerate().filter(|(_, member)| member.is_asked());

@@ -1,4 +1,8 @@
 //! Copies what a seed offers, and hashes it in the same pass.
+//!
+//! What is hashed has to be what is written, whatever happens to the seed meanwhile. So a long file is cloned, which nobody
+//! else can change, and the clone is hashed; anything else is read once, and written from the memory that was hashed.
+//! `copy_file_range` without a clone would have every byte read twice.
 
 use std::fs::File;
 use std::io::{self, Read};

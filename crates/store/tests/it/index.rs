@@ -57,7 +57,7 @@ fn there_are_few_runs_however_many_layers_were_added() {
         add(index, (layer * 50..layer * 50 + 50).map(|chunk| (chunk, chunk)));
     }
     assert_eq!(index.shape().rows, 5000);
-    assert!(index.shape().runs <= 8, "{:?}", index.shape());
+    assert!(index.shape().runs <= 4, "{:?}", index.shape());
     assert_eq!(run_files(&on_disk.root()).len() as u64, index.shape().runs);
     // What is known already is not written again.
     add(index, (0..5000).map(|chunk| (chunk, chunk)));

@@ -30,6 +30,14 @@ echo containers:x:999:999::/:/bin/false >>/etc/passwd
 for map in subuid subgid; do echo containers:200000:655360 >>/etc/$map; done
 ";
 
+/// Makes a user, and a session.
+const USER: &str = "\
+chmod 711 /home /home/user/../..
+echo user:x:1000:1000::/home/user:/bin/sh >>/etc/passwd; echo user:x:1000: >>/etc/group
+for map in subuid subgid; do echo user:100000:65536 >>/etc/$map; done
+mkdir -p /run/user/1000; chown 1000:1000 /run/user/1000 /home/user
+export HOME=/home/user XDG_RUNTIME_DIR=/run/user/1000; cd";
+
 /// The root of a suite whose configuration and storage last as long as a directory. All else is as new with each command, as
 /// after a reboot. Programs of a directory come before all others.
 #[derive(Debug)]
@@ -88,6 +96,12 @@ impl Machine {
     /// When one fails; the message holds what they wrote.
     pub fn sh(&self, script: &str) -> String {
         run(&mut self.command(script)).text().to_owned()
+    }
+
+    /// Runs shell commands as [`Machine::sh`] does, as a user whose home directory lasts.
+    pub fn sh_as_user(&self, script: &str) -> String {
+        let script = script.replace('\'', r"'\''");
+        self.sh(&format!("{USER}\nsetpriv --reuid=1000 --regid=1000 --clear-groups sh -euc '{script}'"))
     }
 
     /// Runs shell commands.

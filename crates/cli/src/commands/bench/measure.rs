@@ -10,6 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
+use crate::machine::peak_memory_of;
+
 /// How often memory is looked at, and whoever watches is told.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
@@ -64,7 +66,7 @@ fn wait(child: &Child, started: Instant, watch: &mut dyn FnMut()) -> io::Result<
             waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
             return Ok((wall, peak));
         }
-        peak = peak.max(peak_memory_below(child.id()));
+        peak = peak.max(tree_peak(child.id()));
         watch();
     }
 }
@@ -84,13 +86,24 @@ fn parse_ticks(stat: &str) -> Option<u64> {
     ticks.sum()
 }
 
+/// Returns the time that a process and those below it have been on processors.
+pub(crate) fn tree_cpu(pid: u32) -> Duration {
+    let own = cpu_time(pid).unwrap_or_default();
+    children(pid).into_iter().map(tree_cpu).fold(own, Duration::saturating_add)
+}
+
 /// Returns the most bytes that a process, or one below it, had resident at once.
-fn peak_memory_below(pid: u32) -> u64 {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let below =
-        children.split_whitespace().filter_map(|child| child.parse().ok()).map(peak_memory_below).max();
-    let own = crate::machine::peak_memory_of(&pid.to_string());
-    own.unwrap_or(0).max(below.unwrap_or(0))
+pub(crate) fn tree_peak(pid: u32) -> u64 {
+    let own = peak_memory_of(&pid.to_string()).unwrap_or(0);
+    children(pid).into_iter().map(tree_peak).fold(own, u64::max)
+}
+
+/// Lists the processes that a process started, as far as they live.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists: Vec<_> =
+        tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
+    lists.iter().flat_map(|list| list.split_whitespace().filter_map(|child| child.parse().ok())).collect()
 }
 
 #[cfg(test)]

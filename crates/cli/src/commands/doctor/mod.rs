@@ -1,5 +1,6 @@
 //! Finds out how things are, and what that means.
 
+pub(super) mod engines;
 mod meaning;
 mod text;
 

@@ -10,12 +10,23 @@ use super::storage_conf;
 use crate::access::config_home;
 use crate::commands::publish;
 use crate::store_place::NoHome;
+use crate::who;
 
 /// The drop-in of `registries.conf`. Aliases of short names come at 000; the user's own should be able to come later.
 const DROP_IN: &str = "registries.conf.d/50-morsel.conf";
 
+/// The drop-in of `storage.conf` for all users but root. Engines from about podman 5.8 on take what is in `storage.conf` for
+/// them as well, and would look for layers where they may not, or find files that are nobody's; older ones read neither.
+const ROOTLESS_DROP_IN: &str = "storage.rootless.conf.d/50-morsel.conf";
+
+/// The drop-in of `storage.conf` for a user. It comes after that of root, which has the same name.
+const USER_DROP_IN: &str = "storage.conf.d/50-morsel.conf";
+
+/// Makes sure that the store is there whenever the machine starts: engines fail where it is not.
+const TMPFILES: &str = "/etc/tmpfiles.d/morsel.conf";
+
 /// Where root's engines keep images unless a file says otherwise, and what is gone after a reboot.
-const PLACES: [&str; 2] = ["/run/containers/storage", "/var/lib/containers/storage"];
+const DEFAULTS: [&str; 2] = ["/run/containers/storage", "/var/lib/containers/storage"];
 
 /// The file that is taken where `/etc` has none.
 const VENDOR: &str = "/usr/share/containers/storage.conf";
@@ -43,9 +54,16 @@ pub(super) enum Scope {
     User,
 }
 
+impl Scope {
+    /// Returns the one of whoever runs this.
+    pub(super) fn of_user() -> Self {
+        if who::is_system() { Self::System } else { Self::User }
+    }
+}
+
 /// Where everything is.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(in crate::commands) struct Places {
     scope: Scope,
     /// The directory of containers' files.
     containers: PathBuf,
@@ -54,7 +72,12 @@ pub(super) struct Files {
     store: PathBuf,
 }
 
-impl Files {
+impl Places {
+    /// Finds the places of whoever runs this.
+    pub(in crate::commands) fn of_user(store: &Path) -> anyhow::Result<Self> {
+        Self::of(Scope::of_user(), store)
+    }
+
     pub(super) fn of(scope: Scope, store: &Path) -> anyhow::Result<Self> {
         let config = match scope {
             Scope::System => PathBuf::from("/etc"),
@@ -65,12 +88,12 @@ impl Files {
     }
 
     /// Returns the program that engines call: they take a path without arguments.
-    pub(super) fn helper(&self) -> PathBuf {
+    pub(in crate::commands) fn helper(&self) -> PathBuf {
         self.store.join("storage-helper")
     }
 
     /// Returns the drop-in that says so.
-    pub(super) fn drop_in(&self) -> PathBuf {
+    pub(in crate::commands) fn drop_in(&self) -> PathBuf {
         self.containers.join(DROP_IN)
     }
 
@@ -95,7 +118,12 @@ impl Files {
             "# Written by `morsel setup`.\nadditional-layer-store-auth-helper = {}\n",
             storage_conf::quoted(&self.helper().display().to_string())
         ));
-        Ok(vec![config, helper, self.add_store()?, drop_in])
+        let mut changes = vec![config, helper];
+        let store = self.add_store()?;
+        changes.push(self.drop_in_of_storage(&store)?);
+        changes.extend(self.keep_store()?);
+        changes.extend([store, drop_in]);
+        Ok(changes)
     }
 
     /// Plans to take the files back; with `keep_store`, engines go on finding the layers that they use.
@@ -109,6 +137,12 @@ impl Files {
         changes.push(config);
         if !keep_store {
             changes.push(self.remove_store()?);
+            let drop_in = Change::of(self.storage_drop_in(), "said it for this user, or for nobody else")?;
+            changes.push(Change { after: None, ..drop_in });
+            if self.scope == Scope::System {
+                changes
+                    .push(Change { after: None, ..Change::of(TMPFILES.into(), "made the store be there")? });
+            }
         }
         Ok(changes)
     }
@@ -133,7 +167,7 @@ impl Files {
         };
         change.after = match change.before.clone().or(vendor) {
             None => {
-                let places = PLACES.map(Path::new);
+                let places = DEFAULTS.map(Path::new);
                 Some(storage_conf::new(&additional, (self.scope == Scope::System).then_some(places)))
             }
             Some(start) => {
@@ -145,12 +179,43 @@ impl Files {
         Ok(change)
     }
 
+    /// Plans what makes the store be there.
+    fn keep_store(&self) -> anyhow::Result<Option<Change>> {
+        if self.scope == Scope::User {
+            return Ok(None);
+        }
+        let mut change = Change::of(TMPFILES.into(), "makes the store be there")?;
+        let additional = publish::place(&self.store);
+        change.after = Some(format!("# by `morsel setup`\nd {} 0755 root root -\n", additional.display()));
+        Ok(Some(change))
+    }
+
+    /// Plans the drop-in beside `storage.conf`: of root, it keeps the change from other users; of a user, it keeps that one from
+    /// the user.
+    fn drop_in_of_storage(&self, storage_conf: &Change) -> anyhow::Result<Change> {
+        let additional = publish::place(&self.store);
+        let text = storage_conf.after.as_deref().unwrap_or_default();
+        let mut change = Change::of(self.storage_drop_in(), "says it for this user, or for nobody else")?;
+        change.after = Some(match self.scope {
+            Scope::System => storage_conf::without(text, &additional)?,
+            Scope::User => storage_conf::once_more(text)?,
+        });
+        Ok(change)
+    }
+
+    fn storage_drop_in(&self) -> PathBuf {
+        self.containers.join(match self.scope {
+            Scope::System => ROOTLESS_DROP_IN,
+            Scope::User => USER_DROP_IN,
+        })
+    }
+
     fn remove_store(&self) -> anyhow::Result<Change> {
         let mut change = Change::of(self.storage_conf(), "made engines look for layers in the store")?;
         let Some(before) = change.before.clone() else { return Ok(change) };
         let additional = publish::place(&self.store);
         let untouched = [
-            storage_conf::new(&additional, Some(PLACES.map(Path::new))),
+            storage_conf::new(&additional, Some(DEFAULTS.map(Path::new))),
             storage_conf::new(&additional, None),
         ];
         if untouched.contains(&before) {

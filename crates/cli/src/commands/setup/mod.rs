@@ -4,13 +4,15 @@ mod files;
 mod plan;
 mod storage_conf;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use containers_storage::{AdditionalStore, EngineStorage, LayerId};
 
-use self::files::{Files, Scope};
+pub(super) use self::files::Places;
+use self::files::Scope;
 use self::plan::Change;
 use super::publish::place;
 use crate::args::{Engine, Setup};
@@ -24,7 +26,7 @@ pub(super) fn run(args: &Setup) -> anyhow::Result<ExitCode> {
     let (Engine::Podman | Engine::CriO) = args.engine;
     let scope = scope(args);
     let root = std::path::absolute(args.store.path()?)?;
-    let files = Files::of(scope, &root)?;
+    let files = Places::of(scope, &root)?;
     let used = if args.undo { used(&root)? } else { Vec::new() };
     let changes = match args.undo {
         true => files.uninstall(!used.is_empty())?,
@@ -54,9 +56,10 @@ pub(super) fn run(args: &Setup) -> anyhow::Result<ExitCode> {
 }
 
 fn scope(args: &Setup) -> Scope {
-    match args.rootless || (!args.system && !who::is_system()) {
-        true => Scope::User,
-        false => Scope::System,
+    match (args.system, args.rootless) {
+        (true, _) => Scope::System,
+        (_, true) => Scope::User,
+        _ => Scope::of_user(),
     }
 }
 
@@ -65,7 +68,8 @@ fn used(root: &Path) -> anyhow::Result<Vec<LayerId>> {
     let Ok(additional) = AdditionalStore::open(&place(root)) else { return Ok(Vec::new()) };
     let listed = additional.layers().context("cannot tell which layers are in use")?;
     let mut used = Vec::new();
-    for path in image_stores()?.iter().filter(|path| *path != additional.path()) {
+    let storages: BTreeSet<_> = image_stores()?.into_iter().chain(additional.engines()?).collect();
+    for path in storages.iter().filter(|path| *path != additional.path()) {
         let needs = EngineStorage::read(path).context("cannot tell which layers are in use")?.needs();
         used.extend(listed.iter().map(|layer| &layer.id).filter(|id| needs.contains(id)).cloned());
     }

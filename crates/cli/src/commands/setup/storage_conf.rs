@@ -69,6 +69,23 @@ pub(super) fn new(store: &Path, places: Option<[&Path; 2]>) -> String {
         + &format!("additionalimagestores = [{}]\n", quoted(&store.display().to_string()))
 }
 
+/// Writes a drop-in for engines that shall not see what a file of ours says: they look in the other stores that it names, and
+/// store where they would without it.
+pub(super) fn without(text: &str, store: &Path) -> Result<String, Unfit> {
+    let store = store.display().to_string();
+    let others =
+        stores(&parse(text)?).into_iter().filter(|other| *other != store).map(|other| quoted(&other));
+    let others = others.collect::<Vec<_>>().join(", ");
+    let places = if text.starts_with(MARK) { "[storage]\nrunroot = \"\"\ngraphroot = \"\"\n" } else { "" };
+    Ok(format!("{MARK}\n{places}[storage.options]\nadditionalimagestores = [{others}]\n"))
+}
+
+/// Writes a drop-in that names the stores of a file once more.
+pub(super) fn once_more(text: &str) -> Result<String, Unfit> {
+    let stores: Vec<_> = stores(&parse(text)?).iter().map(|store| quoted(store)).collect();
+    Ok(format!("{MARK}\n[storage.options]\nadditionalimagestores = [{}]\n", stores.join(", ")))
+}
+
 fn parse(text: &str) -> Result<Table, Unfit> {
     text.parse().map_err(|error: toml::de::Error| Unfit::Toml(error.message().chars().take(200).collect()))
 }

@@ -24,16 +24,25 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use containers_storage::AdditionalStore;
+
+pub(super) use self::log::LOG;
 
 use self::caller::Caller;
 use self::log::Log;
 use self::question::Question;
+use super::publish::place;
 use crate::args::StorageHelper;
 use crate::config::{Config, Mode};
 
 /// Prepares the image that an engine asks for. That it fails is no failure of the engine.
 pub(super) fn run(args: &StorageHelper) -> ExitCode {
     let log = Log::open(&args.store);
+    if !args.worker
+        && let Err(error) = heal(args, &log)
+    {
+        log.failure(&error);
+    }
     let done = match args.worker {
         true => worker::run(args, &log),
         false => wait(args, &log),
@@ -42,6 +51,16 @@ pub(super) fn run(args: &StorageHelper) -> ExitCode {
         log.failure(&error);
     }
     ExitCode::SUCCESS
+}
+
+/// Repairs what engines find, before they look: a list that they cannot read makes them fail, and so does a layer without
+/// files.
+fn heal(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
+    let additional = AdditionalStore::open(&place(&args.store.path()?))?;
+    for finding in additional.repair()?.0 {
+        log.say(&format!("repaired what is published: {finding}"));
+    }
+    Ok(())
 }
 
 /// Lets a worker do what is asked, and waits for it as long as the engine shall wait.

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chunked::convert::Progress as _;
+use containers_storage::additional;
 use serde::Serialize;
 use store::Store;
 use store::fsck::{self, BadImage, BadLayer, Findings, ImageProblem, LayerProblem, Options, Repairs};
 
-use crate::args::Fsck;
+use crate::args::{Fsck, StorePlace};
 use crate::exit::code;
 use crate::output::{print, print_text};
 use crate::ui::json::to_json;
@@ -24,6 +25,8 @@ use crate::ui::words::{Bytes, Elapsed, count, per_second};
 struct Report {
     #[serde(flatten)]
     findings: Findings,
+    /// What is wrong with what engines find.
+    published: additional::Findings,
     /// `None` when nothing was to be done.
     repairs: Option<Repairs>,
     seconds: f64,
@@ -37,13 +40,20 @@ pub(crate) fn run(args: &Fsck) -> anyhow::Result<ExitCode> {
         false => check(&store, args).map(|(findings, elapsed)| (findings, elapsed, None)),
     }
     .with_context(|| format!("cannot check `{path}`"))?;
-    let is_good = findings.is_clean() || repairs.is_some();
+    let published = published(&args.store, args.repair).with_context(|| format!("cannot check `{path}`"))?;
+    let is_clean = findings.is_clean() && published.0.is_empty();
+    let is_good = is_clean || args.repair;
     match args.form.json {
-        true => print(&to_json(&Report { findings, repairs, seconds: elapsed.as_secs_f64() })?)?,
+        true => print(&to_json(&Report { findings, published, repairs, seconds: elapsed.as_secs_f64() })?)?,
         false if args.form.quiet && is_good => {}
-        false => print_text(&text(&findings, repairs.as_ref(), elapsed))?,
+        false => print_text(&text(&findings, &published, repairs.as_ref(), args.repair, elapsed))?,
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(code::CORRUPT) })
+}
+
+/// Checks what engines find. Whoever publishes keeps it valid, so it takes nothing for itself.
+fn published(place: &StorePlace, repair: bool) -> anyhow::Result<additional::Findings> {
+    super::additional::check(&place.open()?, repair)
 }
 
 fn repair(store: Store, args: &Fsck) -> anyhow::Result<(Findings, Duration, Option<Repairs>)> {
@@ -72,8 +82,17 @@ impl fsck::Progress for Hashed<'_> {
     }
 }
 
-fn text(findings: &Findings, repairs: Option<&Repairs>, elapsed: Duration) -> String {
+fn text(
+    findings: &Findings,
+    published: &additional::Findings,
+    repairs: Option<&Repairs>,
+    is_repaired: bool,
+    elapsed: Duration,
+) -> String {
     let mut text = String::new();
+    for finding in &published.0 {
+        let _ = writeln!(text, "published layers: {finding}");
+    }
     for bad in &findings.bad_objects {
         let _ = writeln!(text, "content {}: {}", bad.digest, bad.problem);
     }
@@ -109,7 +128,10 @@ fn text(findings: &Findings, repairs: Option<&Repairs>, elapsed: Duration) -> St
     let rate = per_second(findings.objects_len, elapsed);
     let _ = writeln!(text, "time     {}, {rate}/s", Elapsed(elapsed));
     match repairs {
-        _ if findings.is_clean() => text += "nothing is wrong\n",
+        _ if findings.is_clean() && published.0.is_empty() => text += "nothing is wrong\n",
+        None if is_repaired => {
+            text += "what is published was repaired; the next pull publishes what it lacks\n"
+        }
         Some(repairs) => text += &repaired(repairs),
         None => text += "`fsck --repair` removes what is damaged, so that a pull fetches it again\n",
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use chunked::TocDigest;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use store::gc::{self, Evicted, Quota, Summary};
 use store::{Image, Store};
 
+use super::additional;
 use crate::args::Gc;
 use crate::output::{print, print_text};
 use crate::ui::json::to_json;
@@ -35,6 +37,8 @@ struct Report<T> {
     removed: T,
     /// What goes to make room; `None` when there is no quota.
     evicted: Option<Evicted>,
+    /// Layers that engines found, and that none of them uses.
+    published_layers: u64,
 }
 
 fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
@@ -42,9 +46,11 @@ fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
     let removed = *gc::plan(store, &served)?.summary();
     let plan = |len| gc::plan_eviction(store, &quota(len, &served)).map(|plan| *plan.summary());
     let evicted = args.quota.map(plan).transpose()?;
+    let published_layers =
+        additional::unneeded(store, grace(args))?.map_or(0, |(_, layers)| layers.len() as u64);
     match args.json {
-        true => print(&to_json(&Report { removed, evicted })?),
-        false => print_text(&text("would be removed", &removed, evicted.as_ref())),
+        true => print(&to_json(&Report { removed, evicted, published_layers })?),
+        false => print_text(&text("would be removed", &removed, evicted.as_ref(), published_layers)),
     }
 }
 
@@ -53,10 +59,15 @@ fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let served = served_layers(store.path())?;
     let removed = gc::collect(&store, &served)?;
     let evicted = args.quota.map(|len| gc::evict(&store, &quota(len, &served))).transpose()?;
+    let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     match args.json {
-        true => print(&to_json(&Report { removed, evicted })?),
-        false => print_text(&text("removed", &removed.removed, evicted.as_ref())),
+        true => print(&to_json(&Report { removed, evicted, published_layers })?),
+        false => print_text(&text("removed", &removed.removed, evicted.as_ref(), published_layers)),
     }
+}
+
+fn grace(args: &Gc) -> Duration {
+    Duration::from_secs(args.grace)
 }
 
 fn quota(len: u64, served: &BTreeSet<TocDigest>) -> Quota<'_> {
@@ -68,15 +79,16 @@ fn is_in_registry(image: &Image) -> bool {
     matches!(image.name.parse(), Ok(Operand::Image(Reference::Registry(_))))
 }
 
-fn text(verb: &str, summary: &Summary, evicted: Option<&Evicted>) -> String {
+fn text(verb: &str, summary: &Summary, evicted: Option<&Evicted>, published_layers: u64) -> String {
     let evicted = evicted.copied().unwrap_or_default();
-    if summary.is_empty() && evicted == Evicted::default() {
+    if summary.is_empty() && evicted == Evicted::default() && published_layers == 0 {
         return "there is nothing to remove\n".to_owned();
     }
     let mut table = Table::new("", [Align::Left, Align::Right, Align::Right]);
     table.row([verb.to_owned(), "number".to_owned(), "size".to_owned()]);
     let rows = [
         ("layers", summary.layers, None),
+        ("published layers", published_layers, None),
         ("file contents", summary.objects, Some(summary.objects_len)),
         ("partial file contents", summary.partials, Some(summary.partials_len)),
         ("manifests, indexes and configs", summary.documents, Some(summary.documents_len)),

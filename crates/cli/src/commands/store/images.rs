@@ -25,12 +25,12 @@ struct Listed {
 }
 
 pub(crate) fn run(args: &Images) -> anyhow::Result<ExitCode> {
-    let store = args.store.open()?;
+    let store = args.listing.store.open()?;
     let list = || -> Result<Vec<Listed>, store::Error> {
         store.images().list()?.into_iter().map(|image| examine(&store, image)).collect()
     };
     let images = list().with_context(|| format!("cannot list the images in `{}`", store.path().display()))?;
-    match args.json {
+    match args.listing.json {
         true => print(&to_json(&images)?)?,
         false => print_text(&table(&images))?,
     }

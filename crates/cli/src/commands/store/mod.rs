@@ -1,5 +1,6 @@
 //! The verbs that look after the store.
 
+mod additional;
 mod du;
 mod fsck;
 mod gc;

@@ -1,7 +1,9 @@
 //! Unmodified engines pull through the storage helper.
 
 mod everyday;
+mod faults;
 mod pulls;
+mod together;
 
 use std::path::Path;
 
@@ -78,15 +80,20 @@ impl Scene {
 
     /// Lists the digests of all blobs of the registry that are no JSON.
     fn layers(&self) -> Vec<String> {
+        self.layers_with_len().into_iter().map(|(layer, _)| layer).collect()
+    }
+
+    /// Does the same, with their lengths.
+    pub(crate) fn layers_with_len(&self) -> Vec<(String, u64)> {
         let blobs = self.dir.path().join("registry/registry/docker/registry/v2/blobs/sha256");
         let mut layers = Vec::new();
         for fan in std::fs::read_dir(blobs).unwrap() {
             for blob in std::fs::read_dir(fan.unwrap().path()).unwrap() {
                 let blob = blob.unwrap();
-                let is_json = std::fs::read(blob.path().join("data"))
-                    .is_ok_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_ok());
-                if !is_json {
-                    layers.push(format!("sha256:{}", blob.file_name().into_string().unwrap()));
+                let bytes = std::fs::read(blob.path().join("data")).unwrap();
+                if serde_json::from_slice::<Value>(&bytes).is_err() {
+                    let digest = format!("sha256:{}", blob.file_name().into_string().unwrap());
+                    layers.push((digest, bytes.len() as u64));
                 }
             }
         }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chunked::{ContentDigest, frame};
-use morsel_store::Seed;
+use morsel_store::objects::path_of;
 use morsel_store::seed::open;
+use morsel_store::{Seed, Store};
 use serde_json::json;
 
 use super::repo;
@@ -26,7 +27,7 @@ pub(super) struct Held {
 type Files = [(&'static str, Vec<u8>)];
 type Make = fn(&Path, &Files) -> Held;
 
-pub(super) const KINDS: [(&str, Make); 8] = [
+pub(super) const KINDS: [(&str, Make); 9] = [
     ("host root", host_root),
     ("containers-storage, pulled whole", |dir, files| containers_storage(dir, &[files], Pulled::Whole)),
     ("containers-storage, pulled in parts", |dir, files| containers_storage(dir, &[files], Pulled::InParts)),
@@ -35,6 +36,7 @@ pub(super) const KINDS: [(&str, Make); 8] = [
     ("ostree bare-user", |dir, files| ostree(dir, files, "bare-user", false)),
     ("ostree with payload links", |dir, files| ostree(dir, files, "bare", true)),
     ("OCI layout", oci_layout),
+    ("store of morsel", own_store),
 ];
 
 impl Held {
@@ -150,4 +152,15 @@ fn oci_layout(dir: &Path, files: &Files) -> Held {
     write(&dir.join(&blob), &made.blob);
     write(&dir.join("blobs/sha256").join("0".repeat(64)), b"{}");
     Held::new("oci", dir.to_owned(), files.iter().map(|(path, _)| (*path, &blob)))
+}
+
+fn own_store(dir: &Path, files: &Files) -> Held {
+    let store = Store::open(dir).unwrap();
+    let made = Made::files(files.iter().map(|(path, content)| (path, content)));
+    for (_, content) in files {
+        store.objects().put(&ContentDigest::of(content), content).unwrap();
+    }
+    store.index().add(morsel_store::index::chunks(&made.open().toc)).unwrap();
+    let place = |content: &[u8]| Path::new("objects").join(path_of(&ContentDigest::of(content)));
+    Held::new("morsel", dir.to_owned(), files.iter().map(|(path, content)| (*path, place(content))))
 }

@@ -1,6 +1,7 @@
 //! What is pulled: images that are given, or one that is made up.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,25 +16,44 @@ use registry::{Descriptor, ImageSink, Manifest, MediaType, Reference, platform};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::sample::{self, Version};
+use super::sample::{self, Sample, Version};
 use crate::commands::pull::choose;
 use crate::request::BenchPull;
 
-/// The repository of converted images, below what is served.
+/// The repositories of converted images, and of those as they were, below what is served.
 const REPOSITORY: &str = "bench/image";
+const ORIGINALS: &str = "bench/original";
 /// Where programs are that are named without a folder.
 const FOLDERS: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// The images of a bench.
 #[derive(Debug)]
 pub(super) struct Images {
-    /// What is to be served: a directory of layouts; `None` where images are pulled from where they are.
-    pub(super) layouts: Option<PathBuf>,
+    pub(super) source: Source,
     pub(super) new: Image,
     /// What is to be updated.
     pub(super) old: Option<Image>,
-    /// Files of which the first that is there makes the new image ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
+}
+
+/// What makes an image ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The first of these files that is there has been read.
+    Read(Vec<String>),
+    /// This command has ended.
+    Ran(String),
+}
+
+/// Where images are pulled from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A directory of layouts, which is to be served.
+    Layouts(PathBuf),
+    /// A registry of this machine, which speaks no TLS.
+    Here(SocketAddr),
+    /// Registries elsewhere.
+    Elsewhere,
 }
 
 /// An image as it is pulled.
@@ -44,6 +64,9 @@ pub(crate) struct Image {
     /// Its name without the host.
     #[serde(skip)]
     pub(crate) path: String,
+    /// The same of the image as it was before it was converted.
+    #[serde(skip)]
+    pub(crate) original: String,
     pub(crate) layers: usize,
     /// Bytes of its layers' blobs.
     pub(crate) blob_len: u64,
@@ -66,9 +89,10 @@ impl Images {
     fn made_up(request: &BenchPull, access: &Access, work: &Path) -> anyhow::Result<Self> {
         let mut originals = Vec::new();
         for (version, tag) in [(Version::New, "new"), (Version::Old, "old")] {
-            let reference = Reference::OciLayout { dir: work.join("made-up"), tag: Some(tag.to_owned()) };
-            write(version, &reference, access).context("cannot make an image up")?;
-            originals.push((tag, format!("made up, {tag}"), reference));
+            let reference =
+                Reference::OciLayout { dir: work.join("served").join(ORIGINALS), tag: Some(tag.to_owned()) };
+            write(Sample::new(version), &reference, access).context("cannot make an image up")?;
+            originals.push((tag, format!("made-up image, {tag}"), reference));
         }
         Self::local(request, access, work, &originals)
     }
@@ -84,35 +108,75 @@ impl Images {
         let (mut images, mut programs) = (Vec::new(), Vec::new());
         for (tag, name, original) in originals {
             let (dir, tag) = (layouts.join(REPOSITORY), (*tag).to_owned());
-            let path = format!("{REPOSITORY}:{tag}");
-            let converted = Reference::OciLayout { dir, tag: Some(tag) };
-            convert(request, original, &converted)?;
-            let (image, read) = Image::examine(name.clone(), path, &converted, request, access)?;
+            let (path, original_path) = (format!("{REPOSITORY}:{tag}"), format!("{ORIGINALS}:{tag}"));
+            let converted = Reference::OciLayout { dir, tag: Some(tag.clone()) };
+            run(request, "convert", original, &converted)?;
+            if request.peers && request.image.is_some() {
+                let copy = Reference::OciLayout { dir: layouts.join(ORIGINALS), tag: Some(tag.clone()) };
+                run(request, "mirror", original, &copy)?;
+            }
+            let paths = (path, original_path);
+            let (image, read) = Image::examine(name.clone(), paths, &converted, request, access)?;
             images.push(image);
             programs.push(read);
         }
         let mut images = images.into_iter();
         let new = images.next().context("there is no image")?;
         let programs = programs.into_iter().next().unwrap_or_default();
-        Ok(Self { layouts: Some(layouts), new, old: images.next(), programs: request.programs(programs) })
+        Ok(Self { source: Source::Layouts(layouts), new, old: images.next(), ready: request.ready(programs) })
+    }
+
+    /// Tells whether there are the images as they were before they were converted.
+    pub(super) fn has_originals(&self) -> bool {
+        matches!(self.source, Source::Layouts(_))
     }
 
     fn remote(request: &BenchPull, image: &Reference, access: &Access) -> anyhow::Result<Self> {
+        let source = Source::of(image);
         let examine = |reference: &Reference| {
             let name = reference.to_string();
-            let path = name.trim_start_matches("docker://").to_owned();
-            Image::examine(name, path, reference, request, access)
+            let whole = name.trim_start_matches("docker://");
+            let path = match source {
+                Source::Elsewhere => whole,
+                _ => whole.split_once('/').map_or(whole, |(_, path)| path),
+            };
+            let paths = (path.to_owned(), path.to_owned());
+            Image::examine(name.clone(), paths, reference, request, access)
         };
         let (new, programs) = examine(image)?;
         let old = request.from.as_ref().map(examine).transpose()?.map(|(old, _)| old);
-        Ok(Self { layouts: None, new, old, programs: request.programs(programs) })
+        Ok(Self { source, new, old, ready: request.ready(programs) })
+    }
+}
+
+impl Source {
+    /// Finds out where the registry of an image is.
+    fn of(image: &Reference) -> Self {
+        let Reference::Registry(name) = image else { return Self::Elsewhere };
+        let host = name.host().replace("localhost:", "127.0.0.1:");
+        match host.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Self::Here(address),
+            _ => Self::Elsewhere,
+        }
+    }
+
+    /// Returns the layouts that are to be served.
+    pub(super) fn layouts(&self) -> Option<&Path> {
+        match self {
+            Self::Layouts(layouts) => Some(layouts),
+            Self::Here(_) | Self::Elsewhere => None,
+        }
     }
 }
 
 impl BenchPull {
-    /// Returns the file that the user named, or those that the image does.
-    fn programs(&self, of_image: Vec<String>) -> Vec<String> {
-        self.read.as_ref().map_or(of_image, |path| vec![path.trim_start_matches('/').to_owned()])
+    /// Returns what the user named, or the files that the image does.
+    fn ready(&self, of_image: Vec<String>) -> Ready {
+        match (&self.run, &self.read) {
+            (Some(command), _) => Ready::Ran(command.clone()),
+            (None, Some(path)) => Ready::Read(vec![path.trim_start_matches('/').to_owned()]),
+            (None, None) => Ready::Read(of_image),
+        }
     }
 }
 
@@ -120,7 +184,7 @@ impl Image {
     /// Looks at an image; returns it, and where the program is that it runs.
     fn examine(
         name: String,
-        path: String,
+        (path, original): (String, String),
         reference: &Reference,
         request: &BenchPull,
         access: &Access,
@@ -130,7 +194,7 @@ impl Image {
         let instance = choose(&*source, request.platform.as_ref())?;
         let layers = &instance.manifest.value().layers;
         let blob_len = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.len));
-        let image = Self { name, path, layers: layers.len(), blob_len };
+        let image = Self { name, path, original, layers: layers.len(), blob_len };
         let config = source.small_blob(&instance.manifest.value().config)?.unwrap_or_default();
         Ok((image, programs(&config)))
     }
@@ -158,24 +222,24 @@ fn programs(config: &[u8]) -> Vec<String> {
     }
 }
 
-/// Converts an image, in a process of its own.
-fn convert(request: &BenchPull, from: &Reference, to: &Reference) -> anyhow::Result<()> {
+/// Converts or mirrors an image, in a process of its own.
+fn run(request: &BenchPull, verb: &str, from: &Reference, to: &Reference) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["convert", "--quiet"]).args(request.registry.words());
+    command.args([verb, "--quiet"]).args(request.registry.words());
     let output = command.arg(from.to_string()).arg(to.to_string()).output()?;
     if !output.status.success() {
-        bail!("cannot convert `{from}`: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("cannot {verb} `{from}`: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }
 
 /// Writes one of the images that are made up.
-fn write(version: Version, reference: &Reference, access: &Access) -> anyhow::Result<()> {
+pub(super) fn write(sample: Sample, reference: &Reference, access: &Access) -> anyhow::Result<()> {
     let mut sink = transport::create(reference, access)?;
     let (mut layers, mut diff_ids) = (Vec::new(), Vec::new());
     loop {
         let mut tar = Vec::new();
-        let Some(written) = sample::layer(version, layers.len(), &mut tar) else { break };
+        let Some(written) = sample::layer(sample, layers.len(), &mut tar) else { break };
         written?;
         diff_ids.push(DiffId::of(&tar).to_string());
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());

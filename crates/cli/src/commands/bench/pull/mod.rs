@@ -1,37 +1,35 @@
 //! Measures pulls.
 
+mod bench;
+mod caches;
 mod contender;
+mod disk;
 mod images;
+mod page;
 mod plan;
 mod report;
 mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
+mod verdict;
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::Context;
-use mount::rootfs;
-use rustix::process::geteuid;
-use server::Serves;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use contender::{Contender, Morsel, Target};
-use images::{Image, Images};
-use plan::{Case, Phase};
-use report::{Report, Run, Summary};
-use stage::Stage;
+use bench::Bench;
+use images::Images;
+use report::Report;
 
 use crate::access::access;
-use crate::args::BenchStrategy;
-use crate::machine::Machine;
-use crate::output::{print, print_text, scratch};
+use crate::interrupt::Interrupt;
+use crate::output::{Output, print, print_text, scratch};
 use crate::request::BenchPull;
 use crate::ui::json::to_json;
-use crate::ui::steps::Steps;
 
 /// Pulls in all ways, over all links, and reports.
 pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
@@ -39,189 +37,45 @@ pub(crate) fn run(request: &BenchPull) -> anyhow::Result<ExitCode> {
     let work = TempDir::with_prefix_in("morsel-bench-", &place)
         .with_context(|| format!("cannot make a directory in `{}`", place.display()))?;
     let access = access(&request.registry)?;
-    let images = Images::prepare(request, &access, work.path())?;
-    let bench = Bench::start(request, images, work.path())?;
-    let report = bench.run()?;
+    // Asked to stop, this process ends as after any other failure, and takes its stores away.
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let report = Images::prepare(request, &access, work.path())
+        .and_then(|images| Bench::start(request, images, work.path())?.run(&interrupt));
+    drop(work);
+    let report = report.inspect_err(|_| interrupt.die_if_asked())?;
+    write(request, &report)
+}
+
+/// Writes the page, the pictures and the report that are wanted.
+fn write(request: &BenchPull, report: &Report) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &request.html {
+        let page = page::of(report, &data(report)?);
+        Output::at(path)?.finish(&page).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    if let Some(dir) = &request.pictures {
+        for (name, picture) in page::pictures(report) {
+            let path = dir.join(name);
+            Output::at(&path)?
+                .finish(&picture)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+        }
+    }
     match request.form {
-        form if form.json => print(&to_json(&report)?)?,
+        form if form.json => print(&to_json(report)?)?,
         form if form.quiet => {}
-        _ => print_text(&text::of(&report))?,
+        _ => print_text(&text::of(report))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything that is needed to pull.
-struct Bench<'a> {
-    request: &'a BenchPull,
-    images: Images,
-    stage: Stage,
-    contenders: Vec<Box<dyn Contender>>,
-    notes: Vec<String>,
-    work: &'a Path,
-}
-
-impl<'a> Bench<'a> {
-    fn start(request: &'a BenchPull, images: Images, work: &'a Path) -> anyhow::Result<Self> {
-        let stage = Stage::start(images.layouts.as_deref(), request.serves, &request.links)?;
-        let mut notes = Vec::new();
-        let can_mount = rootfs::permit().is_ok();
-        if !can_mount {
-            notes.push(
-                "only root can mount: when an image is ready is not known, and `lazy` is left out".to_owned(),
-            );
-        }
-        let strategies =
-            request.strategies.iter().filter(|strategy| can_mount || **strategy != BenchStrategy::Lazy);
-        let start = |strategy: &BenchStrategy| -> anyhow::Result<Box<dyn Contender>> {
-            let words = request.registry.words();
-            Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
-        };
-        let contenders = strategies.map(start).collect::<Result<_, _>>()?;
-        Ok(Self { request, images, stage, contenders, notes, work })
-    }
-
-    /// Lists what is to be measured.
-    fn cases(&self) -> Vec<Case> {
-        let mut cases = Vec::new();
-        for link in 0..self.request.links.len() {
-            for phase in
-                Phase::ALL.into_iter().filter(|phase| self.images.old.is_some() || *phase != Phase::Update)
-            {
-                for contender in 0..self.contenders.len() {
-                    cases.push(Case { link, phase, contender });
-                }
-            }
-        }
-        // Where nothing is missing, all strategies are one.
-        let is_first = |contender: usize| contender == 0 || self.is_peer(contender);
-        cases.retain(|case| case.phase != Phase::Repeat || is_first(case.contender));
-        cases
-    }
-
-    fn is_peer(&self, contender: usize) -> bool {
-        self.contenders.get(contender).is_some_and(|contender| contender.about().is_peer)
-    }
-
-    fn run(mut self) -> anyhow::Result<Report> {
-        let cases = self.cases();
-        let turns = plan::turns(&cases, self.request.runs.get());
-        let steps = Steps::start("pulls", turns.len() as u64, self.request.form);
-        // The first pull over a link teaches what the host can do, and touches memory for the first time: nobody counts it.
-        for link in 0..self.request.links.len() {
-            self.turn(u32::MAX, Case { link, phase: Phase::Cold, contender: 0 })?;
-        }
-        let mut runs = Vec::new();
-        for (round, case) in turns {
-            runs.push(self.turn(round, case)?);
-            steps.done();
-        }
-        drop(steps);
-        if !self.request.keep_caches && !geteuid().is_root() {
-            self.notes.push("only root can drop the page cache: it was warm".to_owned());
-        }
-        if rootfs::permit().is_ok() && runs.iter().all(|run| run.ready.is_none()) {
-            let none = self.images.programs.join("`, `");
-            self.notes.push(format!("the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"));
-        }
-        let summaries = cases.iter().filter_map(|case| Summary::of(*case, &runs)).collect();
-        Ok(Report {
-            machine: Machine::this(),
-            new: self.images.new,
-            old: self.images.old,
-            links: self.request.links.iter().map(ToString::to_string).collect(),
-            ranges: self.images.layouts.as_ref().map(|_| ranges(self.request.serves)),
-            contenders: self.contenders.iter().map(|contender| contender.about().clone()).collect(),
-            rounds: self.request.runs.get(),
-            notes: self.notes,
-            summaries,
-            runs,
-        })
-    }
-
-    /// Pulls once, into a store of its own.
-    fn turn(&self, round: u32, case: Case) -> anyhow::Result<Run> {
-        let contender = self.contenders.get(case.contender).context("nobody pulls")?;
-        let name = &contender.about().name;
-        // Nothing is removed before the end: ext4 makes files slowly where others were removed just before.
-        let place = self.work.join(format!("{round}-{}-{}-{}", case.link, case.phase.name(), case.contender));
-        fs::create_dir(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
-        let before = match case.phase {
-            Phase::Cold => None,
-            Phase::Update => self.images.old.as_ref(),
-            Phase::Repeat => Some(&self.images.new),
-        };
-        if let Some(image) = before {
-            contender
-                .prepare(&self.target(image, None), &place)
-                .with_context(|| format!("{name} cannot pull `{}`", image.name))?;
-        }
-        if !self.request.keep_caches {
-            drop_caches(self.images.layouts.as_deref());
-        }
-        self.measure((round, case), &**contender, &place)
-            .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))
-    }
-
-    fn measure(&self, turn: (u32, Case), contender: &dyn Contender, place: &Path) -> anyhow::Result<Run> {
-        let link = turn.1.link;
-        let (start, before) = (Instant::now(), self.stage.counts(link));
-        let mut timeline: Vec<(f64, u64)> = Vec::new();
-        let mut after = before;
-        let mut watch = || {
-            after = self.stage.counts(link);
-            let came = after.down.saturating_sub(before.down);
-            if timeline.last().is_none_or(|(_, known)| *known != came) {
-                timeline.push((start.elapsed().as_secs_f64(), came));
-            }
-        };
-        let pulled = contender.pull(&self.target(&self.images.new, Some(link)), place, &mut watch)?;
-        let counts = after.since(before);
-        Ok(Run::new(turn, &pulled, counts, self.stage.take_log(start), timeline))
-    }
-
-    /// Returns the way to an image, over a link or without any.
-    fn target(&self, image: &Image, link: Option<usize>) -> Target {
-        let address = match link {
-            Some(link) => self.stage.address(link),
-            None => self.stage.direct(),
-        };
-        let is_ours = self.stage.direct().is_some();
-        let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
-        Target {
-            name: host.unwrap_or_default() + &image.path,
-            is_ours,
-            proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
-            programs: self.images.programs.clone(),
+/// Writes a report for programs, without what pulls were doing at every moment.
+fn data(report: &Report) -> anyhow::Result<String> {
+    let mut data = serde_json::to_value(report).context("cannot write JSON")?;
+    for run in data.get_mut("runs").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(run) = run.as_object_mut() {
+            run.remove("timeline");
+            run.remove("asked");
         }
     }
-}
-
-/// Says what a registry makes of requests for ranges.
-fn ranges(serves: Serves) -> &'static str {
-    match serves {
-        Serves::Many => "which serves many ranges in a request",
-        Serves::One => "which serves one range in a request, and for several the whole blob",
-        Serves::OneOrNothing => "which serves one range in a request, and refuses several",
-        Serves::Whole => "which serves whole blobs only",
-    }
-}
-
-/// Drops the page cache, where that is permitted, and reads again what is served: the registry is not what is measured.
-fn drop_caches(layouts: Option<&Path>) {
-    rustix::fs::sync();
-    let _ = fs::write("/proc/sys/vm/drop_caches", "3");
-    layouts.map(warm);
-}
-
-fn warm(path: &Path) {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
-        match path.is_dir() {
-            true => warm(&path),
-            // What cannot be read now is not served either.
-            false => {
-                drop(fs::File::open(&path).map(|mut file| std::io::copy(&mut file, &mut std::io::sink())))
-            }
-        }
-    }
+    Ok(data.to_string())
 }

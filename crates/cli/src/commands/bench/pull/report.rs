@@ -7,6 +7,7 @@ use super::contender::{About, Pulled, Receipt};
 use super::images::Image;
 use super::plan::{Case, Phase};
 use super::stage::Asked;
+use super::verdict::Verdict;
 use crate::commands::bench::spread::Spread;
 use crate::machine::Machine;
 
@@ -25,8 +26,38 @@ pub(crate) struct Report {
     pub(crate) rounds: u32,
     /// What keeps numbers from being what they could be, and what was left out.
     pub(crate) notes: Vec<String>,
+    /// What follows from it.
+    pub(crate) verdicts: Vec<Verdict>,
     pub(crate) summaries: Vec<Summary>,
     pub(crate) runs: Vec<Run>,
+}
+
+impl Report {
+    /// Returns the pulls of a kind, by contender.
+    pub(super) fn rows(&self, link: usize, phase: Phase) -> impl Iterator<Item = &Summary> {
+        self.summaries.iter().filter(move |row| (row.link, row.phase) == (link, phase))
+    }
+
+    /// Returns what a contender is called.
+    pub(super) fn name(&self, contender: usize) -> &str {
+        self.contenders.get(contender).map_or("", |about| &about.name)
+    }
+
+    /// Tells whether files are there after a contender pulled.
+    pub(super) fn unpacks(&self, contender: usize) -> bool {
+        self.contenders.get(contender).is_some_and(|about| about.unpacks)
+    }
+
+    pub(super) fn is_peer(&self, contender: usize) -> bool {
+        self.contenders.get(contender).is_some_and(|about| about.is_peer)
+    }
+
+    /// Returns the pull of a kind that is closest to its median.
+    pub(super) fn typical(&self, row: &Summary) -> Option<&Run> {
+        let off = |run: &&Run| (run.wall - row.wall.median).abs();
+        let case = Case { link: row.link, phase: row.phase, contender: row.contender };
+        self.runs.iter().filter(|run| run.is_of(case)).min_by(|one, other| off(one).total_cmp(&off(other)))
+    }
 }
 
 /// One pull.

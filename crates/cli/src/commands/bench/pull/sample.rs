@@ -3,6 +3,7 @@
 //! It has a layer of many small files of text, and one of programs. Each file of the update is as before, or changed by chance;
 //! of the largest program a twentieth is new, and bytes were put in. All times are new, as after an ordinary build.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use tar::{Builder, EntryType, Header};
@@ -31,20 +32,35 @@ pub(super) enum Version {
     New,
 }
 
+/// An image that is made up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub(super) version: Version,
+    /// It is so many times smaller than it could be.
+    pub(super) divisor: usize,
+}
+
+impl Sample {
+    /// Makes one of the usual size.
+    pub(super) fn new(version: Version) -> Self {
+        Self { version, divisor: 1 }
+    }
+}
+
 /// Writes the tar of a layer, the lowest is 0; `None` when there is none.
-pub(super) fn layer(version: Version, number: usize, out: &mut dyn Write) -> Option<io::Result<()>> {
+pub(super) fn layer(sample: Sample, number: usize, out: &mut dyn Write) -> Option<io::Result<()>> {
     let write: fn(&mut Layer<'_>) -> io::Result<()> = match number {
         0 => small_files,
         1 => programs,
         _ => return None,
     };
-    let mut layer = Layer { tar: Builder::new(out), version };
+    let mut layer = Layer { tar: Builder::new(out), sample, directories: BTreeSet::new() };
     Some(write(&mut layer).and_then(|()| layer.tar.finish()))
 }
 
 fn small_files(layer: &mut Layer<'_>) -> io::Result<()> {
     let mut random = Random(11);
-    for number in 0..SMALL_FILES {
+    for number in 0..SMALL_FILES / layer.sample.divisor {
         // The product of two numbers is small more often than large.
         let len = random.below(SMALL_LEN_MAX) * random.below(SMALL_LEN_MAX) / SMALL_LEN_MAX + 32;
         let seed = layer.seed(number, &mut random);
@@ -57,35 +73,47 @@ fn small_files(layer: &mut Layer<'_>) -> io::Result<()> {
 fn programs(layer: &mut Layer<'_>) -> io::Result<()> {
     let mut random = Random(12);
     layer.file(PROGRAM, 0o755, &code(1, PROGRAM_LEN))?;
-    for number in 0..LIBRARIES {
+    for number in 0..LIBRARIES / layer.sample.divisor {
         let seed = layer.seed(100 + number, &mut random);
         layer.file(&format!("usr/lib/lib{number}.so"), 0o644, &code(seed, LIBRARY_LEN))?;
     }
-    let mut largest = code(2, LARGEST_LEN);
-    if layer.version == Version::New {
-        let middle = LARGEST_LEN / 2;
-        largest.splice(middle..middle + LARGEST_LEN / 20, code(3, LARGEST_LEN / 20 + 1000));
+    let len = LARGEST_LEN / layer.sample.divisor;
+    let mut largest = code(2, len);
+    if layer.sample.version == Version::New {
+        largest.splice(len / 2..len / 2 + len / 20, code(3, len / 20 + 1000));
     }
     layer.file("usr/lib/liblargest.so", 0o644, &largest)
 }
 
 struct Layer<'a> {
     tar: Builder<&'a mut dyn Write>,
-    version: Version,
+    sample: Sample,
+    directories: BTreeSet<String>,
 }
 
 impl Layer<'_> {
     /// Chooses what is in a file: in the update, something else now and then.
     fn seed(&self, number: usize, random: &mut Random) -> u64 {
-        let is_changed = random.below(CHANGED) == 0 && self.version == Version::New;
+        let is_changed = random.below(CHANGED) == 0 && self.sample.version == Version::New;
         1000 + number as u64 + if is_changed { 1_000_000 } else { 0 }
     }
 
+    /// Adds a file, and the directories above it that are not there yet.
     fn file(&mut self, path: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        for (end, _) in path.match_indices('/') {
+            let above = path.get(..=end).unwrap_or_default();
+            if self.directories.insert(above.to_owned()) {
+                self.entry(above, EntryType::Directory, 0o755, &[])?;
+            }
+        }
+        self.entry(path, EntryType::Regular, mode, bytes)
+    }
+
+    fn entry(&mut self, path: &str, kind: EntryType, mode: u32, bytes: &[u8]) -> io::Result<()> {
         let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::Regular);
+        header.set_entry_type(kind);
         header.set_mode(mode);
-        header.set_mtime(match self.version {
+        header.set_mtime(match self.sample.version {
             Version::Old => 1_700_000_000,
             Version::New => 1_702_000_000,
         });
@@ -139,7 +167,7 @@ mod tests {
 
     fn tar(version: Version, number: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        layer(version, number, &mut bytes).unwrap().unwrap();
+        layer(Sample::new(version), number, &mut bytes).unwrap().unwrap();
         bytes
     }
 
@@ -155,26 +183,26 @@ mod tests {
         [
             [
                 (
-                    20783616,
-                    "sha256:7fda5f25f600823a7af60922b9ff40e14e03ca7554f9d14902a9b73ffb32cec4",
+                    20823552,
+                    "sha256:9ce8527a713c5b04051e8e9d4952b4c547e4ff6128ee1aa31f3d03faa26b1b9f",
                 ),
                 (
-                    33568768,
-                    "sha256:79fa2079a142fc2f0e2a2af756ec5755e01e8b72dfb02e2ba9706a08011514ac",
+                    33570304,
+                    "sha256:709c9cec96db04fef1eec2fb255482448b0b9342c2ef286629047c3ffdddb863",
                 ),
             ],
             [
                 (
-                    20783616,
-                    "sha256:6d99c677581504b4364d60d59e1306dacd34efed901688ea418fb7a752e95c16",
+                    20823552,
+                    "sha256:9d481e337582bd53ebb982cb06e52d14efecb760a5a30f8d2430c87f16442b60",
                 ),
                 (
-                    33569792,
-                    "sha256:1c375cb69de8cd530818b08286fea352f0ce8be5ce65ba057b86202f9541f53a",
+                    33571328,
+                    "sha256:648906cbee5d754043a40b4b59d9ef2d4c93f07ba0c10ee2a41c76b82e441c96",
                 ),
             ],
         ]
         "#);
-        assert!(layer(Version::Old, 2, &mut io::sink()).is_none());
+        assert!(layer(Sample::new(Version::Old), 2, &mut io::sink()).is_none());
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::images::Source;
 use anyhow::Context;
 use link::{Counts, Link, Proxy, Upstream};
 use serde::Serialize;
@@ -42,6 +43,7 @@ type Log = Arc<Mutex<Vec<(Instant, Instant, Asked)>>>;
 #[derive(Debug)]
 pub(super) struct Stage {
     server: Option<Running>,
+    direct: Option<SocketAddr>,
     links: Vec<(Link, Proxy)>,
     log: Log,
 }
@@ -54,19 +56,23 @@ struct Running {
 }
 
 impl Stage {
-    /// Serves the layouts in a directory, over each of the links. Without one, links lead to wherever clients want.
-    pub(super) fn start(layouts: Option<&Path>, serves: Serves, links: &[Link]) -> anyhow::Result<Self> {
+    /// Puts links before a source. Layouts are served first; to registries elsewhere, links lead wherever clients want.
+    pub(super) fn start(source: &Source, serves: Serves, links: &[Link]) -> anyhow::Result<Self> {
         let log = Log::default();
-        let server = layouts.map(|layouts| Running::start(layouts, serves, &log)).transpose()?;
-        let upstream = server.as_ref().map_or(Upstream::Anywhere, |server| Upstream::Server(server.address));
+        let server = source.layouts().map(|layouts| Running::start(layouts, serves, &log)).transpose()?;
+        let direct = match source {
+            Source::Here(address) => Some(*address),
+            Source::Layouts(_) | Source::Elsewhere => server.as_ref().map(|server| server.address),
+        };
+        let upstream = direct.map_or(Upstream::Anywhere, Upstream::Server);
         let start = |link: &Link| Ok((*link, Proxy::start(upstream.clone(), *link)?));
         let links = links.iter().map(start).collect::<io::Result<_>>().context("cannot make a link")?;
-        Ok(Self { server, links, log })
+        Ok(Self { server, direct, links, log })
     }
 
-    /// Returns the address of the registry without any link in between.
+    /// Returns the address of a registry of this machine, without any link in between.
     pub(super) fn direct(&self) -> Option<SocketAddr> {
-        self.server.as_ref().map(|server| server.address)
+        self.direct
     }
 
     /// Returns where a link begins.

@@ -1,59 +1,71 @@
 //! What was measured, for people.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::images::Image;
 use super::plan::Phase;
 use super::report::{Report, Summary};
 use crate::commands::bench::spread::Spread;
 use crate::ui::table::{Align, Table};
-use crate::ui::words::{Bytes, Elapsed, count};
+use crate::ui::words::{Bytes, count, seconds};
 
 /// Writes a table for each link and each kind of pull.
 pub(super) fn of(report: &Report) -> String {
-    let mut text = facts(report);
-    for (place, link) in report.links.iter().enumerate() {
+    let mut text = two_columns(facts(report));
+    for (link, name) in report.links.iter().enumerate() {
         for phase in Phase::ALL {
-            let rows: Vec<_> =
-                report.summaries.iter().filter(|row| (row.link, row.phase) == (place, phase)).collect();
-            if !rows.is_empty() {
-                let _ = write!(text, "\n{}, {}\n{}", heading(phase), words(link), table(report, &rows));
+            let summaries: Vec<_> = report.rows(link, phase).collect();
+            if !summaries.is_empty() {
+                let _ = write!(
+                    text,
+                    "\n{}, {}\n{}",
+                    heading(phase),
+                    words(name),
+                    table(rows(report, &summaries))
+                );
             }
+        }
+        text.push('\n');
+        for verdict in report.verdicts.iter().filter(|verdict| verdict.link == link) {
+            let _ = writeln!(text, "=> {}", verdict.text);
         }
     }
     text.push('\n');
-    for about in &report.contenders {
-        let _ = writeln!(text, "{}: {}", about.name, about.does);
-        if let Some(unfair) = &about.unfair {
-            let _ = writeln!(text, "  unfair: {unfair}");
-        }
-    }
-    report.notes.iter().for_each(|note| {
-        let _ = writeln!(text, "note: {note}");
-    });
+    text += &two_columns(
+        report.contenders.iter().map(|about| (about.name.clone(), about.does.clone())).collect(),
+    );
+    let unfair = report.contenders.iter().filter_map(|about| Some((&about.name, about.unfair.as_ref()?)));
+    text.extend(unfair.map(|(name, unfair)| format!("unfair: {name}: {unfair}\n")));
+    text.extend(report.notes.iter().map(|note| format!("note: {note}\n")));
     text
 }
 
-fn facts(report: &Report) -> String {
-    let machine = &report.machine;
+fn two_columns(rows: Vec<(String, String)>) -> String {
     let mut table = Table::new("", [Align::Left, Align::Left]);
-    let mut fact = |name: &str, value: String| table.row([name.to_owned(), value]);
-    fact("image", image(&report.new));
-    if let Some(old) = &report.old {
-        fact("update of", image(old));
-    }
-    if let Some(ranges) = report.ranges {
-        fact("registry", format!("this process, {ranges}"));
-    }
+    rows.into_iter().for_each(|(name, text)| table.row([name, text]));
+    table.to_string()
+}
+
+/// Lists what was pulled, and where.
+pub(super) fn facts(report: &Report) -> Vec<(String, String)> {
+    let machine = &report.machine;
     let processors = count(machine.processors as u64, "processor", "processors");
-    fact(
-        "machine",
-        format!("{processors}, {}, {}, Linux {}", machine.processor, Bytes(machine.memory), machine.kernel),
+    let on = format!(
+        "{processors}, {}, {}, Linux {}, morsel {}",
+        machine.processor,
+        Bytes(machine.memory),
+        machine.kernel,
+        machine.morsel
     );
     let rounds = count(report.rounds.into(), "pull", "pulls");
-    fact("numbers", format!("medians of {rounds}, in shuffled order, with the least and the most"));
-    table.to_string()
+    let facts = [
+        ("image", Some(image(&report.new))),
+        ("update of", report.old.as_ref().map(image)),
+        ("registry", report.ranges.map(|ranges| format!("this process, {ranges}"))),
+        ("machine", Some(on)),
+        ("numbers", Some(format!("medians of {rounds}, in shuffled order, with the least and the most"))),
+    ];
+    facts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?))).collect()
 }
 
 fn image(image: &Image) -> String {
@@ -74,40 +86,46 @@ pub(super) fn words(link: &str) -> String {
     if link == "none" { "loopback as it is".to_owned() } else { format!("over {link}") }
 }
 
-fn table(report: &Report, rows: &[&Summary]) -> String {
-    let right = Align::Right;
-    let mut table =
-        Table::new("  ", [Align::Left, right, Align::Left, right, right, right, right, right, right, right]);
-    table.row(
-        ["", "time", "", "ready", "bytes", "requests", "reused", "wasted", "processor", "memory"]
-            .map(str::to_owned),
-    );
-    for row in rows {
+/// Lists what was measured, with a head.
+pub(super) fn rows(report: &Report, summaries: &[&Summary]) -> Vec<Vec<String>> {
+    let head = [
+        "",
+        "time",
+        "least to most",
+        "ready",
+        "bytes",
+        "requests",
+        "reused",
+        "wasted",
+        "processor",
+        "memory",
+    ];
+    let row = |row: &&Summary| {
         let bytes = |spread: &Option<Spread>| optional(spread, |number| Bytes(number as u64).to_string());
-        table.row([
-            report.contenders.get(row.contender).map_or(String::new(), |about| about.name.clone()),
+        vec![
+            report.name(row.contender).to_owned(),
             seconds(row.wall.median),
-            range(&row.wall),
+            format!("{:.2} to {:.2}", row.wall.least, row.wall.most),
             optional(&row.ready, seconds),
             Bytes(row.received.median as u64).to_string(),
-            optional(&row.requests, |number| format!("{number}")),
+            optional(&row.requests, |number| number.to_string()),
             bytes(&row.reused),
             bytes(&row.wasted),
             seconds(row.cpu.median),
             Bytes(row.peak_memory.median as u64).to_string(),
-        ]);
-    }
+        ]
+    };
+    std::iter::once(head.map(str::to_owned).to_vec()).chain(summaries.iter().map(row)).collect()
+}
+
+fn table(rows: Vec<Vec<String>>) -> String {
+    let mut columns = [Align::Right; 10];
+    columns[0] = Align::Left;
+    let mut table = Table::new("  ", columns);
+    rows.into_iter().filter_map(|row| row.try_into().ok()).for_each(|row| table.row(row));
     table.to_string()
 }
 
 fn optional(spread: &Option<Spread>, show: impl Fn(f64) -> String) -> String {
     spread.map_or("-".to_owned(), |spread| show(spread.median))
-}
-
-fn seconds(seconds: f64) -> String {
-    Elapsed(Duration::from_secs_f64(seconds.max(0.0))).to_string()
-}
-
-fn range(spread: &Spread) -> String {
-    format!("{:.2} to {:.2}", spread.least, spread.most)
 }

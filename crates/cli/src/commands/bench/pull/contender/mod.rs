@@ -1,13 +1,18 @@
 //! Who pulls.
 
+mod containerd;
 mod morsel;
+mod peer;
 
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::images::Ready;
+
 pub(super) use morsel::Morsel;
+pub(super) use peer::peers;
 
 /// A program that pulls images, in one of its ways.
 pub(super) trait Contender {
@@ -27,6 +32,8 @@ pub(crate) struct About {
     pub(crate) name: String,
     /// Whether it is a peer, not morsel itself.
     pub(crate) is_peer: bool,
+    /// Whether files are there afterwards: who does less is not compared.
+    pub(crate) unpacks: bool,
     pub(crate) version: Option<String>,
     /// What it does, in a line.
     pub(crate) does: String,
@@ -39,12 +46,13 @@ pub(crate) struct About {
 pub(super) struct Target {
     /// Its name, with the host.
     pub(super) name: String,
-    /// Whether the registry is this process's own, which speaks no TLS.
+    /// The name of the image as it was before it was converted, where there is one.
+    pub(super) original: String,
+    /// Whether the registry is on this machine, and speaks no TLS.
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.
     pub(super) proxy: Option<String>,
-    /// Files of which the first that is there makes it ready.
-    pub(super) programs: Vec<String>,
+    pub(super) ready: Ready,
 }
 
 /// What a pull took.

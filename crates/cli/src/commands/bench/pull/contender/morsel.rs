@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use serde_json::Value;
 
+use super::super::images::Ready;
 use super::{About, Contender, Pulled, Receipt, Target};
 use crate::args::BenchStrategy;
 use crate::commands::bench::measure::{self, Measured, cpu_time};
@@ -53,8 +54,9 @@ impl Morsel {
             }
         };
         let about = About {
-            name: name.to_owned(),
+            name: format!("morsel, {name}"),
             is_peer: false,
+            unpacks: true,
             version: None,
             does: does.to_owned(),
             unfair: None,
@@ -116,13 +118,13 @@ impl Morsel {
 
     /// Mounts an image that is here, and reads its program; returns how long that takes.
     fn mounted(&self, image: &Target, place: &Path, options: &[&str]) -> anyhow::Result<Option<Duration>> {
-        if !self.can_mount || image.programs.is_empty() {
+        if !self.can_mount || image.ready == Ready::Read(Vec::new()) {
             return Ok(None);
         }
         let (started, mount) = (Instant::now(), place.join("mount"));
         let mut command = self.ask("mount", image, place);
         success(measure::run(command.arg("--quiet").args(options).arg(&image.name).arg(&mount), || {})?)?;
-        let is_read = read_first(&mount, &image.programs);
+        let is_read = is_ready(&mount, &image.ready);
         let elapsed = started.elapsed();
         success(measure::run(self.here("umount", place).arg(&mount), || {})?)?;
         Ok(is_read?.then_some(elapsed))
@@ -134,7 +136,7 @@ impl Morsel {
         let mut command = self.ask("mount", image, place);
         let mounted =
             success(measure::run(command.arg("--quiet").arg(&image.name).arg(&mount), &mut *watch)?)?;
-        let is_read = read_first(&mount, &image.programs);
+        let is_read = is_ready(&mount, &image.ready);
         let ready = started.elapsed();
         let waited = measure::run(self.here("wait", place).arg(&mount), &mut *watch)?;
         let wall = started.elapsed();
@@ -191,6 +193,19 @@ pub(super) fn success(measured: Measured) -> anyhow::Result<Measured> {
         bail!("it ended with {}: {}", measured.status, said.trim());
     }
     Ok(measured)
+}
+
+/// Does what makes an image ready, below a directory where it is mounted; `false` when that cannot be done there.
+fn is_ready(root: &Path, ready: &Ready) -> anyhow::Result<bool> {
+    match ready {
+        Ready::Read(paths) => read_first(root, paths),
+        Ready::Ran(command) => {
+            let mut chroot = Command::new("chroot");
+            success(measure::run(chroot.arg(root).args(["/bin/sh", "-c", command]), || {})?)
+                .with_context(|| format!("cannot run `{command}` in the image"))?;
+            Ok(true)
+        }
+    }
 }
 
 /// Reads the first of several files that is there, below a directory that links do not lead out of; `false` when none is.

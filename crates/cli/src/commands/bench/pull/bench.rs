@@ -1,0 +1,227 @@
+//! Pulling in turns.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use mount::rootfs;
+use rustix::process::geteuid;
+use server::Serves;
+
+use super::contender::{Contender, Morsel, Target, peers};
+use super::disk::Disk;
+use super::images::{Image, Images, Ready};
+use super::plan::{Case, Phase};
+use super::report::{Report, Run, Summary};
+use super::stage::Stage;
+use super::{caches, plan, verdict};
+use crate::args::BenchStrategy;
+use crate::interrupt::Interrupt;
+use crate::machine::Machine;
+use crate::request::BenchPull;
+use crate::ui::steps::Steps;
+
+/// Everything that is needed to pull.
+pub(super) struct Bench<'a> {
+    request: &'a BenchPull,
+    images: Images,
+    stage: Stage,
+    contenders: Vec<Box<dyn Contender>>,
+    notes: Vec<String>,
+    work: &'a Path,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn start(request: &'a BenchPull, images: Images, work: &'a Path) -> anyhow::Result<Self> {
+        let stage = Stage::start(&images.source, request.serves, &request.links)?;
+        let mut notes = Vec::new();
+        let can_mount = rootfs::permit().is_ok();
+        if !can_mount {
+            notes.push(
+                "only root can mount: when an image is ready is not known, and `lazy` is left out".to_owned(),
+            );
+        }
+        let strategies =
+            request.strategies.iter().filter(|strategy| can_mount || **strategy != BenchStrategy::Lazy);
+        let start = |strategy: &BenchStrategy| -> anyhow::Result<Box<dyn Contender>> {
+            let words = request.registry.words();
+            Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
+        };
+        let mut contenders = strategies.map(start).collect::<Result<Vec<_>, _>>()?;
+        if request.peers {
+            let (peers, missing) = peers(images.has_originals());
+            contenders.extend(peers);
+            notes.extend(missing);
+        }
+        Ok(Self { request, images, stage, contenders, notes, work })
+    }
+
+    /// Lists what is to be measured.
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for link in 0..self.request.links.len() {
+            for phase in
+                Phase::ALL.into_iter().filter(|phase| self.images.old.is_some() || *phase != Phase::Update)
+            {
+                for contender in 0..self.contenders.len() {
+                    cases.push(Case { link, phase, contender });
+                }
+            }
+        }
+        // Where nothing is missing, all strategies are one.
+        let is_first = |contender: usize| contender == 0 || self.is_peer(contender);
+        cases.retain(|case| case.phase != Phase::Repeat || is_first(case.contender));
+        cases
+    }
+
+    fn is_peer(&self, contender: usize) -> bool {
+        self.contenders.get(contender).is_some_and(|contender| contender.about().is_peer)
+    }
+
+    /// Pulls in all ways, over all links.
+    pub(super) fn run(mut self, interrupt: &Interrupt) -> anyhow::Result<Report> {
+        let cases = self.cases();
+        let turns = plan::turns(&cases, self.request.runs.get());
+        // The first pull over a link teaches what the host can do, and touches memory for the first time: nobody counts it.
+        for link in 0..self.request.links.len() {
+            self.turn(u32::MAX, Case { link, phase: Phase::Cold, contender: 0 })?;
+        }
+        let runs = self.turns(turns, interrupt)?;
+        self.note(&runs);
+        let summaries = cases.iter().filter_map(|case| Summary::of(*case, &runs)).collect();
+        let mut report = Report {
+            machine: Machine::this(),
+            new: self.images.new,
+            old: self.images.old,
+            links: self.request.links.iter().map(ToString::to_string).collect(),
+            ranges: self.images.source.layouts().map(|_| ranges(self.request.serves)),
+            contenders: self.contenders.iter().map(|contender| contender.about().clone()).collect(),
+            rounds: self.request.runs.get(),
+            notes: self.notes,
+            verdicts: Vec::new(),
+            summaries,
+            runs,
+        };
+        report.verdicts = verdict::all(&report);
+        Ok(report)
+    }
+
+    /// Takes turns. What a peer cannot do is part of the comparison; for what morsel cannot do there is none.
+    fn turns(&mut self, turns: Vec<(u32, Case)>, interrupt: &Interrupt) -> anyhow::Result<Vec<Run>> {
+        let steps = Steps::start("pulls", turns.len() as u64, self.request.form);
+        let (mut runs, mut failed) = (Vec::new(), Vec::<Case>::new());
+        for (round, case) in turns {
+            steps.done();
+            interrupt.check()?;
+            if failed.contains(&case) {
+                continue;
+            }
+            match self.turn(round, case) {
+                Ok(run) => runs.push(run),
+                Err(error) if self.is_peer(case.contender) => {
+                    failed.push(case);
+                    self.notes.push(format!("{}: {}", case.phase.name(), shorten(&format!("{error:#}"))));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Says what keeps numbers from being what they could be.
+    fn note(&mut self, runs: &[Run]) {
+        if !self.request.keep_caches && !geteuid().is_root() {
+            self.notes.push("only root can drop the page cache: it was warm".to_owned());
+        }
+        if let Ready::Read(paths) = &self.images.ready
+            && rootfs::permit().is_ok()
+            && runs.iter().all(|run| run.ready.is_none())
+        {
+            let none = paths.join("`, `");
+            self.notes.push(format!(
+                "the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"
+            ));
+        }
+    }
+
+    /// Pulls once, into a store of its own.
+    fn turn(&self, round: u32, case: Case) -> anyhow::Result<Run> {
+        let contender = self.contenders.get(case.contender).context("nobody pulls")?;
+        let name = &contender.about().name;
+        // Nothing is removed before the end: ext4 makes files slowly where others were removed just before.
+        let place = self.work.join(format!("{round}-{}-{}-{}", case.link, case.phase.name(), case.contender));
+        fs::create_dir(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
+        let disk = || Disk::mount(place.with_extension("ext4"), &place);
+        let _disk = self.request.new_disks.then(disk).transpose()?;
+        let before = match case.phase {
+            Phase::Cold => None,
+            Phase::Update => self.images.old.as_ref(),
+            Phase::Repeat => Some(&self.images.new),
+        };
+        if let Some(image) = before {
+            contender
+                .prepare(&self.target(image, None), &place)
+                .with_context(|| format!("{name} cannot pull `{}`", image.name))?;
+        }
+        if !self.request.keep_caches {
+            caches::drop(self.images.source.layouts());
+        }
+        self.measure((round, case), &**contender, &place)
+            .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))
+    }
+
+    fn measure(&self, turn: (u32, Case), contender: &dyn Contender, place: &Path) -> anyhow::Result<Run> {
+        let link = turn.1.link;
+        let (start, before) = (Instant::now(), self.stage.counts(link));
+        let mut timeline: Vec<(f64, u64)> = Vec::new();
+        let mut after = before;
+        let mut watch = || {
+            after = self.stage.counts(link);
+            let came = after.down.saturating_sub(before.down);
+            if timeline.last().is_none_or(|(_, known)| *known != came) {
+                timeline.push((start.elapsed().as_secs_f64(), came));
+            }
+        };
+        let pulled = contender.pull(&self.target(&self.images.new, Some(link)), place, &mut watch)?;
+        let counts = after.since(before);
+        Ok(Run::new(turn, &pulled, counts, self.stage.take_log(start), timeline))
+    }
+
+    /// Returns the way to an image, over a link or without any.
+    fn target(&self, image: &Image, link: Option<usize>) -> Target {
+        let address = match link {
+            Some(link) => self.stage.address(link),
+            None => self.stage.direct(),
+        };
+        let is_ours = self.stage.direct().is_some();
+        let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
+        Target {
+            original: host.clone().unwrap_or_default() + &image.original,
+            name: host.unwrap_or_default() + &image.path,
+            is_ours,
+            proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
+            ready: self.images.ready.clone(),
+        }
+    }
+}
+
+/// Leaves out the middle of a long text, on one line.
+fn shorten(text: &str) -> String {
+    const ENDS: usize = 160;
+    let words: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    match words.len() {
+        0..=400 => words.iter().collect(),
+        len => words.iter().take(ENDS).chain(&['.', '.', '.']).chain(words.iter().skip(len - ENDS)).collect(),
+    }
+}
+
+/// Says what a registry makes of requests for ranges.
+fn ranges(serves: Serves) -> &'static str {
+    match serves {
+        Serves::Many => "which serves many ranges in a request",
+        Serves::One => "which serves one range in a request, and for several the whole blob",
+        Serves::OneOrNothing => "which serves one range in a request, and refuses several",
+        Serves::Whole => "which serves whole blobs only",
+    }
+}

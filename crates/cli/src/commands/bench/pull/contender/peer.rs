@@ -1,0 +1,215 @@
+//! Other programs that pull images, found on PATH.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::containerd::Containerd;
+use super::morsel::success;
+use super::{About, Contender, Pulled, Target};
+use crate::commands::bench::measure::{self, Measured};
+
+/// How podman is to pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Podman {
+    /// Only the files that are missing.
+    Partial,
+    /// Whole layers.
+    Whole,
+    /// Whole layers of the image as it was before it was converted.
+    Original,
+}
+
+/// A program that is started anew for each pull.
+#[derive(Debug)]
+struct Peer<H> {
+    about: About,
+    program: PathBuf,
+    how: H,
+}
+
+#[derive(Debug)]
+struct Skopeo;
+
+#[derive(Debug)]
+struct Crane;
+
+/// Lists the peers that are there, and notes for those that are not. `has_original` says whether there is an image as it was
+/// before it was converted.
+pub(in super::super) fn peers(has_original: bool) -> (Vec<Box<dyn Contender>>, Vec<String>) {
+    let (mut peers, mut notes): (Vec<Box<dyn Contender>>, _) = (Vec::new(), Vec::new());
+    let mut find = |name: &str| {
+        let found = find(name);
+        if found.is_none() {
+            notes.push(format!("`{name}` is not on PATH, and was left out"));
+        }
+        found
+    };
+    if let Some(program) = find("podman") {
+        let ways = [Podman::Partial, Podman::Whole, Podman::Original];
+        for how in ways.into_iter().filter(|how| has_original || *how != Podman::Original) {
+            peers.push(Box::new(podman(&program, how)));
+        }
+    }
+    if let Some(program) = find("skopeo") {
+        peers.push(Box::new(skopeo(program)));
+    }
+    if let Some(program) = find("crane") {
+        peers.push(Box::new(crane(program)));
+    }
+    if let Some((ctr, containerd)) = find("ctr").zip(find("containerd")) {
+        peers.push(Box::new(Containerd::new(ctr, containerd)));
+    }
+    (peers, notes)
+}
+
+fn podman(program: &Path, how: Podman) -> Peer<Podman> {
+    let (name, does) = match how {
+        Podman::Partial => (
+            "podman, partial",
+            "`podman pull` with partial pulls on: files that are missing, by many ranges in a request, into overlay storage",
+        ),
+        Podman::Whole => (
+            "podman, whole",
+            "`podman pull` with partial pulls off: whole layers of the same image, into overlay storage",
+        ),
+        Podman::Original => (
+            "podman, original",
+            "`podman pull` of the image as it was before it was converted, mostly gzip, into overlay storage",
+        ),
+    };
+    let unfair = "its files are in place when the pull ends, morsel's after a mount; it leaves writing to disk to the kernel";
+    Peer { about: about(name, program, does, unfair), program: program.to_owned(), how }
+}
+
+fn skopeo(program: PathBuf) -> Peer<Skopeo> {
+    let does = "`skopeo copy` into a directory: stores blobs as they are, and unpacks nothing";
+    let unfair = "nobody can run what it stored, and it knows no other image: every pull is cold";
+    let about = About { unpacks: false, ..about("skopeo, copy", &program, does, unfair) };
+    Peer { about, program, how: Skopeo }
+}
+
+fn crane(program: PathBuf) -> Peer<Crane> {
+    let does = "`crane export` into nothing: decompresses and merges layers, and stores nothing";
+    let unfair = "it writes no file at all, and knows no other image: every pull is cold";
+    let about = About { unpacks: false, ..about("crane, export", &program, does, unfair) };
+    Peer { about, program, how: Crane }
+}
+
+/// Says who a peer is.
+pub(super) fn about(name: &str, program: &Path, does: &str, unfair: &str) -> About {
+    About {
+        name: name.to_owned(),
+        is_peer: true,
+        unpacks: true,
+        version: version(program),
+        does: does.to_owned(),
+        unfair: Some(unfair.to_owned()),
+    }
+}
+
+/// Returns what a program says of its version, in a line.
+fn version(program: &Path) -> Option<String> {
+    let output =
+        Command::new(program).arg("--version").output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
+}
+
+/// Finds a program on PATH.
+fn find(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Lets a program reach a registry as the target says.
+pub(super) fn through<'c>(command: &'c mut Command, image: &Target) -> &'c mut Command {
+    match &image.proxy {
+        Some(proxy) => command.env("https_proxy", proxy).env_remove("no_proxy"),
+        None => command.env("no_proxy", "127.0.0.1"),
+    }
+}
+
+/// Takes what was measured as a pull.
+pub(super) fn pulled(measured: std::io::Result<Measured>) -> anyhow::Result<Pulled> {
+    let measured = success(measured?)?;
+    Ok(Pulled {
+        wall: measured.wall,
+        ready: None,
+        cpu: measured.cpu,
+        peak_memory: measured.peak_memory,
+        receipt: None,
+    })
+}
+
+impl Peer<Podman> {
+    fn command(&self, image: &Target, place: &Path) -> anyhow::Result<Command> {
+        let config = place.join("storage.conf");
+        let partial = self.how == Podman::Partial;
+        let text = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{0}/graph\"\nrunroot = \"{0}/run\"\n\
+             [storage.options]\npull_options = {{enable_partial_images = \"{partial}\"}}\n",
+            place.display()
+        );
+        fs::write(&config, text).with_context(|| format!("cannot write `{}`", config.display()))?;
+        let mut command = Command::new(&self.program);
+        command.env("CONTAINERS_STORAGE_CONF", config).args(["pull", "--quiet"]);
+        command.args(image.is_ours.then_some("--tls-verify=false"));
+        let name = if self.how == Podman::Original { &image.original } else { &image.name };
+        through(&mut command, image).arg(name);
+        Ok(command)
+    }
+}
+
+impl Contender for Peer<Podman> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()> {
+        pulled(measure::run(&mut self.command(image, place)?, || {})).map(drop)
+    }
+
+    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+        let pulled = pulled(measure::run(&mut self.command(image, place)?, watch))?;
+        // Its overlay is in place; a container's mount takes a few milliseconds more.
+        Ok(Pulled { ready: Some(pulled.wall), ..pulled })
+    }
+}
+
+impl Contender for Peer<Skopeo> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn prepare(&self, _image: &Target, _place: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+        let mut command = Command::new(&self.program);
+        command.args(["--insecure-policy", "copy", "--quiet"]);
+        command.args(image.is_ours.then_some("--src-tls-verify=false"));
+        through(&mut command, image).arg(format!("docker://{}", image.name));
+        pulled(measure::run(command.arg(format!("dir:{}", place.join("image").display())), watch))
+    }
+}
+
+impl Contender for Peer<Crane> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn prepare(&self, _image: &Target, _place: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn pull(&self, image: &Target, _place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+        let mut command = Command::new(&self.program);
+        command.arg("export").args(image.is_ours.then_some("--insecure"));
+        let nothing: &OsStr = "/dev/null".as_ref();
+        pulled(measure::run(through(&mut command, image).arg(&image.name).arg(nothing), watch))
+    }
+}

@@ -1,0 +1,62 @@
+//! The layers that engines find, when garbage is removed and when the store is checked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context;
+use containers_storage::additional::{Findings, Removed};
+use containers_storage::record::chain_ids;
+use containers_storage::{AdditionalStore, EngineStorage, LayerId};
+use store::Store;
+
+use crate::commands::publish::place;
+use crate::image_stores::image_stores;
+
+/// Returns the layers of the additional image store that nothing needs, and that no engine asked for since `grace`; `None`
+/// when there is no such store.
+pub(super) fn unneeded(
+    store: &Store,
+    grace: Duration,
+) -> anyhow::Result<Option<(AdditionalStore, Vec<LayerId>)>> {
+    let Ok(additional) = AdditionalStore::open(&place(store.path())) else { return Ok(None) };
+    let unneeded = needed(store, &additional)
+        .and_then(|needed| Ok(additional.unneeded(&needed, grace)?))
+        .context("cannot tell which layers engines need, so none is removed")?;
+    Ok(Some((additional, unneeded)))
+}
+
+/// Removes layers that nothing needs. The store is ours alone, so nobody publishes.
+pub(super) fn remove(store: &Store, grace: Duration) -> anyhow::Result<Removed> {
+    match unneeded(store, grace)? {
+        Some((additional, unneeded)) => Ok(additional.remove(&unneeded)?),
+        None => Ok(Removed::default()),
+    }
+}
+
+/// Checks the additional image store, and repairs it if that is wanted.
+pub(super) fn check(store: &Store, repair: bool) -> anyhow::Result<Findings> {
+    match AdditionalStore::open(&place(store.path())) {
+        Ok(additional) if repair => Ok(additional.repair()?),
+        Ok(additional) => Ok(additional.check()?),
+        Err(_) => Ok(Findings::default()),
+    }
+}
+
+/// Lists the layers that the images of the store have, and those that engines use.
+fn needed(store: &Store, additional: &AdditionalStore) -> anyhow::Result<BTreeSet<LayerId>> {
+    let mut needed = BTreeSet::new();
+    for image in store.images().list()? {
+        let mut diff_ids = Vec::new();
+        for toc_digest in &image.layers {
+            let record = store.layers().get(toc_digest)?;
+            diff_ids.extend(record.and_then(|record| record.diff_id));
+        }
+        needed.extend(chain_ids(&diff_ids));
+    }
+    let known = additional.engines()?;
+    let storages = image_stores()?.into_iter().chain(known).collect::<BTreeSet<_>>();
+    for path in storages.iter().filter(|path| *path != additional.path()) {
+        needed.extend(EngineStorage::read(path)?.needs());
+    }
+    Ok(needed)
+}
