@@ -32,6 +32,10 @@ pub(crate) struct Mount {
     #[arg(long, conflicts_with = "no_fill")]
     pub(crate) eager: bool,
 
+    /// Where nothing can be mounted, make plain files in DIR instead, as `unpack` does
+    #[arg(long, conflicts_with = "rw")]
+    pub(crate) or_unpack: bool,
+
     /// Fetch nothing but what is read
     #[arg(long)]
     pub(crate) no_fill: bool,

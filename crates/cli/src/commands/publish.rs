@@ -17,6 +17,7 @@ use store::tree::Marks;
 
 use super::pull::Image;
 use crate::access::{access, remember};
+use crate::image_name::stored_name;
 use crate::image_stores::image_stores;
 use crate::interrupt::Interrupt;
 use crate::output::print;
@@ -63,7 +64,7 @@ pub(super) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         print(&to_json(&outcomes)?)?;
     } else if !request.form.quiet {
         for (outcome, reference) in outcomes.iter().zip(&request.references) {
-            ui::say(&format!("{reference}: {outcome}\n"));
+            ui::say(&format!("{}: {outcome}\n", stored_name(reference)));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -15,6 +15,7 @@ use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
 
 use crate::mirror::add_image;
+use crate::podman::Scene;
 use crate::sandbox::{Sandbox, Unmount, testdata};
 use crate::served::Served;
 
@@ -119,6 +120,39 @@ fn tool_serve() {
 }
 
 #[test]
+fn engine_podman() {
+    run_engine_page("podman.md");
+}
+
+#[test]
+fn engine_cri_o() {
+    run_engine_page("cri-o.md");
+}
+
+/// Runs the commands of a page on a machine with podman, which nobody has set up yet.
+fn run_engine_page(name: &str) {
+    let Some(scene) = Scene::bare("sid") else { return };
+    let layer = |name: &str| Tar::new().dir("./etc/").file("./etc/name", format!("{name}\n"));
+    scene.push_as("app", "1", &[layer("app")]);
+    scene.push_as("other", "1", &[layer("other")]);
+    check_page(name, &[("registry.example", scene.registry.host())], |line| {
+        let output = scene.machine.output(&format!("{{ {line}\n}} 2>&1"));
+        let written = String::from_utf8(output.stdout).unwrap();
+        match output.status.code() {
+            Some(0) => written,
+            code => format!("{written}[exit {}]\n", code.unwrap_or_default()),
+        }
+    });
+    // What a page shows of `config.toml` is understood.
+    let page = fs::read_to_string(docs().join(name)).unwrap();
+    for config in page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        scene.machine.write("etc/morsel/config.toml", config);
+        let doctor = scene.machine.output("morsel doctor podman").stdout;
+        assert!(String::from_utf8_lossy(&doctor).contains("config.toml       is understood"), "{config}");
+    }
+}
+
+#[test]
 fn links_lead_somewhere() {
     for page in fs::read_dir(docs()).unwrap() {
         let text = fs::read_to_string(page.unwrap().path()).unwrap();
@@ -149,6 +183,11 @@ fn run_page_with(name: &str, words: &[(&str, &str)]) {
     shell(&sandbox, "gzip -dk layer.tar.gz");
     add_image(&Layout::create(sandbox.path("multi")), "1", 10_000);
 
+    check_page(name, words, |line| shell(&sandbox, line));
+}
+
+/// Runs the commands of a page, with words of it replaced, and compares what they write.
+fn check_page(name: &str, words: &[(&str, &str)], run: impl Fn(&str) -> String) {
     let page = fs::read_to_string(docs().join(name)).unwrap();
     let page = words.iter().fold(page, |page, (word, here)| page.replace(word, here));
     let commands = page
@@ -158,7 +197,7 @@ fn run_page_with(name: &str, words: &[(&str, &str)]) {
     let mut count = 0;
     for command in commands {
         let (line, expected) = command.split_once('\n').unwrap();
-        let written = shell(&sandbox, line);
+        let written = run(line);
         assert!(fits(&written, expected), "{name} says of `{line}`:\n{expected}\nbut it wrote:\n{written}");
         count += 1;
     }

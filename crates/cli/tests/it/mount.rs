@@ -338,6 +338,13 @@ fn root_an_ordinary_user_mounts_in_a_namespace() {
       cause: operation not permitted
     hint: mounting takes root, or a namespace of one's own: `unshare --user --map-root-user --mount`
     ");
+
+    let mut user = Command::new("setpriv");
+    user.args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_morsel")]);
+    user.args(["mount", IMAGE, "mnt", "--json", "--or-unpack", "--root", "store"]);
+    let report: Value = serde_json::from_slice(&run(user.current_dir(place.path(""))).stdout).unwrap();
+    assert_eq!(report["not_mounted"], "cannot mount overlay: Operation not permitted (os error 1)");
+    assert_eq!(fs::read_to_string(place.path("mnt/etc/hostname")).unwrap(), "other\n");
 }
 
 #[test]

@@ -369,6 +369,8 @@ fn root_without_root_files_are_ones_own_and_devices_are_left_out() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
+    // Or what the pull left running would take files away meanwhile.
+    sandbox.stdout("morsel sync --root store");
     std::os::unix::fs::chown(sandbox.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
     run(std::process::Command::new("chown").args(["-R", "65534:65534"]).arg(sandbox.path("store")));
 

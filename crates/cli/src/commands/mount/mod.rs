@@ -49,7 +49,10 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let cannot = || format!("cannot mount `{}` on `{}`", args.image, args.directory.display());
     // Nothing is fetched for a mount that cannot be made.
-    rootfs::permit().with_context(cannot)?;
+    match rootfs::permit() {
+        Err(error) if args.or_unpack => return unpack(&store, args, error.into()).with_context(cannot),
+        permitted => permitted.with_context(cannot)?,
+    }
     let (ready, no_daemon) = ready(&store, args).with_context(cannot)?;
     let Ready { image, missing, done } = ready;
     let started = Instant::now();
@@ -69,6 +72,17 @@ pub(crate) fn mount(args: &Mount) -> anyhow::Result<ExitCode> {
         ui::say(&text::mounted(&report));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes plain files instead of a mount.
+fn unpack(store: &Store, args: &Mount, why: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let wanted = match image_name::find(store.images(), &args.image) {
+        Ok(image) => image.name,
+        Err(_) => args.image.clone(),
+    };
+    super::pull::run(&request::Pull::of(&wanted, args)?)?;
+    let image = image_name::find(store.images(), &wanted)?;
+    super::unpack::instead_of_mount(store, &image, &args.directory, format!("{why:#}"), &args.form)
 }
 
 /// Gets an image ready: as it is in the store, with what is missing served, or pulled. Where nothing can be served, it is

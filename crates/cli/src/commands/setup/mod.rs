@@ -7,6 +7,7 @@ mod storage_conf;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use containers_storage::{AdditionalStore, EngineStorage, LayerId};
@@ -66,14 +67,15 @@ fn scope(args: &Setup) -> Scope {
 /// Lists the layers of the store at `root` that engines use.
 fn used(root: &Path) -> anyhow::Result<Vec<LayerId>> {
     let Ok(additional) = AdditionalStore::open(&place(root)) else { return Ok(Vec::new()) };
-    let listed = additional.layers().context("cannot tell which layers are in use")?;
-    let mut used = Vec::new();
+    let cannot = "cannot tell which layers are in use";
+    let mut needed = BTreeSet::new();
     let storages: BTreeSet<_> = image_stores()?.into_iter().chain(additional.engines()?).collect();
     for path in storages.iter().filter(|path| *path != additional.path()) {
-        let needs = EngineStorage::read(path).context("cannot tell which layers are in use")?.needs();
-        used.extend(listed.iter().map(|layer| &layer.id).filter(|id| needs.contains(id)).cloned());
+        needed.extend(EngineStorage::read(path).context(cannot)?.needs());
     }
-    Ok(used)
+    let unneeded = additional.unneeded(&needed, Duration::ZERO).context(cannot)?;
+    let layers = additional.layers().context(cannot)?.into_iter().map(|layer| layer.id);
+    Ok(layers.filter(|id| !unneeded.contains(id)).collect())
 }
 
 fn ending(is_undo: bool, used: &[LayerId]) -> String {

@@ -4,6 +4,7 @@ mod text;
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use store::unpack::{Contents, Options, Report, unpack};
 use store::{Image, Store};
 
-use crate::args::Unpack;
+use crate::args::{Form, Unpack};
 use crate::image_name;
 use crate::interrupt::Interrupt;
 use crate::output::print;
@@ -28,6 +29,9 @@ struct Unpacked {
     directory: String,
     #[serde(flatten)]
     report: Report,
+    /// Why it was not mounted; `None` when nobody asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_mounted: Option<String>,
     seconds: f64,
 }
 
@@ -38,39 +42,69 @@ pub(crate) fn run(args: &Unpack) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let store = args.store.open()?;
     let image = image_name::find(store.images(), &args.image).with_context(cannot)?;
-    let report = match unpack_image(&store, &image, args, &interrupt) {
+    let defaults = Options::default();
+    let owners = args.owner.clone().unwrap_or(defaults.owners);
+    let options = Options { owners, sync: args.sync, ..defaults };
+    let report = match unpack_image(&store, &image, &args.directory, &options, &interrupt) {
         Err(error) => {
             interrupt.die_if_asked();
             return Err(error).with_context(cannot);
         }
         Ok(report) => report,
     };
-    let unpacked = Unpacked {
-        image: image.name,
-        manifest: image.manifest,
-        directory: args.directory.display().to_string(),
-        report,
-        seconds: started.elapsed().as_secs_f64(),
-    };
-    if args.form.json {
-        print(&to_json(&unpacked)?)?;
-    } else if !args.form.quiet {
-        ui::say(&text::of(&unpacked, Duration::from_secs_f64(unpacked.seconds)));
+    say(&Unpacked::new(&image, &args.directory, report, started, None), &args.form)
+}
+
+/// Makes the files of an image where it cannot be mounted.
+pub(super) fn instead_of_mount(
+    store: &Store,
+    image: &Image,
+    directory: &Path,
+    why: String,
+    form: &Form,
+) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let started = Instant::now();
+    let report = unpack_image(store, image, directory, &Options::default(), &interrupt)?;
+    say(&Unpacked::new(image, directory, report, started, Some(why)), form)
+}
+
+fn say(unpacked: &Unpacked, form: &Form) -> anyhow::Result<ExitCode> {
+    if form.json {
+        print(&to_json(unpacked)?)?;
+    } else if !form.quiet {
+        ui::say(&text::of(unpacked, Duration::from_secs_f64(unpacked.seconds)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Unpacked {
+    fn new(
+        image: &Image,
+        directory: &Path,
+        report: Report,
+        started: Instant,
+        not_mounted: Option<String>,
+    ) -> Self {
+        Self {
+            image: image.name.clone(),
+            manifest: image.manifest,
+            directory: directory.display().to_string(),
+            report,
+            not_mounted,
+            seconds: started.elapsed().as_secs_f64(),
+        }
+    }
 }
 
 fn unpack_image(
     store: &Store,
     image: &Image,
-    args: &Unpack,
+    directory: &Path,
+    options: &Options,
     interrupt: &Interrupt,
 ) -> Result<Report, store::Error> {
-    let tree = store.tree(image)?;
-    let defaults = Options::default();
-    let owners = args.owner.clone().unwrap_or(defaults.owners);
-    let options = Options { owners, sync: args.sync, ..defaults };
-    unpack(&tree, &GuardedContents { store, interrupt }, &args.directory, &options)
+    unpack(&store.tree(image)?, &GuardedContents { store, interrupt }, directory, options)
 }
 
 /// The contents of the store, until the process is asked to stop.

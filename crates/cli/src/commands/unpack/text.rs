@@ -30,6 +30,9 @@ pub(super) fn of(unpacked: &Unpacked, elapsed: Duration) -> String {
         table.row([name.to_owned(), count.to_string(), bytes]);
     }
     let mut text = format!("{image}: unpacked to {directory} in {}\n{table}", Elapsed(elapsed));
+    if let Some(why) = &unpacked.not_mounted {
+        let _ = writeln!(text, "  these are plain files, as nothing can be mounted: {why}");
+    }
     report.skipped.iter().for_each(|skipped| text += &of_skipped(skipped));
     text
 }

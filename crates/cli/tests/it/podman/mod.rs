@@ -6,6 +6,7 @@ mod pulls;
 mod together;
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use testkit::access_log::Access;
 use testkit::engine::Machine;
 use testkit::oci::{Compression, Layout};
 use testkit::process::run;
-use testkit::registry::{Registry, push};
+use testkit::registry::Registry;
 use testkit::tar::Tar;
 use testkit::tools::Tier;
 
@@ -32,12 +33,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// Sets up a machine of a suite; without it, or a registry, the test is skipped.
     pub(crate) fn start(suite: &str) -> Option<Self> {
+        let scene = Self::bare(suite)?;
+        scene.machine.sh("morsel setup podman");
+        Some(scene)
+    }
+
+    /// Takes a machine that is not set up.
+    pub(crate) fn bare(suite: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let programs = Path::new(env!("CARGO_BIN_EXE_morsel")).parent().unwrap();
         let machine = Machine::start(suite, dir.path(), programs)?;
         let registry = Registry::start(Tier::Engine, &dir.path().join("registry"))?;
         machine.trust(registry.host());
-        machine.sh("morsel setup podman");
         let shell = machine.shell();
         let layout = Layout::create(dir.path().join("layout"));
         Some(Self { machine, registry, layout, shell, dir })
@@ -53,13 +60,25 @@ impl Scene {
 
     /// Pushes an image of the shell's layer and others, and returns its name and its ID.
     pub(crate) fn push(&self, name: &str, above: &[Tar]) -> (String, String) {
+        self.push_as(name, name, above)
+    }
+
+    /// Does the same with a tag of its own.
+    pub(crate) fn push_as(&self, name: &str, tag: &str, above: &[Tar]) -> (String, String) {
         let tars: Vec<_> = above.iter().map(|tar| tar.clone().finish()).collect();
         let tars: Vec<&[u8]> =
             [self.shell.as_slice()].into_iter().chain(tars.iter().map(Vec::as_slice)).collect();
         let id = self.layout.add_image(name, Compression::Gzip, &tars);
         let repository = format!("{}/{name}", self.registry.host());
-        push(Tier::Engine, &self.layout, name, &repository, &[]).unwrap();
-        (format!("{repository}:{name}"), id.strip_prefix("sha256:").unwrap().to_owned())
+        self.push_layout(name, tag, &repository);
+        (format!("{repository}:{tag}"), id.strip_prefix("sha256:").unwrap().to_owned())
+    }
+
+    /// Copies an image of the layout to the registry, as another tag.
+    fn push_layout(&self, name: &str, tag: &str, repository: &str) {
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["copy", "-q", "--insecure-policy", "--dest-tls-verify=false"]);
+        run(skopeo.arg(self.layout.reference(name)).arg(format!("docker://{repository}:{tag}")));
     }
 
     /// Converts an image in the registry to zstd:chunked, and returns the name of what it becomes.

@@ -39,6 +39,23 @@ fn engine_podman_5_4_finds_the_layers() {
     nothing_is_fetched_by_podman("trixie");
 }
 
+/// podman of Debian 12 does not call the helper, and finds what was published before.
+#[test]
+fn engine_podman_4_3_finds_what_was_published() {
+    let Some(scene) = Scene::start("bookworm") else { return };
+    let upper = Tar::new().dir("./etc/").file("./etc/name", "published\n").file("./etc/.wh.passwd", "");
+    let (name, id) = scene.push("app", &[upper]);
+
+    let out = scene.machine.sh(&format!(
+        "morsel publish -q {name}; podman pull -q {name}
+         podman run --rm {name} /bin/sh -c 'cat /etc/name; ls /etc/passwd || true' 2>/dev/null
+         podman save -q -o /tmp/saved.tar {name}; podman rmi -f {name} >/dev/null; podman load -q -i /tmp/saved.tar >/dev/null"
+    ));
+
+    assert_eq!(out, format!("{id}\npublished\n"));
+    assert_eq!(scene.layers_of_engines(), []);
+}
+
 /// The requests for layers, of whoever, that the log has beyond the first `before`.
 fn layer_requests(scene: &Scene, before: usize) -> Vec<String> {
     let layers = scene.layers();

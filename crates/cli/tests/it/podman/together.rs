@@ -81,7 +81,7 @@ fn engine_gc_takes_what_nobody_uses() {
     none 0
     base
     there again 3
-    engines pull by themselves from now on; they still find layers in the store, as their images and containers lie on 1 of them: remove those, then run this again
+    engines pull by themselves from now on; they still find layers in the store, as their images and containers lie on 3 of them: remove those, then run this again
     engines pull by themselves from now on
     /etc/morsel
     ");

@@ -17,11 +17,11 @@ pub(super) const PROGRAM: &str = "usr/bin/program";
 const SMALL_FILES: usize = 3000;
 const SMALL_LEN_MAX: usize = 24 << 10;
 /// Libraries of the second layer, and bytes of each.
-const LIBRARIES: usize = 24;
+const LIBRARIES: usize = 16;
 const LIBRARY_LEN: usize = 768 << 10;
 /// Bytes of the program and of the largest library.
 const PROGRAM_LEN: usize = 2 << 20;
-const LARGEST_LEN: usize = 12 << 20;
+const LARGEST_LEN: usize = 8 << 20;
 /// Of so many files, one is changed by the update.
 const CHANGED: usize = 12;
 
