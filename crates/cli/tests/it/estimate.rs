@@ -266,7 +266,7 @@ fn people_read_why() {
     insta::assert_snapshot!(sandbox.run("morsel estimate oci:images:new --link fast"), @"
     $ morsel estimate oci:images:new --link fast
     --- stderr
-    error: invalid value 'fast' for '--link <RATE,RTT>': expected a rate and a round trip, such as `100Mbit,20ms` or `12.5MB,0.02s`
+    error: invalid value 'fast' for '--link <RATE,RTT>': expected a rate and a round trip, such as `100Mbit,20ms` or `12.5MB,0.02s`; after them may come `jitter=5ms`, `each=10Mbit` (a connection) and `connections=8`; or `none`
 
     For more information, try '--help'.
     --- exit 2
