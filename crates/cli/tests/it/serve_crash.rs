@@ -1,6 +1,7 @@
 //! `morsel serve` under load, killed in the middle of it, and asked to stop.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -182,22 +183,26 @@ fn a_server_that_is_asked_to_stop_lets_requests_end() {
     command.arg("serve").arg(dir.path()).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address: SocketAddr = line.trim().rsplit('/').next().unwrap().parse().unwrap();
 
     let bytes = data::stream(1, 1_000_000);
     let digest = oci::digest(&bytes);
-    let push = request("POST", &format!("/v2/a/blobs/uploads/?digest={digest}"), &[], &bytes);
+    let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+    let push = request("POST", &path, &[("Expect", "100-continue")], &bytes);
     let (head, tail) = push.split_at(push.len() - 100_000);
     let mut stream = TcpStream::connect(address).unwrap();
-    std::io::Write::write_all(&mut stream, head).unwrap();
+    stream.write_all(head).unwrap();
+    // The request has begun, and is not just on its way: a server may drop what it has not read.
+    let mut begun = *b"HTTP/1.1 100 Continue\r\n\r\n";
+    stream.read_exact(&mut begun).unwrap();
+    assert!(begun.starts_with(b"HTTP/1.1 100 "), "{}", begun.escape_ascii());
     // Only when it listens no more has it heard the signal.
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     while TcpStream::connect(address).is_ok() {}
-    std::io::Write::write_all(&mut stream, tail).unwrap();
+    stream.write_all(tail).unwrap();
     let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    stream.read_to_string(&mut answer).unwrap();
 
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let status = child.wait().unwrap();
