@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use chunked::ContentDigest;
 use mount::fetch::{Events, Failure};
 use store::LayerRecord;
+use store::gc::Evicted;
 
 use crate::ui;
+use crate::ui::words::Bytes;
 
 /// Failed reads are told of so often: a registry that is down fails thousands of them.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,5 +38,16 @@ impl Events for Log {
 
     fn quarantined(&self, layer: &LayerRecord, why: &str) {
         ui::say(&format!("QUARANTINE: layer {} is not what its image says: {why}\n", layer.blob));
+    }
+}
+
+/// Says what went to make room.
+pub(super) fn made_room(made: &anyhow::Result<Option<Evicted>>) {
+    match made {
+        Ok(Some(Evicted { contents, disk_len, .. })) => {
+            ui::say(&format!("made room: {contents} file contents, {}, are gone\n", Bytes(*disk_len)));
+        }
+        Ok(None) => ui::say("there is no room, and others use the store\n"),
+        Err(error) => ui::say(&format!("cannot make room: {error:#}\n")),
     }
 }
