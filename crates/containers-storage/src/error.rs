@@ -55,6 +55,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A tree cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] mount::Error),
 }
 
 /// Why a layer cannot be published.
@@ -64,6 +67,9 @@ pub enum Unpublishable {
     /// The digest of its tar was not verified, and engines would take our word for it.
     #[error("its tar is not proven")]
     Unproven,
+    /// What there is instead of its tar makes no sense.
+    #[error("its tar-split is damaged: {0}")]
+    BadTarSplit(String),
     /// Without one nobody can make the tar again, as `podman push` and `podman save` do.
     #[error("it has no tar-split")]
     NoTarSplit,
@@ -85,6 +91,7 @@ impl Error {
             Self::Unpublishable { .. } => Class::Unsupported,
             Self::Unfaithful { .. } => Class::Local,
             Self::Store(error) => error.class(),
+            Self::Mount(error) => error.class(),
         }
     }
 }

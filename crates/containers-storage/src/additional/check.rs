@@ -35,6 +35,11 @@ pub enum Finding {
         /// Which.
         id: LayerId,
     },
+    /// The files of a layer are not mounted, so its containers do not start.
+    Unmounted {
+        /// Which.
+        id: LayerId,
+    },
     /// Something is there that no list names, and engines stumble over it when they make a layer of that ID.
     Stray {
         /// Its name.
@@ -47,6 +52,7 @@ impl fmt::Display for Finding {
         match self {
             Self::List { reason } => write!(f, "a list cannot be read: {}", shorten(reason)),
             Self::Layer { id } => write!(f, "layer {id} lacks files"),
+            Self::Unmounted { id } => write!(f, "layer {id} is not mounted"),
             Self::Stray { name } => write!(f, "`{}` is not listed", shorten(name)),
         }
     }
@@ -66,6 +72,7 @@ impl AdditionalStore {
             Ok(layers) => {
                 let lacking = layers.iter().filter(|layer| !self.place.is_whole(&layer.id));
                 findings.extend(lacking.map(|layer| Finding::Layer { id: layer.id.clone() }));
+                findings.extend(self.unmounted()?.into_iter().map(|(id, _)| Finding::Unmounted { id }));
                 let strays = self.strays(&layers)?;
                 let name =
                     |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -77,7 +84,8 @@ impl AdditionalStore {
     }
 
     /// Repairs what [`AdditionalStore::check`] finds. A list that cannot be read is made anew of the records beside the layers;
-    /// layers that lack files, and those above, are no longer listed, so that the next pull publishes them.
+    /// layers that lack files, and those above, are no longer listed, so that the next pull publishes them. To mount what is not
+    /// mounted is for [`AdditionalStore::restore`].
     ///
     /// # Errors
     /// Those of the file system.

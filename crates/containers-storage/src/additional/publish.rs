@@ -5,18 +5,20 @@ use std::fs::File;
 use std::path::Path;
 
 use chunked::{DiffId, Entry};
+use mount::overlay::DataDirectory;
+use mount::rootfs;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens, lgetxattr, syncfs};
 use serde::Serialize;
 use store::tree::{Diffs, Limits, Marks, Tree};
 use store::unpack::Amount;
-use store::{LayerRecord as Stored, LayerState, Origin, Store};
+use store::{Image, LayerRecord as Stored, LayerState, Listings, Origin, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::AdditionalStore;
 use super::list::Writer;
 use super::place::Place;
 use super::stage::Staged;
+use super::{AdditionalStore, mounted};
 use crate::error::{Error, Unpublishable, at_path};
 use crate::lock::OwnLock;
 use crate::record::{LayerId, LayerRecord, chain_ids};
@@ -35,11 +37,19 @@ pub struct Layer {
     pub diff_id: DiffId,
 }
 
-/// How layers are published.
+/// How the files of layers come to be.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// How layers hide what is below them. Engines of other users than root want [`Marks::User`].
-    pub marks: Marks,
+pub enum Layout<'a> {
+    /// Files of their own. The marks say how layers hide what is below them; engines of other users than root want
+    /// [`Marks::User`].
+    Plain(Marks),
+    /// Mounts. Only root's engines see them.
+    Mounted {
+        /// The image that has the layers, all of them.
+        image: &'a Image,
+        /// Serves what is not in the store.
+        missing: Option<DataDirectory<'a>>,
+    },
 }
 
 /// What became of a chain.
@@ -58,22 +68,29 @@ pub struct Published {
     pub made: Option<Made>,
 }
 
-/// What was written for a layer.
+/// What was made for a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Made {
-    /// Files that share their bytes with the store.
-    pub cloned: Amount,
-    /// Files whose bytes were copied.
-    pub copied: Amount,
+#[serde(rename_all = "kebab-case", tag = "layout")]
+pub enum Made {
+    /// Files.
+    Plain {
+        /// Those that share their bytes with the store.
+        cloned: Amount,
+        /// Those whose bytes were copied.
+        copied: Amount,
+    },
+    /// A mount.
+    Mounted,
 }
 
 impl Layer {
-    /// Takes the layers of a chain, the lowest first.
+    /// Takes the layers of a chain, the lowest first. Of each at least as much has to be verified as `least` says: engines take
+    /// our word for its diff ID.
     ///
     /// # Errors
-    /// [`Error::Unpublishable`] when engines would have to take something on trust, or cannot have that many.
-    pub fn chain(records: &[Stored]) -> Result<Vec<Self>, Error> {
-        let proven = |record: &Stored| record.diff_id.filter(|_| record.state == LayerState::Proven);
+    /// [`Error::Unpublishable`] when less is, or engines cannot have that many.
+    pub fn chain(records: &[Stored], least: LayerState) -> Result<Vec<Self>, Error> {
+        let proven = |record: &Stored| record.diff_id.filter(|_| record.state >= least);
         let diff_ids: Vec<_> = records.iter().map_while(proven).collect();
         let ids = chain_ids(&diff_ids);
         let refuse = |id: Option<&LayerId>, reason| {
@@ -97,7 +114,7 @@ impl Layer {
     /// Returns the record of the layer with what it is asked for by this time, if that is not what it says. There is room for
     /// one TOC and one blob.
     fn renamed(&self, record: &LayerRecord) -> Option<LayerRecord> {
-        let new = self.listed(record.parent.as_ref(), Owners::default());
+        let new = self.listed(record.parent.as_ref(), 0, Owners::default());
         let renamed = LayerRecord {
             toc_digest: new.toc_digest.or(record.toc_digest),
             compressed_diff_digest: new.compressed_diff_digest.or(record.compressed_diff_digest),
@@ -107,7 +124,7 @@ impl Layer {
         (renamed != *record).then_some(renamed)
     }
 
-    fn listed(&self, parent: Option<&LayerId>, owners: Owners) -> LayerRecord {
+    fn listed(&self, parent: Option<&LayerId>, tar_len: u64, owners: Owners) -> LayerRecord {
         let is_hashed = self.record.origin == Origin::IndexedPlain;
         LayerRecord {
             id: self.id.clone(),
@@ -118,7 +135,7 @@ impl Layer {
             compressed_diff_digest: is_hashed.then_some(self.record.blob),
             compressed_size: is_hashed.then_some(self.record.blob_len),
             diff_digest: self.diff_id,
-            diff_size: self.record.tar_len,
+            diff_size: tar_len,
             toc_digest: (!is_hashed).then_some(self.record.toc_digest),
             uidset: owners.users.into_iter().collect(),
             gidset: owners.groups.into_iter().collect(),
@@ -151,15 +168,15 @@ impl AdditionalStore {
     /// Others who want one of the layers wait meanwhile, and so does this one for them.
     ///
     /// # Errors
-    /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is; those
-    /// of the store and of the file system. Nothing is published then.
-    pub fn publish(&self, store: &Store, chain: &[Layer], options: Options) -> Result<Report, Error> {
+    /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is;
+    /// [`Error::Mount`]; those of the store and of the file system. Nothing is published then.
+    pub fn publish(&self, store: &Store, chain: &[Layer], layout: Layout<'_>) -> Result<Report, Error> {
         // In one order, so that two processes never wait for each other.
         let locks = chain.iter().map(|layer| OwnLock::take(&self.place.layer_lock(&layer.id)));
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
         let here = self.find(&ids)?;
-        let mut work = Work { place: &self.place, content: store, options, diffs: None };
+        let mut work = Work { place: &self.place, content: store, layout, diffs: None };
         let (mut layers, mut records, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
@@ -178,13 +195,18 @@ impl AdditionalStore {
             self.sync()?;
         }
         if !records.is_empty() {
-            self.list(staged, records)?;
+            self.list(staged, records, |id| work.mount(chain, id))?;
         }
         Ok(Report { layers })
     }
 
     /// Puts layers in their places and lists them. One that was listed, and had lost its files, stays where it is.
-    fn list(&self, staged: Vec<Staged<'_>>, records: Vec<LayerRecord>) -> Result<(), Error> {
+    fn list(
+        &self,
+        staged: Vec<Staged<'_>>,
+        records: Vec<LayerRecord>,
+        mount: impl Fn(&LayerId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let writer = Writer::take(&self.place)?;
         let mut layers = self.layers()?;
         for record in records {
@@ -193,7 +215,7 @@ impl AdditionalStore {
                 None => layers.push(record),
             }
         }
-        let put = || staged.into_iter().try_for_each(Staged::put);
+        let put = || staged.into_iter().try_for_each(|staged| mount(staged.put()?));
         writer.replace(&layers, put).inspect_err(|_| {
             // What was put and is not listed has to go; that this fails as well, the next one finds out.
             let _ = self.sweep(&writer);
@@ -219,28 +241,58 @@ impl AdditionalStore {
 struct Work<'a> {
     place: &'a Place,
     content: &'a Store,
-    options: Options,
+    layout: Layout<'a>,
     /// The layers below the one that comes next, once one of them is needed, and how many these are.
     diffs: Option<(Diffs, usize)>,
 }
 
 impl<'a> Work<'a> {
-    /// Makes the files of a layer.
+    /// Makes the files of a layer, or the place for them.
     fn layer(&mut self, layer: &'a Layer, below: &[Layer]) -> Result<(Staged<'a>, LayerRecord, Made), Error> {
-        let tree = self.tree(layer, below)?;
-        let parents: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
-        let (staged, report) = Staged::make(self.place, &layer.id, &tree, self.content, self.options.marks)?;
-        staged.describe(&parents)?;
-        staged.write_tar_split(self.content, &layer.record)?;
-        let record = layer.listed(parents.first().copied(), Owners::of(&tree));
+        let staged = Staged::new(self.place, &layer.id)?;
+        let (owners, made) = match self.layout {
+            Layout::Plain(marks) => {
+                let tree = self.tree(layer, below, marks)?;
+                let report = staged.unpack(&tree, self.content, marks)?;
+                staged.describe(&self.mounted_with(below))?;
+                (Owners::of(&tree), Made::Plain { cloned: report.cloned, copied: report.copied })
+            }
+            Layout::Mounted { image, .. } => {
+                let image = lowest(image, below.len());
+                // Under the lock of the list, there shall be little to do.
+                rootfs::make_metadata(self.content, &image, Listings::new())?;
+                staged.prepare_mount(&image)?;
+                staged.describe(&[])?;
+                // They say how large a range of users `--userns=auto` needs, which does not work with mounts.
+                (Owners::default(), Made::Mounted)
+            }
+        };
+        let tar_len = staged.write_tar_split(self.content, &layer.record)?;
+        let record = layer.listed(below.last().map(|parent| &parent.id), tar_len, owners);
         staged.write_record(&record)?;
-        Ok((staged, record, Made { cloned: report.cloned, copied: report.copied }))
+        Ok((staged, record, made))
     }
 
-    fn tree(&mut self, layer: &Layer, below: &[Layer]) -> Result<Tree, Error> {
+    /// Lists the layers that containers need below one, the nearest first: none below one that is a mount.
+    fn mounted_with<'b>(&self, below: &'b [Layer]) -> Vec<&'b LayerId> {
+        let mut ids: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
+        if let Some(mount) = ids.iter().position(|id| self.place.is_mount(id)) {
+            ids.truncate(mount.saturating_add(1));
+        }
+        ids
+    }
+
+    /// Mounts the files of a layer that was put in its place, if they are a mount.
+    fn mount(&self, chain: &[Layer], id: &LayerId) -> Result<(), Error> {
+        let Layout::Mounted { image, missing } = self.layout else { return Ok(()) };
+        let below = chain.iter().take_while(|layer| layer.id != *id).count();
+        mounted::mount(self.content, &lowest(image, below), &self.place.layer(id), missing)
+    }
+
+    fn tree(&mut self, layer: &Layer, below: &[Layer], marks: Marks) -> Result<Tree, Error> {
         let (mut diffs, from) = match self.diffs.take() {
             Some(diffs) => diffs,
-            None => (Diffs::new(Limits::default(), self.options.marks), 0),
+            None => (Diffs::new(Limits::default(), marks), 0),
         };
         let fail = |layer: &Layer, invalid: store::tree::Invalid| {
             layer.unpublishable(Unpublishable::Tree(invalid.to_string()))
@@ -256,6 +308,12 @@ impl<'a> Work<'a> {
     fn entries(&self, layer: &Layer) -> Result<Vec<Entry>, Error> {
         Ok(self.content.layers().toc(&layer.record)?.entries)
     }
+}
+
+/// Returns an image without the layers above the one that lies on `below` others.
+fn lowest(image: &Image, below: usize) -> Image {
+    let layers = image.layers.iter().take(below.saturating_add(1)).copied().collect();
+    Image { layers, ..image.clone() }
 }
 
 /// Tells whether a file has an attribute.

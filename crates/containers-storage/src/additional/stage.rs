@@ -1,21 +1,23 @@
 //! A layer while it is made.
 
+use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use chunked::Limits;
 use chunked::input::Input;
+use chunked::tar_split::{Reader, Record};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use store::tree::{Kind, Marks, Tree};
 use store::unpack::{self, Owners, unpack};
-use store::{LayerRecord as Stored, Store};
+use store::{Image, LayerRecord as Stored, Store};
 use tempfile::TempDir;
 
 use super::place::{Place, RECORD, link_target};
-use super::{publish, remove_tree};
+use super::{mounted, publish, remove_tree};
 use crate::error::{Error, Unpublishable, at_path, damaged};
 use crate::record::{LayerId, LayerRecord, link_name};
 
@@ -27,27 +29,30 @@ pub(super) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// Makes the files of a layer.
-    pub(super) fn make(
-        place: &'a Place,
-        id: &'a LayerId,
-        tree: &Tree,
-        store: &Store,
-        marks: Marks,
-    ) -> Result<(Self, unpack::Report), Error> {
+    pub(super) fn new(place: &'a Place, id: &'a LayerId) -> Result<Self, Error> {
         let staging = place.staging();
         let prefix = format!("{}-", id.as_str());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(&staging);
-        let staged =
-            Self { place, id, directory: directory.map_err(at_path("create a directory in", &staging))? };
-        let diff = staged.path("diff");
-        let options = unpack::Options { owners: Owners::AsIs, ..unpack::Options::default() };
-        let report = unpack(tree, store.objects(), &diff, &options)?;
-        staged.check(tree, &diff, marks)?;
-        Ok((staged, report))
+        Ok(Self { place, id, directory: directory.map_err(at_path("create a directory in", &staging))? })
     }
 
-    /// Writes what engines want beside the files; `parents` are the layers below, the nearest first.
+    /// Makes the files of a layer.
+    pub(super) fn unpack(&self, tree: &Tree, store: &Store, marks: Marks) -> Result<unpack::Report, Error> {
+        let diff = self.path("diff");
+        let options = unpack::Options { owners: Owners::AsIs, ..unpack::Options::default() };
+        let report = unpack(tree, store.objects(), &diff, &options)?;
+        self.check(tree, &diff, marks)?;
+        Ok(report)
+    }
+
+    /// Makes the directory where the files of a layer will be mounted.
+    pub(super) fn prepare_mount(&self, image: &Image) -> Result<(), Error> {
+        let diff = self.path("diff");
+        fs::create_dir(&diff).map_err(at_path("create", &diff))?;
+        mounted::write(self.directory.path(), image)
+    }
+
+    /// Writes what engines want beside the files; `parents` are the layers that are mounted below, the nearest first.
     pub(super) fn describe(&self, parents: &[&LayerId]) -> Result<(), Error> {
         self.write("link", link_name(self.id).as_bytes())?;
         let lower: Vec<_> = parents.iter().map(|id| format!("l/{}", link_name(id))).collect();
@@ -69,8 +74,9 @@ impl<'a> Staged<'a> {
         self.write(RECORD, &json)
     }
 
-    /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip.
-    pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<(), Error> {
+    /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip. Returns the bytes of the tar that
+    /// it is of.
+    pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<u64, Error> {
         let unpublishable = |reason| Error::Unpublishable { id: self.id.clone(), reason };
         let blob = store.layers().tar_split(record)?;
         let blob = blob.ok_or_else(|| unpublishable(Unpublishable::NoTarSplit))?;
@@ -80,12 +86,17 @@ impl<'a> Staged<'a> {
         let mut gzip = GzEncoder::new(File::create(&path).map_err(failed())?, Compression::fast());
         let limit = Limits::default().tar_split_len;
         io::copy(&mut lines.take(limit), &mut gzip).map_err(failed())?;
-        gzip.finish().and_then(|mut file| file.flush()).map_err(failed())
+        gzip.finish().and_then(|mut file| file.flush()).map_err(failed())?;
+        // Nobody has counted the bytes of a tar that is not here.
+        match record.tar_len {
+            0 => tar_len(&blob).map_err(unpublishable),
+            known => Ok(known),
+        }
     }
 
     /// Puts everything in its place, instead of what an interrupted attempt left there, or others half removed. The caller is
-    /// about to list the layer.
-    pub(super) fn put(self) -> Result<(), Error> {
+    /// about to list the layer, whose ID is returned.
+    pub(super) fn put(self) -> Result<&'a LayerId, Error> {
         let (place, id) = (self.place, self.id);
         let (link, target) = (place.link(id), place.layer(id));
         rename(&self.path("tar-split"), &place.tar_split(id))?;
@@ -93,7 +104,8 @@ impl<'a> Staged<'a> {
         symlink(link_target(id), &link).map_err(at_path("create", &link))?;
         move_away(place, &target)?;
         let path = self.directory.keep();
-        rename(&path, &target)
+        rename(&path, &target)?;
+        Ok(id)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -129,8 +141,25 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// Takes a directory out of sight, all at once; it is removed with what else is left in `staging`.
+/// Adds up the bytes of the tar that a compressed tar-split is of.
+fn tar_len(blob: &[u8]) -> Result<u64, Unpublishable> {
+    let limits = Limits::default();
+    let damaged = |error: &dyn fmt::Display| Unpublishable::BadTarSplit(error.to_string());
+    let input = Input::open(blob, |_| {}).map_err(|error| damaged(&error))?;
+    let mut reader = Reader::new(BufReader::new(input.take(limits.tar_split_len)), &limits);
+    let mut tar_len: u64 = 0;
+    while let Some(record) = reader.read().map_err(|error| damaged(&error))? {
+        tar_len = tar_len.saturating_add(match record {
+            Record::Segment(bytes) => bytes.len() as u64,
+            Record::File { len, .. } => len,
+        });
+    }
+    Ok(tar_len)
+}
+
+/// Takes the directory of a layer out of sight, all at once; it is removed with what else is left in `staging`.
 pub(super) fn move_away(place: &Place, path: &Path) -> Result<(), Error> {
+    mounted::unmount(path);
     let left = tempfile::Builder::new().prefix("left-").tempdir_in(place.staging());
     let left = left.map_err(at_path("create a directory in", place.staging()))?;
     match fs::rename(path, left.path()) {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunked::{BlobDigest, DiffId};
-use morsel_containers_storage::additional::{Finding, Layer, Options, Report};
+use morsel_containers_storage::additional::{Finding, Layer, Layout, Report};
 use morsel_containers_storage::{AdditionalStore, Error, LayerId};
 use store::fetch::NoProgress;
 use store::pull::{self, Task};
 use store::tree::Marks;
-use store::{LayerRecord, Store};
+use store::{LayerRecord, LayerState, Store};
 use tempfile::TempDir;
 use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
@@ -49,8 +49,8 @@ impl Scene {
     }
 
     fn publish(&self, records: &[LayerRecord]) -> Result<Report, Error> {
-        let chain = Layer::chain(records)?;
-        self.additional.publish(&self.store, &chain, Options { marks: Marks::Trusted })
+        let chain = Layer::chain(records, LayerState::Proven)?;
+        self.additional.publish(&self.store, &chain, Layout::Plain(Marks::Trusted))
     }
 
     fn path(&self, name: &str) -> PathBuf {

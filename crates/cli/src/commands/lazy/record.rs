@@ -19,7 +19,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use store::{Image, Store};
 
 use super::super::daemon::{Log, Sources};
-use super::prepare::{Indexed, index};
+use super::prepare::{Indexed, Opened, index};
 use super::shared_profile;
 use crate::access::access;
 use crate::args::Record;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Record) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let request = request::Pull::of_record(args)?;
     let reference = request.references.first().context("no image was named")?;
-    let Indexed { image, place, source, manifest, .. } = index(&store, &request, reference)
+    let Opened { indexed: Indexed { image, place, .. }, source, manifest } = index(&store, &request, reference)
         .with_context(|| format!("cannot bring in what has to be known of `{}`", args.image))?;
     let source: Arc<dyn ImageSource> = Arc::from(source);
     let sources = Sources::with(&place, Arc::clone(&source));

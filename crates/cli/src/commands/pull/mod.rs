@@ -11,7 +11,7 @@ use chunked::Class;
 use registry::transport;
 use store::pull;
 
-pub(super) use image::Image;
+pub(super) use image::{Image, is_chunked};
 pub(crate) use image::choose;
 use receipt::Receipt;
 

@@ -12,10 +12,13 @@ use std::process::Command;
 use registry::http::Verification;
 use registry::platform::Selector;
 
+use crate::args::RegistryArgs;
+
 /// The variables by which the waiter tells the worker.
 const PLATFORM: &str = "MORSEL_CALLER_PLATFORM";
 const NO_TLS: &str = "MORSEL_CALLER_WITHOUT_TLS";
 const STORAGE: &str = "MORSEL_CALLER_STORAGE";
+const AUTHFILE: &str = "MORSEL_CALLER_AUTHFILE";
 
 /// Longest command line that is read.
 const LEN_MAX: usize = 1 << 20;
@@ -100,6 +103,7 @@ impl Caller {
         set(command, PLATFORM, self.platform().as_deref().map(OsStr::new));
         set(command, NO_TLS, self.is_without_tls().then_some(OsStr::new("1")));
         set(command, STORAGE, self.option("--root").map(OsStr::new));
+        set(command, AUTHFILE, self.option("--authfile").map(OsStr::new));
     }
 }
 
@@ -115,9 +119,20 @@ pub(super) struct Told {
     pub(super) verification: Verification,
     /// Where the engine keeps its images, if that is not what the files say.
     pub(super) storage: Option<PathBuf>,
+    /// Where credentials are, if not in the usual files.
+    authfile: Option<PathBuf>,
 }
 
 impl Told {
+    /// Says how to get at the registry later, without the engine.
+    pub(super) fn registry(&self) -> RegistryArgs {
+        RegistryArgs {
+            authfile: self.authfile.clone(),
+            tls_verify: self.verification == Verification::On,
+            ..RegistryArgs::default()
+        }
+    }
+
     /// Reads what the waiter passed on.
     pub(super) fn read() -> Self {
         let value = |name| std::env::var(name).ok();
@@ -125,6 +140,7 @@ impl Told {
             platform: value(PLATFORM).and_then(|text| text.parse().ok()),
             verification: if value(NO_TLS).is_some() { Verification::Off } else { Verification::On },
             storage: std::env::var_os(STORAGE).map(PathBuf::from),
+            authfile: std::env::var_os(AUTHFILE).map(PathBuf::from),
         }
     }
 }

@@ -11,9 +11,9 @@ use super::question::Question;
 use crate::access::{access_for, remember};
 use crate::args::StorageHelper;
 use crate::commands::publish::Publisher;
-use crate::config::{Config, Policy};
+use crate::config::{Config, Mode, Policy};
 use crate::interrupt::Interrupt;
-use crate::request::Pull;
+use crate::request::{Pull, Wish};
 
 /// Reads the question, and publishes the image.
 pub(super) fn run(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
@@ -40,8 +40,9 @@ fn publish(
     let access = access_for(&name, credentials, told.verification)?;
     let source = transport::open(&Reference::Registry(name), &access)?;
     let store = args.store.create()?;
-    let options = Pull::of_engine(source.reference(), policy, args);
-    let publisher = Publisher { store: &store, interrupt, options: &options };
+    let options = Pull::of_engine(source.reference(), told.registry(), policy, args);
+    let wish = Wish { is_lazy: policy.mode == Mode::Lazy, layout: policy.layout };
+    let publisher = Publisher { store: &store, interrupt, options: &options, wish };
     let outcome = publisher.publish(&*source, told.platform.as_ref(), told.storage.as_deref())?;
     remember(&access);
     Ok(outcome)

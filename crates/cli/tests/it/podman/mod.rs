@@ -2,6 +2,7 @@
 
 mod everyday;
 mod faults;
+mod lazy;
 mod pulls;
 mod together;
 
