@@ -64,6 +64,14 @@ impl AdditionalStore {
     /// # Errors
     /// Those of the file system.
     pub fn check(&self) -> Result<Findings, Error> {
+        let mut findings = self.damage()?;
+        let unmounted = self.unmounted().unwrap_or_default();
+        findings.0.extend(unmounted.into_iter().map(|(id, _)| Finding::Unmounted { id }));
+        Ok(findings)
+    }
+
+    /// Checks all but whether what should be mounted is.
+    fn damage(&self) -> Result<Findings, Error> {
         let mut findings = Vec::new();
         if let Err(reason) = self.check_images() {
             findings.push(Finding::List { reason });
@@ -72,7 +80,6 @@ impl AdditionalStore {
             Ok(layers) => {
                 let lacking = layers.iter().filter(|layer| !self.place.is_whole(&layer.id));
                 findings.extend(lacking.map(|layer| Finding::Layer { id: layer.id.clone() }));
-                findings.extend(self.unmounted()?.into_iter().map(|(id, _)| Finding::Unmounted { id }));
                 let strays = self.strays(&layers)?;
                 let name =
                     |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -90,7 +97,7 @@ impl AdditionalStore {
     /// # Errors
     /// Those of the file system.
     pub fn repair(&self) -> Result<Findings, Error> {
-        if self.check()?.0.is_empty() {
+        if self.damage()?.0.is_empty() {
             return Ok(Findings::default());
         }
         // Again, for what somebody was just about to list.
@@ -114,7 +121,7 @@ impl AdditionalStore {
     /// Checks while nobody publishes. Without directories nobody can.
     fn check_alone(&self) -> Result<Findings, Error> {
         let _writer = Writer::take(&self.place).ok();
-        self.check()
+        self.damage()
     }
 
     /// Reads the records beside the layers.

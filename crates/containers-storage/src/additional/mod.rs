@@ -7,7 +7,8 @@
 //! | `overlay/<id>/lower` | `l/<link>` of the layers it lies on, the nearest first, with colons between |
 //! | `overlay/<id>/{work,merged,empty}` | empty; engines expect them |
 //! | `overlay/<id>/record.json` | ours: the layer's record as it was published |
-//! | `overlay/<id>/mounted.json` | ours: what is mounted on `diff`, if something is |
+//! | `overlay/<id>/mounted.json` | ours: what is mounted, if `diff` leads to a mount |
+//! | `mounts/<id>` | ours: a mount |
 //! | `overlay/l/<link>` | a symbolic link to `../<id>/diff` |
 //! | `overlay-layers/layers.json` | the layers there are |
 //! | `overlay-layers/layers.lock` | locked while that is read or replaced; its first 64 bytes change with each replacement |
@@ -21,8 +22,8 @@
 //! *Plain*: a layer's `diff` holds what that layer changes, with the marks of overlayfs for what it hides; just what an engine
 //! itself would have made.
 //!
-//! *Mounted*: the tree of all layers up to this one is mounted on `diff`, and there is no `lower`: for an engine, nothing lies
-//! below. Content may be missing, as something serves it. `podman save` and `push` make the tar of every single layer of its
+//! *Mounted*: `diff` is an absolute link to a mount of the tree of all layers up to this one, and there is no `lower`: for an engine,
+//! nothing lies below. Content may be missing, as something serves it. `podman save` and `push` make the tar of every single layer of its
 //! tar-split and its files, so each layer has a mount, where all files are as the layer has them. Layers of one layout can lie
 //! on those of the other: `lower` ends with the first that is a mount.
 //!
@@ -52,7 +53,7 @@ use std::path::{Path, PathBuf};
 pub use check::{Finding, Findings};
 pub use mounted::Restored;
 use place::Place;
-pub use publish::{Layer, Layout, Made, Published, Report};
+pub use publish::{Layer, Layout, Made, Publication, Published, Report};
 pub use remove::Removed;
 
 use crate::error::{Error, at_path};
@@ -60,11 +61,12 @@ use crate::file;
 use crate::record::{LayerId, LayerRecord};
 
 /// Directories of a store, with their modes: those of containers-storage.
-const DIRECTORIES: [(&str, u32); 7] = [
+const DIRECTORIES: [(&str, u32); 8] = [
     ("overlay", 0o700),
     ("overlay/l", 0o755),
     ("overlay-layers", 0o700),
     ("overlay-images", 0o700),
+    ("mounts", 0o700),
     ("staging", 0o700),
     ("locks", 0o700),
     ("engines", 0o700),

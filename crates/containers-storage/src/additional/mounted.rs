@@ -1,19 +1,23 @@
 //! Layers whose files are a mount: the merged tree of all layers up to this one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use chunked::TocDigest;
 use mount::overlay::DataDirectory;
 use mount::rootfs::{self, Request};
 use serde_json::{from_slice, to_vec};
-use store::{Image, Store};
+use store::{Image, LayerState, MountRecord, Store};
 
+use super::AdditionalStore;
+use super::list::{self, Writer};
 use super::place::Place;
-use super::{AdditionalStore, list};
 use crate::error::{Error, at_path, damaged};
 use crate::file;
+use crate::lock::OwnLock;
 use crate::record::LayerId;
 
 /// The file in a layer's directory that says what is mounted on `diff`.
@@ -50,43 +54,101 @@ impl AdditionalStore {
     /// Those of [`AdditionalStore::mounts`].
     pub fn unmounted(&self) -> Result<Vec<(LayerId, Image)>, Error> {
         let mut mounts = self.mounts()?;
-        mounts.retain(|(id, _)| !is_mounted(&self.place.layer(id)));
+        mounts.retain(|(id, _)| !is_mounted(&self.place.mount(id)));
         Ok(mounts)
+    }
+
+    /// Lists those of which something is missing in `store`, so that somebody has to serve it.
+    ///
+    /// # Errors
+    /// Those of [`AdditionalStore::mounts`] and of the store.
+    pub fn incomplete(&self, store: &Store) -> Result<Vec<LayerId>, Error> {
+        let mut incomplete = Vec::new();
+        for (id, image) in self.mounts()? {
+            if !rootfs::is_complete(store, &image)? {
+                incomplete.push(id);
+            }
+        }
+        Ok(incomplete)
+    }
+
+    /// Takes away the mounts of layers, to be [made again](AdditionalStore::restore) with somebody else who serves what is
+    /// missing. Containers go on with what they have.
+    pub fn unmount(&self, ids: &[LayerId]) {
+        ids.iter().for_each(|id| rootfs::detach(&self.place.mount(id)));
     }
 
     /// Mounts what is not mounted. What of it is not in `store` is taken from `missing`.
     ///
     /// # Errors
     /// Those of [`AdditionalStore::mounts`].
-    pub fn restore(
-        &self,
-        store: &Store,
-        missing: Option<DataDirectory<'_>>,
-    ) -> Result<Vec<Restored>, Error> {
+    pub fn restore(&self, store: &Store, missing: Option<DataDirectory<'_>>) -> Result<Vec<Restored>, Error> {
         let restored = |(id, image): (LayerId, Image)| Restored {
-            outcome: mount(store, &image, &self.place.layer(&id), missing),
+            outcome: mount(store, &image, &self.place.mount(&id), missing),
             image: image.name,
             id,
         };
         Ok(self.unmounted()?.into_iter().map(restored).collect())
     }
 
-    /// Forgets the mounts of layers that are not listed any more, so that `store` may let go of what they needed.
+    /// Forgets the mounts of layers that are not listed any more, so that `store` may let go of what they needed. Returns the
+    /// images.
     ///
     /// # Errors
     /// Those of [`AdditionalStore::mounts`] and of the store.
-    pub fn forget_mounts(&self, store: &Store) -> Result<(), Error> {
-        let canonical = fs::canonicalize(self.place.layers());
-        let layers = canonical.map_err(at_path("find", self.place.layers()))?;
-        let listed: Vec<PathBuf> =
-            self.mounts()?.into_iter().map(|(id, _)| layers.join(id.as_str()).join("diff")).collect();
-        for record in store.mounts().list()? {
-            if record.directory.starts_with(&layers) && !listed.contains(&record.directory) {
-                rootfs::detach(&record.directory);
-                store.mounts().remove(&record.directory)?;
+    pub fn forget_mounts(&self, store: &Store) -> Result<Vec<Image>, Error> {
+        let canonical = fs::canonicalize(self.place.mounts());
+        let mounts = canonical.map_err(at_path("find", self.place.mounts()))?;
+        let mut forgotten = Vec::new();
+        for MountRecord { directory, image, .. } in store.mounts().list()? {
+            let Some(id) = directory.strip_prefix(&mounts).ok().and_then(id_of) else { continue };
+            // Somebody may be about to list it.
+            let Some(_lock) = OwnLock::try_take(&self.place.layer_lock(&id))? else { continue };
+            if !self.mounts()?.iter().any(|(listed, _)| *listed == id) {
+                rootfs::detach(&directory);
+                store.mounts().remove(&directory)?;
+                // It only lies there if it stays.
+                let _ = fs::remove_dir(&directory);
+                forgotten.push(image);
             }
         }
-        Ok(())
+        Ok(forgotten)
+    }
+
+    /// Takes away the layers that show something of the layer with this TOC, because it is not what its image says, and those
+    /// above. Containers go on; none starts. Returns them.
+    ///
+    /// # Errors
+    /// Those of [`AdditionalStore::mounts`] and of the file system.
+    pub fn withdraw(&self, toc_digest: &TocDigest) -> Result<Vec<LayerId>, Error> {
+        let writer = Writer::take(&self.place)?;
+        let shows = |(id, image): (LayerId, Image)| image.layers.contains(toc_digest).then_some(id);
+        let mut gone: BTreeSet<_> = self.mounts()?.into_iter().filter_map(shows).collect();
+        for layer in self.layers()? {
+            if layer.parent.is_some_and(|parent| gone.contains(&parent)) {
+                gone.insert(layer.id);
+            }
+        }
+        let gone: Vec<_> = gone.into_iter().collect();
+        Ok(self.unlist(&writer, &gone)?.0)
+    }
+
+    /// Tells whether a layer shows content that nobody has proven yet to be of its diff ID, and it is not of the layers with
+    /// these TOCs. Its image claims to have the layer, and may lie: no other image must get it for that.
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::Damaged`].
+    pub fn is_claim(&self, store: &Store, id: &LayerId, tocs: &[TocDigest]) -> Result<bool, Error> {
+        let Some(image) = read(&self.place.layer(id))? else { return Ok(false) };
+        if image.layers == tocs {
+            return Ok(false);
+        }
+        let is_proven = |toc_digest: &TocDigest| {
+            let record = store.layers().get(toc_digest)?;
+            Ok(record.is_some_and(|record| record.state == LayerState::Proven))
+        };
+        let proven: Result<Vec<bool>, store::Error> = image.layers.iter().map(is_proven).collect();
+        Ok(!proven?.into_iter().all(|is_proven| is_proven))
     }
 }
 
@@ -98,7 +160,7 @@ impl Place {
 
     /// Tells whether the files of a layer can be read: those that are a mount while it is mounted.
     pub(super) fn is_readable(&self, id: &LayerId) -> bool {
-        !self.is_mount(id) || is_mounted(&self.layer(id))
+        !self.is_mount(id) || is_mounted(&self.mount(id))
     }
 }
 
@@ -109,22 +171,17 @@ pub(super) fn write(directory: &Path, image: &Image) -> Result<(), Error> {
     fs::write(&path, json).map_err(at_path("write", &path))
 }
 
-/// Mounts an image in the directory of a layer, where containers can be put on it.
+/// Mounts an image instead of what is there, and checks that containers can be put on it.
 pub(super) fn mount(
     store: &Store,
     image: &Image,
-    layer: &Path,
+    directory: &Path,
     missing: Option<DataDirectory<'_>>,
 ) -> Result<(), Error> {
-    let (directory, other) = (layer.join("diff"), layer.join("work"));
-    rootfs::mount(store, &Request { image, directory: &directory, writable: None }, missing)?;
-    rootfs::permit_on(&directory, &other).inspect_err(|_| rootfs::detach(&directory))?;
+    rootfs::detach(directory);
+    rootfs::mount(store, &Request { image, directory, writable: None }, missing)?;
+    rootfs::permit_on(directory, store.path()).inspect_err(|_| rootfs::detach(directory))?;
     Ok(())
-}
-
-/// Takes away what is mounted in the directory of a layer. Containers that use it go on.
-pub(super) fn unmount(layer: &Path) {
-    rootfs::detach(&layer.join("diff"));
 }
 
 fn read(layer: &Path) -> Result<Option<Image>, Error> {
@@ -133,7 +190,12 @@ fn read(layer: &Path) -> Result<Option<Image>, Error> {
     json.map(|json| from_slice(&json).map_err(|error| damaged(&path, error))).transpose()
 }
 
-fn is_mounted(layer: &Path) -> bool {
+fn is_mounted(directory: &Path) -> bool {
     let device = |path: &Path| -> io::Result<u64> { Ok(path.symlink_metadata()?.dev()) };
-    matches!((device(layer), device(&layer.join("diff"))), (Ok(outer), Ok(inner)) if outer != inner)
+    let outer = directory.parent().map(device);
+    matches!((outer, device(directory)), (Some(Ok(outer)), Ok(inner)) if outer != inner)
+}
+
+fn id_of(name: &Path) -> Option<LayerId> {
+    LayerId::try_from(name.to_str()?.to_owned()).ok()
 }

@@ -63,6 +63,15 @@ impl Place {
         self.layers().join(id.as_str())
     }
 
+    /// Returns where the files of layers are mounted.
+    pub(super) fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
+    pub(super) fn mount(&self, id: &LayerId) -> PathBuf {
+        self.mounts().join(id.as_str())
+    }
+
     pub(super) fn links(&self) -> PathBuf {
         self.layers().join("l")
     }

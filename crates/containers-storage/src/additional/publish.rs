@@ -1,24 +1,24 @@
 //! Publishing the layers of a chain.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
 use chunked::{DiffId, Entry};
 use mount::overlay::DataDirectory;
-use mount::rootfs;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens, lgetxattr, syncfs};
 use serde::Serialize;
 use store::tree::{Diffs, Limits, Marks, Tree};
 use store::unpack::Amount;
-use store::{Image, LayerRecord as Stored, LayerState, Listings, Origin, Store};
+use store::{Image, LayerRecord as Stored, LayerState, Origin, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::AdditionalStore;
 use super::list::Writer;
 use super::place::Place;
 use super::stage::Staged;
-use super::{AdditionalStore, mounted};
 use crate::error::{Error, Unpublishable, at_path};
 use crate::lock::OwnLock;
 use crate::record::{LayerId, LayerRecord, chain_ids};
@@ -43,13 +43,28 @@ pub enum Layout<'a> {
     /// Files of their own. The marks say how layers hide what is below them; engines of other users than root want
     /// [`Marks::User`].
     Plain(Marks),
-    /// Mounts. Only root's engines see them.
-    Mounted {
-        /// The image that has the layers, all of them.
-        image: &'a Image,
-        /// Serves what is not in the store.
-        missing: Option<DataDirectory<'a>>,
-    },
+    /// Mounts. Only root's engines see them. What is not in the store comes from this directory.
+    Mounted(Option<DataDirectory<'a>>),
+}
+
+/// Layers to be published.
+#[derive(Clone, Copy)]
+pub struct Publication<'a> {
+    /// The image that has them, and no others.
+    pub image: &'a Image,
+    /// The layers, the lowest first.
+    pub chain: &'a [Layer],
+    /// How their files come to be.
+    pub layout: Layout<'a>,
+    /// Tells, once everything is ready, whether engines shall find it. One that pulls by itself by then must not: it would
+    /// stumble over layers that are there all of a sudden.
+    pub is_wanted: &'a dyn Fn() -> bool,
+}
+
+impl fmt::Debug for Publication<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication").field("image", &self.image.name).finish_non_exhaustive()
+    }
 }
 
 /// What became of a chain.
@@ -162,31 +177,46 @@ impl Owners {
 }
 
 impl AdditionalStore {
-    /// Publishes the layers of a chain, the lowest first, as far as they are not there: files first, then their records, all
-    /// of them at once. Content comes from `store`.
+    /// Publishes the layers of an image, the lowest first, as far as they are not there: files first, then their records, all of
+    /// them at once. Content comes from `store`.
+    ///
+    /// A layer that another image claimed to have, and nobody has proven yet, is replaced by a mount once it is proven: what lies
+    /// on it finds the same files there, if the claim was right, and the right ones otherwise.
     ///
     /// Others who want one of the layers wait meanwhile, and so does this one for them.
     ///
     /// # Errors
     /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is;
-    /// [`Error::Mount`]; those of the store and of the file system. Nothing is published then.
-    pub fn publish(&self, store: &Store, chain: &[Layer], layout: Layout<'_>) -> Result<Report, Error> {
+    /// [`Error::Mount`]; [`Error::Unwanted`]; those of the store and of the file system. Nothing is published then.
+    pub fn publish(&self, store: &Store, publication: &Publication<'_>) -> Result<Report, Error> {
+        let Publication { image, chain, layout, is_wanted } = *publication;
         // In one order, so that two processes never wait for each other.
         let locks = chain.iter().map(|layer| OwnLock::take(&self.place.layer_lock(&layer.id)));
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
         let here = self.find(&ids)?;
-        let mut work = Work { place: &self.place, content: store, layout, diffs: None };
+        let mut work = Work { place: &self.place, content: store, image, diffs: None };
         let (mut layers, mut records, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
-            if let Some(Some(record)) = here.get(position) {
+            let tocs = image.layers.get(..=position).unwrap_or_default();
+            let is_claim = self.is_claim(store, &layer.id, tocs)?;
+            if is_claim && layer.record.state < LayerState::Proven {
+                return Err(layer.unpublishable(Unpublishable::Claimed));
+            }
+            if let Some(Some(record)) = here.get(position).filter(|_| !is_claim) {
                 self.touch(&layer.id);
                 records.extend(layer.renamed(record));
                 layers.push(Published { id: layer.id.clone(), made: None });
                 continue;
             }
-            let (files, record, made) = work.layer(layer, below)?;
+            // What lies on a mount expects to find everything there.
+            let was_mount = self.place.is_mount(&layer.id);
+            let (files, record, made) = match layout {
+                Layout::Plain(marks) if !was_mount => work.plain(layer, below, marks)?,
+                Layout::Plain(_) => work.mounted(layer, below, None)?,
+                Layout::Mounted(missing) => work.mounted(layer, below, missing)?,
+            };
             staged.push(files);
             records.push(record);
             layers.push(Published { id: layer.id.clone(), made: Some(made) });
@@ -195,7 +225,7 @@ impl AdditionalStore {
             self.sync()?;
         }
         if !records.is_empty() {
-            self.list(staged, records, |id| work.mount(chain, id))?;
+            self.list(staged, records, is_wanted)?;
         }
         Ok(Report { layers })
     }
@@ -205,7 +235,7 @@ impl AdditionalStore {
         &self,
         staged: Vec<Staged<'_>>,
         records: Vec<LayerRecord>,
-        mount: impl Fn(&LayerId) -> Result<(), Error>,
+        is_wanted: &dyn Fn() -> bool,
     ) -> Result<(), Error> {
         let writer = Writer::take(&self.place)?;
         let mut layers = self.layers()?;
@@ -215,7 +245,14 @@ impl AdditionalStore {
                 None => layers.push(record),
             }
         }
-        let put = || staged.into_iter().try_for_each(|staged| mount(staged.put()?));
+        // An engine that finds the directory of a layer that is not listed stumbles over it, so that takes no time.
+        let put = || {
+            staged.iter().try_for_each(Staged::make_way)?;
+            if !is_wanted() {
+                return Err(Error::Unwanted);
+            }
+            staged.into_iter().try_for_each(Staged::put)
+        };
         writer.replace(&layers, put).inspect_err(|_| {
             // What was put and is not listed has to go; that this fails as well, the next one finds out.
             let _ = self.sweep(&writer);
@@ -238,55 +275,66 @@ impl AdditionalStore {
     }
 }
 
+/// A layer that only has to be put in its place and listed.
+type Ready<'a> = (Staged<'a>, LayerRecord, Made);
+
 struct Work<'a> {
     place: &'a Place,
     content: &'a Store,
-    layout: Layout<'a>,
+    image: &'a Image,
     /// The layers below the one that comes next, once one of them is needed, and how many these are.
     diffs: Option<(Diffs, usize)>,
 }
 
 impl<'a> Work<'a> {
-    /// Makes the files of a layer, or the place for them.
-    fn layer(&mut self, layer: &'a Layer, below: &[Layer]) -> Result<(Staged<'a>, LayerRecord, Made), Error> {
+    /// Makes the files of a layer.
+    fn plain(&mut self, layer: &'a Layer, below: &[Layer], marks: Marks) -> Result<Ready<'a>, Error> {
         let staged = Staged::new(self.place, &layer.id)?;
-        let (owners, made) = match self.layout {
-            Layout::Plain(marks) => {
-                let tree = self.tree(layer, below, marks)?;
-                let report = staged.unpack(&tree, self.content, marks)?;
-                staged.describe(&self.mounted_with(below))?;
-                (Owners::of(&tree), Made::Plain { cloned: report.cloned, copied: report.copied })
-            }
-            Layout::Mounted { image, .. } => {
-                let image = lowest(image, below.len());
-                // Under the lock of the list, there shall be little to do.
-                rootfs::make_metadata(self.content, &image, Listings::new())?;
-                staged.prepare_mount(&image)?;
-                staged.describe(&[])?;
-                // They say how large a range of users `--userns=auto` needs, which does not work with mounts.
-                (Owners::default(), Made::Mounted)
-            }
-        };
+        let tree = self.tree(layer, below, marks)?;
+        let report = staged.unpack(&tree, self.content, marks)?;
+        staged.describe(&self.lower(below))?;
+        let record = self.record(&staged, layer, below, Owners::of(&tree))?;
+        Ok((staged, record, Made::Plain { cloned: report.cloned, copied: report.copied }))
+    }
+
+    /// Mounts the tree of a layer, and of all below.
+    fn mounted(
+        &self,
+        layer: &'a Layer,
+        below: &[Layer],
+        missing: Option<DataDirectory<'_>>,
+    ) -> Result<Ready<'a>, Error> {
+        let staged = Staged::new(self.place, &layer.id)?;
+        let layers = self.image.layers.iter().take(below.len().saturating_add(1)).copied().collect();
+        let image = Image { layers, ..self.image.clone() };
+        staged.mount(self.content, &image, missing)?;
+        staged.describe(&[])?;
+        // Owners say how large a range of users `--userns=auto` needs, which does not work with mounts.
+        let record = self.record(&staged, layer, below, Owners::default())?;
+        Ok((staged, record, Made::Mounted))
+    }
+
+    /// Writes what engines are told of a layer.
+    fn record(
+        &self,
+        staged: &Staged<'_>,
+        layer: &Layer,
+        below: &[Layer],
+        owners: Owners,
+    ) -> Result<LayerRecord, Error> {
         let tar_len = staged.write_tar_split(self.content, &layer.record)?;
         let record = layer.listed(below.last().map(|parent| &parent.id), tar_len, owners);
         staged.write_record(&record)?;
-        Ok((staged, record, made))
+        Ok(record)
     }
 
     /// Lists the layers that containers need below one, the nearest first: none below one that is a mount.
-    fn mounted_with<'b>(&self, below: &'b [Layer]) -> Vec<&'b LayerId> {
+    fn lower<'b>(&self, below: &'b [Layer]) -> Vec<&'b LayerId> {
         let mut ids: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
         if let Some(mount) = ids.iter().position(|id| self.place.is_mount(id)) {
             ids.truncate(mount.saturating_add(1));
         }
         ids
-    }
-
-    /// Mounts the files of a layer that was put in its place, if they are a mount.
-    fn mount(&self, chain: &[Layer], id: &LayerId) -> Result<(), Error> {
-        let Layout::Mounted { image, missing } = self.layout else { return Ok(()) };
-        let below = chain.iter().take_while(|layer| layer.id != *id).count();
-        mounted::mount(self.content, &lowest(image, below), &self.place.layer(id), missing)
     }
 
     fn tree(&mut self, layer: &Layer, below: &[Layer], marks: Marks) -> Result<Tree, Error> {
@@ -308,12 +356,6 @@ impl<'a> Work<'a> {
     fn entries(&self, layer: &Layer) -> Result<Vec<Entry>, Error> {
         Ok(self.content.layers().toc(&layer.record)?.entries)
     }
-}
-
-/// Returns an image without the layers above the one that lies on `below` others.
-fn lowest(image: &Image, below: usize) -> Image {
-    let layers = image.layers.iter().take(below.saturating_add(1)).copied().collect();
-    Image { layers, ..image.clone() }
 }
 
 /// Tells whether a file has an attribute.

@@ -11,6 +11,7 @@ use chunked::input::Input;
 use chunked::tar_split::{Reader, Record};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mount::overlay::DataDirectory;
 use store::tree::{Kind, Marks, Tree};
 use store::unpack::{self, Owners, unpack};
 use store::{Image, LayerRecord as Stored, Store};
@@ -45,11 +46,20 @@ impl<'a> Staged<'a> {
         Ok(report)
     }
 
-    /// Makes the directory where the files of a layer will be mounted.
-    pub(super) fn prepare_mount(&self, image: &Image) -> Result<(), Error> {
+    /// Lets the files of a layer be a mount of an image.
+    pub(super) fn mount(
+        &self,
+        store: &Store,
+        image: &Image,
+        missing: Option<DataDirectory<'_>>,
+    ) -> Result<(), Error> {
         let diff = self.path("diff");
-        fs::create_dir(&diff).map_err(at_path("create", &diff))?;
-        mounted::write(self.directory.path(), image)
+        mounted::write(self.directory.path(), image)?;
+        // Engines take no other link for one.
+        let mounts = fs::canonicalize(self.place.mounts()).map_err(at_path("find", self.place.mounts()))?;
+        let directory = mounts.join(self.id.as_str());
+        symlink(&directory, &diff).map_err(at_path("create", &diff))?;
+        mounted::mount(store, image, &directory, missing)
     }
 
     /// Writes what engines want beside the files; `parents` are the layers that are mounted below, the nearest first.
@@ -94,18 +104,21 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Puts everything in its place, instead of what an interrupted attempt left there, or others half removed. The caller is
-    /// about to list the layer, whose ID is returned.
-    pub(super) fn put(self) -> Result<&'a LayerId, Error> {
+    /// Puts what engines do not mind in its place, and takes away what an interrupted attempt left there, or others half
+    /// removed.
+    pub(super) fn make_way(&self) -> Result<(), Error> {
         let (place, id) = (self.place, self.id);
-        let (link, target) = (place.link(id), place.layer(id));
+        let link = place.link(id);
         rename(&self.path("tar-split"), &place.tar_split(id))?;
         remove_tree(&link)?;
         symlink(link_target(id), &link).map_err(at_path("create", &link))?;
-        move_away(place, &target)?;
-        let path = self.directory.keep();
-        rename(&path, &target)?;
-        Ok(id)
+        move_away(place, &place.layer(id))
+    }
+
+    /// Puts the directory in its place. The caller is about to list the layer.
+    pub(super) fn put(self) -> Result<(), Error> {
+        let target = self.place.layer(self.id);
+        rename(&self.directory.keep(), &target)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -157,9 +170,8 @@ fn tar_len(blob: &[u8]) -> Result<u64, Unpublishable> {
     Ok(tar_len)
 }
 
-/// Takes the directory of a layer out of sight, all at once; it is removed with what else is left in `staging`.
+/// Takes a directory out of sight, all at once; it is removed with what else is left in `staging`.
 pub(super) fn move_away(place: &Place, path: &Path) -> Result<(), Error> {
-    mounted::unmount(path);
     let left = tempfile::Builder::new().prefix("left-").tempdir_in(place.staging());
     let left = left.map_err(at_path("create a directory in", place.staging()))?;
     match fs::rename(path, left.path()) {

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunked::{BlobDigest, DiffId};
-use morsel_containers_storage::additional::{Finding, Layer, Layout, Report};
+use morsel_containers_storage::additional::{Finding, Layer, Layout, Publication, Report};
 use morsel_containers_storage::{AdditionalStore, Error, LayerId};
 use store::fetch::NoProgress;
+use store::images::Document;
 use store::pull::{self, Task};
 use store::tree::Marks;
-use store::{LayerRecord, LayerState, Store};
+use store::{Image, LayerRecord, LayerState, Store};
 use tempfile::TempDir;
 use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
@@ -50,7 +51,10 @@ impl Scene {
 
     fn publish(&self, records: &[LayerRecord]) -> Result<Report, Error> {
         let chain = Layer::chain(records, LayerState::Proven)?;
-        self.additional.publish(&self.store, &chain, Layout::Plain(Marks::Trusted))
+        let image = image(records);
+        let layout = Layout::Plain(Marks::Trusted);
+        let wanted = Publication { image: &image, chain: &chain, layout, is_wanted: &|| true };
+        self.additional.publish(&self.store, &wanted)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,6 +63,19 @@ impl Scene {
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+/// An image with these layers.
+fn image(records: &[LayerRecord]) -> Image {
+    let digest = BlobDigest::of(b"");
+    Image {
+        name: "image".to_owned(),
+        root: Document { media_type: String::new(), digest, len: 0 },
+        manifest: digest,
+        config: digest,
+        platform: String::new(),
+        layers: records.iter().map(|record| record.toc_digest).collect(),
     }
 }
 

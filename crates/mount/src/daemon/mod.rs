@@ -30,4 +30,4 @@ mod sys;
 pub use attachments::Attachment;
 pub use client::Client;
 pub use run::RunDirectory;
-pub use service::{Ended, Options, serve, served_layers};
+pub use service::{Ended, Options, forget, serve, served_layers};

@@ -99,7 +99,7 @@ fn work(args: &Daemon, manager: Manager) -> anyhow::Result<ExitCode> {
     };
     let store = args.store.create()?;
     let sources = Sources::default();
-    Ok(match serve(&store, (&sources, &Log), inherited, &keep, &options, &stop)? {
+    Ok(match serve(&store, (&sources, &Log(store.path().to_owned())), inherited, &keep, &options, &stop)? {
         Ended::Asked => ExitCode::SUCCESS,
         // Whoever started this one starts the next.
         Ended::GaveWay => ExitCode::from(code::TRANSIENT),

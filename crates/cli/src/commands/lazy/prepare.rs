@@ -114,11 +114,7 @@ pub(super) struct Opened {
 }
 
 /// Brings in the manifest of an image, and the TOC and tar-split of each layer.
-pub(super) fn index(
-    store: &Store,
-    request: &request::Pull,
-    reference: &Reference,
-) -> anyhow::Result<Opened> {
+pub(super) fn index(store: &Store, request: &request::Pull, reference: &Reference) -> anyhow::Result<Opened> {
     let access = access(&request.registry)?;
     let source = transport::open(reference, &access)?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;

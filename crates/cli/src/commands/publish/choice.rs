@@ -77,7 +77,8 @@ fn can_mount() -> anyhow::Result<()> {
     rootfs::permit()?;
     let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt"));
     let (own, first) = (namespace("self"), namespace("1"));
-    let is_first = own.context("cannot tell who sees mounts")? == first.context("cannot tell who sees mounts")?;
+    let is_first =
+        own.context("cannot tell who sees mounts")? == first.context("cannot tell who sees mounts")?;
     ensure!(is_first, "whoever asks has a mount namespace of its own, so others would not see mounts");
     Ok(())
 }

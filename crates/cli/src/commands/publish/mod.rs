@@ -1,6 +1,7 @@
 //! Lets engines find the layers of images: brings them into the store, and publishes them in the additional image store.
 
 mod choice;
+mod restore;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chunked::{Class, TocDigest};
-use containers_storage::additional::{Layer, Layout, Made, Report};
+use containers_storage::additional::{Layer, Layout, Made, Publication, Report};
 use containers_storage::record::{LayerRecord, chain_ids};
 use containers_storage::{AdditionalStore, EngineStorage};
 use mount::overlay::DataDirectory;
@@ -20,6 +21,7 @@ use store::tree::Marks;
 use store::{LayerState, Store};
 
 use self::choice::{Choice, How, choose};
+pub(super) use self::restore::{restore, take_over};
 use super::lazy::{Ready, prepare_chosen, release};
 use super::pull::Image;
 use crate::access::{access, remember};
@@ -71,7 +73,13 @@ pub(super) fn run(request: &Publish) -> anyhow::Result<ExitCode> {
     for reference in &request.references {
         let cannot = || format!("cannot publish `{reference}`");
         let source = transport::open(reference, &access).with_context(cannot)?;
-        let publisher = Publisher { store: &store, interrupt: &interrupt, options: request, wish: *wish };
+        let publisher = Publisher {
+            store: &store,
+            interrupt: &interrupt,
+            options: request,
+            wish: *wish,
+            is_wanted: &|| true,
+        };
         outcomes.push(publisher.publish(&*source, request.platform.as_ref(), None).with_context(cannot)?);
     }
     remember(&access);
@@ -91,6 +99,8 @@ pub(super) struct Publisher<'a> {
     pub(super) interrupt: &'a Interrupt,
     pub(super) options: &'a Pull,
     pub(super) wish: Wish,
+    /// Tells whether whoever asked still waits.
+    pub(super) is_wanted: &'a dyn Fn() -> bool,
 }
 
 impl Publisher<'_> {
@@ -112,7 +122,7 @@ impl Publisher<'_> {
         if let Some(storage) = storages.first() {
             additional.note_engine(storage)?;
         }
-        if let Some(outcome) = already_here(&additional, &image, &storages)? {
+        if let Some(outcome) = already_here(self.store, &additional, &image, &storages)? {
             return Ok(outcome);
         }
         let Choice { how, mut why } = choose(self.wish, image.layers().map(|(layer, _)| layer));
@@ -120,7 +130,7 @@ impl Publisher<'_> {
             match self.lazily(&additional, source, &image) {
                 Ok(report) => return Ok(Outcome::Published { report, is_lazy: true, why }),
                 // What lies is not asked again.
-                Err(error) if is_about_integrity(&error) => return Err(error),
+                Err(error) if is_about_integrity(&error) || !(self.is_wanted)() => return Err(error),
                 Err(error) => why = Some(format!("{error:#}")),
             }
         }
@@ -142,11 +152,22 @@ impl Publisher<'_> {
         let records = records.context("a layer is not in the store any more")?;
         let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
         let chain = Layer::chain(&records, LayerState::Indexed)?;
-        let published = additional.publish(self.store, &chain, Layout::Mounted { image: &image, missing });
+        let published = self.list(additional, &image, &chain, Layout::Mounted(missing));
         if published.is_err() {
             release(self.store, &image)?;
         }
-        Ok(published?)
+        published
+    }
+
+    fn list(
+        &self,
+        additional: &AdditionalStore,
+        image: &store::Image,
+        chain: &[Layer],
+        layout: Layout<'_>,
+    ) -> anyhow::Result<Report> {
+        let publication = Publication { image, chain, layout, is_wanted: self.is_wanted };
+        Ok(additional.publish(self.store, &publication)?)
     }
 
     /// Publishes an image after all of it was brought in and proven.
@@ -174,10 +195,10 @@ impl Publisher<'_> {
         let chain = Layer::chain(&of_layers, LayerState::Proven)?;
         let marks = if who::is_system() { Marks::Trusted } else { Marks::User };
         let layout = match is_mounted {
-            true => Layout::Mounted { image: &stored, missing: None },
+            true => Layout::Mounted(None),
             false => Layout::Plain(marks),
         };
-        Ok(additional.publish(self.store, &chain, layout)?)
+        self.list(additional, &stored, &chain, layout)
     }
 }
 
@@ -198,6 +219,7 @@ fn toc_digest(layer: &Descriptor) -> Option<TocDigest> {
 
 /// Tells whether engines need nothing any more.
 fn already_here(
+    store: &Store,
     additional: &AdditionalStore,
     image: &Image<'_>,
     storages: &[PathBuf],
@@ -208,12 +230,15 @@ fn already_here(
         return Ok(None);
     }
     let found = additional.find(&ids)?;
-    let is_found = |((layer, _), record): ((&Descriptor, _), &Option<LayerRecord>)| {
-        record
-            .as_ref()
-            .is_some_and(|record| toc_digest(layer).is_none_or(|toc| record.toc_digest == Some(toc)))
+    let mut tocs = Vec::new();
+    let mut is_found = |((layer, _), record): ((&Descriptor, _), &Option<LayerRecord>)| {
+        let Some(record) = record else { return Ok(false) };
+        let Some(toc) = toc_digest(layer) else { return Ok(!additional.is_claim(store, &record.id, &[])?) };
+        tocs.push(toc);
+        Ok(record.toc_digest == Some(toc) && !additional.is_claim(store, &record.id, &tocs)?)
     };
-    if image.layers().zip(&found).all(is_found) {
+    let all: anyhow::Result<Vec<bool>> = image.layers().zip(&found).map(&mut is_found).collect();
+    if all?.into_iter().all(|is_found| is_found) {
         ids.iter().for_each(|id| additional.touch(id));
         return Ok(Some(Outcome::Here));
     }

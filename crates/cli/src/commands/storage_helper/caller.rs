@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, id};
 
 use registry::http::Verification;
 use registry::platform::Selector;
@@ -19,6 +19,7 @@ const PLATFORM: &str = "MORSEL_CALLER_PLATFORM";
 const NO_TLS: &str = "MORSEL_CALLER_WITHOUT_TLS";
 const STORAGE: &str = "MORSEL_CALLER_STORAGE";
 const AUTHFILE: &str = "MORSEL_CALLER_AUTHFILE";
+const WAITER: &str = "MORSEL_WAITER";
 
 /// Longest command line that is read.
 const LEN_MAX: usize = 1 << 20;
@@ -103,6 +104,7 @@ impl Caller {
         set(command, PLATFORM, self.platform().as_deref().map(OsStr::new));
         set(command, NO_TLS, self.is_without_tls().then_some(OsStr::new("1")));
         set(command, STORAGE, self.option("--root").map(OsStr::new));
+        command.env(WAITER, id().to_string());
         set(command, AUTHFILE, self.option("--authfile").map(OsStr::new));
     }
 }
@@ -121,9 +123,16 @@ pub(super) struct Told {
     pub(super) storage: Option<PathBuf>,
     /// Where credentials are, if not in the usual files.
     authfile: Option<PathBuf>,
+    /// The process that waits, while the engine does.
+    waiter: Option<u32>,
 }
 
 impl Told {
+    /// Tells whether the engine still waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiter == Some(parent_id())
+    }
+
     /// Says how to get at the registry later, without the engine.
     pub(super) fn registry(&self) -> RegistryArgs {
         RegistryArgs {
@@ -141,6 +150,7 @@ impl Told {
             verification: if value(NO_TLS).is_some() { Verification::Off } else { Verification::On },
             storage: std::env::var_os(STORAGE).map(PathBuf::from),
             authfile: std::env::var_os(AUTHFILE).map(PathBuf::from),
+            waiter: value(WAITER).and_then(|text| text.parse().ok()),
         }
     }
 }

@@ -42,7 +42,8 @@ fn publish(
     let store = args.store.create()?;
     let options = Pull::of_engine(source.reference(), told.registry(), policy, args);
     let wish = Wish { is_lazy: policy.mode == Mode::Lazy, layout: policy.layout };
-    let publisher = Publisher { store: &store, interrupt, options: &options, wish };
+    let publisher =
+        Publisher { store: &store, interrupt, options: &options, wish, is_wanted: &|| told.is_waited_for() };
     let outcome = publisher.publish(&*source, told.platform.as_ref(), told.storage.as_deref())?;
     remember(&access);
     Ok(outcome)

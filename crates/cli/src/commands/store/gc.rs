@@ -56,10 +56,11 @@ fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let store = super::take(store, args.no_wait)?;
+    // These first: what is mounted for engines is kept.
+    let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     let served = served_layers(store.path())?;
     let removed = gc::collect(&store, &served)?;
     let evicted = args.quota.map(|len| gc::evict(&store, &quota(len, &served))).transpose()?;
-    let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     match args.json {
         true => print(&to_json(&Report { removed, evicted, published_layers })?),
         false => print_text(&text("removed", &removed.removed, evicted.as_ref(), published_layers)),

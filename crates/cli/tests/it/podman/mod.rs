@@ -21,6 +21,14 @@ use testkit::tools::Tier;
 
 use crate::harness::morsel;
 
+/// Defines a command that kills every process of ours, and fails when there is none. The roots of suites have no `pkill`.
+pub(crate) const KILL: &str = r#"kill_morsel() (
+    set --; for process in /proc/[0-9]*; do
+        [ "$(cat $process/comm 2>/dev/null)" != morsel ] || set -- "$@" ${process#/proc/}
+    done; kill -KILL "$@" 2>/dev/null
+)
+"#;
+
 /// A machine that was set up, and a registry with images that run there.
 pub(crate) struct Scene {
     pub(crate) machine: Machine,
