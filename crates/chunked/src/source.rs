@@ -81,13 +81,22 @@ pub struct Link {
     /// Whether somebody measured the bandwidth, or said it; otherwise it is assumed, good enough to choose between requests
     /// and no good to tell how long they take.
     pub is_known: bool,
+    /// Whether `bandwidth` is that of several connections; otherwise several may have more.
+    pub is_shared: bool,
 }
 
 impl Link {
-    /// Takes a known link that one connection can fill, to a server that serves ranges at no cost.
+    /// Takes a known link that one connection can fill, and several share, to a server that serves ranges at no cost.
     pub const fn new(round_trip: Duration, bandwidth: f64) -> Self {
         let per_range = Duration::ZERO;
-        Self { round_trip, bandwidth, connection_bandwidth: bandwidth, per_range, is_known: true }
+        Self {
+            round_trip,
+            bandwidth,
+            connection_bandwidth: bandwidth,
+            per_range,
+            is_known: true,
+            is_shared: true,
+        }
     }
 }
 

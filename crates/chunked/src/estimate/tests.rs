@@ -160,7 +160,7 @@ fn the_largest_files_are_listed_largest_first() {
 fn an_estimate_is_json() {
     let estimate = estimate(&[], vec![file("a", &["one", "", "two"])]);
     let json = serde_json::to_string(&estimate).unwrap();
-    insta::assert_snapshot!(json, @r#"{"shares":{"unchanged":{"files":0,"len":0,"known_len":0,"fetch_len":0},"times":{"files":0,"len":0,"known_len":0,"fetch_len":0},"metadata":{"files":0,"len":0,"known_len":0,"fetch_len":0},"moved":{"files":0,"len":0,"known_len":0,"fetch_len":0},"duplicate":{"files":0,"len":0,"known_len":0,"fetch_len":0},"changed":{"files":0,"len":0,"known_len":0,"fetch_len":0},"new":{"files":1,"len":106,"known_len":100,"fetch_len":26}},"largest":[{"path":"a","kind":"new","fetch_len":26}],"plan":{"requests":[[[5,151]]],"needed":26,"wasted":120,"strategy":"ranges","seconds":0.646000001},"metadata_len":300}"#);
+    insta::assert_snapshot!(json, @r#"{"shares":{"unchanged":{"files":0,"len":0,"known_len":0,"fetch_len":0},"times":{"files":0,"len":0,"known_len":0,"fetch_len":0},"metadata":{"files":0,"len":0,"known_len":0,"fetch_len":0},"moved":{"files":0,"len":0,"known_len":0,"fetch_len":0},"duplicate":{"files":0,"len":0,"known_len":0,"fetch_len":0},"changed":{"files":0,"len":0,"known_len":0,"fetch_len":0},"new":{"files":1,"len":106,"known_len":100,"fetch_len":26}},"largest":[{"path":"a","kind":"new","fetch_len":26}],"plan":{"requests":[[[5,151]]],"connections":1,"needed":26,"wasted":120,"strategy":"ranges","seconds":0.646000001},"metadata_len":300}"#);
 }
 
 proptest! {

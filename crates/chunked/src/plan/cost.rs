@@ -27,6 +27,11 @@ const PIECE_LEN_MAX: u64 = 16 << 20;
 /// A piece takes at least this many round trips, or the connection would mostly wait.
 const PIECE_ROUND_TRIPS: f64 = 8.0;
 
+/// Compressed bytes a second that a pull takes in at most, as one thread hashes the tar.
+const INTAKE: f64 = 250e6;
+/// Requests that come one after another may take longer by this share than those that come at once.
+const WORTH_ORDER: f64 = 0.01;
+
 /// The costs of one source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cost {
@@ -42,6 +47,7 @@ pub(super) struct Cost {
     bandwidth: f64,
     /// Bytes a second.
     connection_bandwidth: f64,
+    is_shared: bool,
 }
 
 /// What a plan asks for, in numbers.
@@ -63,7 +69,7 @@ impl Work {
 impl Cost {
     /// Takes the costs of a source; `end` is the largest offset that a range can have.
     pub(super) fn new(abilities: &Abilities, end: u64) -> Self {
-        let Link { round_trip, bandwidth, connection_bandwidth, per_range, .. } = abilities.link;
+        let Link { round_trip, bandwidth, connection_bandwidth, per_range, is_shared, .. } = abilities.link;
         let bandwidth = rate(bandwidth);
         Self {
             ranges_per_request: ranges_per_request(abilities.ranges, end),
@@ -72,19 +78,42 @@ impl Cost {
             per_range: per_range.as_secs_f64(),
             bandwidth,
             connection_bandwidth: rate(connection_bandwidth).min(bandwidth),
+            is_shared,
         }
+    }
+
+    /// Returns how many requests at once are worth it: what comes in order is hashed while it is in memory, and is not read
+    /// again. Where nobody knows what several connections have together, as many as there may be find it out.
+    pub(super) fn at_once(&self, work: Work) -> usize {
+        let most = self.most_at_once(work);
+        if !self.is_shared && self.connection_bandwidth < INTAKE {
+            return most;
+        }
+        let seconds =
+            |connections| self.seconds(work, connections, self.rate(connections as f64).min(INTAKE));
+        let enough = seconds(most) * (1.0 + WORTH_ORDER);
+        (1..most).find(|connections| seconds(*connections) <= enough).unwrap_or(most)
     }
 
     /// Estimates how long it takes.
     pub(super) fn time(&self, work: Work) -> Duration {
-        let connections = work.requests.clamp(1, self.connections) as f64;
+        let connections = self.most_at_once(work);
+        let seconds = self.seconds(work, connections, self.rate(connections as f64));
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    fn most_at_once(&self, work: Work) -> usize {
+        work.requests.clamp(1, self.connections)
+    }
+
+    fn seconds(&self, work: Work, connections: usize, rate: f64) -> f64 {
+        let connections = connections as f64;
         let waits = self.round_trip * (work.requests as f64 / connections).max(1.0);
         let seeks = self.per_range * work.ranges.saturating_sub(work.requests) as f64 / connections;
         let heads = HEAD_LEN.saturating_mul(work.requests as u64);
         let parts = if work.ranges > work.requests { PART_LEN.saturating_mul(work.ranges as u64) } else { 0 };
         let len = work.len.saturating_add(heads).saturating_add(parts);
-        let seconds = waits + seeks + len as f64 / self.rate(connections);
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        waits + seeks + len as f64 / rate
     }
 
     /// Returns the length up to which a gap takes no longer to fetch than a range takes to ask for.

@@ -33,6 +33,8 @@ const WORTH_CONNECTIONS: f64 = 0.05;
 pub struct FetchPlan {
     /// What to ask for, ascending. No byte is asked for twice, and each missing chunk is whole in one range of one request.
     pub requests: Vec<Request>,
+    /// How many requests to have under way at once, in their order; 0 when there are none.
+    pub connections: usize,
     /// Bytes of the missing chunks.
     pub needed: u64,
     /// Bytes that are fetched and not needed.
@@ -211,11 +213,17 @@ impl Planner {
 
     fn plan(&self, strategy: Strategy, requests: Vec<Request>) -> FetchPlan {
         let work = Work::of(&requests);
+        let connections = match strategy {
+            // It was chosen, by the model or by somebody, to have many.
+            Strategy::Parallel => self.cost.connections.min(requests.len()),
+            _ => self.cost.at_once(work),
+        };
         FetchPlan {
             needed: self.needed,
             wasted: work.len.saturating_sub(self.needed),
             strategy,
             estimate: self.cost.time(work),
+            connections,
             requests,
         }
     }
@@ -226,6 +234,7 @@ impl FetchPlan {
     pub const fn nothing() -> Self {
         Self {
             requests: Vec::new(),
+            connections: 0,
             needed: 0,
             wasted: 0,
             strategy: Strategy::Nothing,
@@ -249,11 +258,14 @@ impl fmt::Display for FetchPlan {
         if self.strategy == Strategy::Nothing {
             return f.write_str("nothing to fetch");
         }
-        let Self { needed, wasted, strategy, estimate, requests } = self;
+        let Self { needed, wasted, strategy, estimate, requests, connections } = self;
         let (ranges, requests, seconds) = (self.range_count(), requests.len(), estimate.as_secs_f64());
         write!(f, "{strategy}: {needed} bytes needed, {wasted} wasted; ")?;
-        write!(f, "{}, {}; ", Count(ranges, "range"), Count(requests, "request"))?;
-        write!(f, "about {seconds:.2} s")
+        write!(f, "{}, {}", Count(ranges, "range"), Count(requests, "request"))?;
+        if *connections > 1 {
+            write!(f, ", {connections} at once")?;
+        }
+        write!(f, "; about {seconds:.2} s")
     }
 }
 

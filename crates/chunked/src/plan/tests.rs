@@ -64,6 +64,11 @@ fn the_way_depends_on_what_is_missing_and_on_the_host() {
         ("all, a connection is slow", &cold, abilities(MANY, far)),
         ("all, a connection is slow, one range", &cold, abilities(Ranges::One, far)),
         ("nearly all", &most, abilities(MANY, slow)),
+        (
+            "most, a link that nobody can use up",
+            &chunks(|number| number % 10 != 0),
+            abilities(MANY, link(4000.0, 0.2)),
+        ),
         ("update, many ranges, 100 Mbit", &update(), abilities(MANY, slow)),
         ("update, many ranges, a connection is slow", &update(), abilities(MANY, far)),
         ("update, many ranges, 1 Gbit", &update(), abilities(MANY, fast)),
@@ -88,33 +93,35 @@ fn the_way_depends_on_what_is_missing_and_on_the_host() {
     all, one connection fills the link
       stream: 287120400 bytes needed, 3779600 wasted; 1 range, 1 request; about 23.29 s
     all, a connection is slow
-      parallel: 287120400 bytes needed, 3779600 wasted; 18 ranges, 18 requests; about 23.32 s
+      parallel: 287120400 bytes needed, 3779600 wasted; 18 ranges, 18 requests, 8 at once; about 23.32 s
     all, a connection is slow, one range
-      parallel: 287120400 bytes needed, 3779600 wasted; 18 ranges, 18 requests; about 23.32 s
+      parallel: 287120400 bytes needed, 3779600 wasted; 18 ranges, 18 requests, 8 at once; about 23.32 s
     nearly all
       stream: 284247600 bytes needed, 6652400 wasted; 1 range, 1 request; about 23.29 s
+    most, a link that nobody can use up
+      ranges: 258407600 bytes needed, 3022300 wasted; 3778 ranges, 11 requests; about 0.52 s
     update, many ranges, 100 Mbit
       ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 1 request; about 2.35 s
     update, many ranges, a connection is slow
-      ranges: 28728000 bytes needed, 358800 wasted; 192 ranges, 6 requests; about 2.45 s
+      ranges: 28728000 bytes needed, 358800 wasted; 192 ranges, 6 requests, 6 at once; about 2.45 s
     update, many ranges, 1 Gbit
       ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 1 request; about 0.23 s
     update, one range, 100 Mbit
-      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests, 8 at once; about 2.81 s
     update, one range, a connection is slow
-      ranges: 28728000 bytes needed, 358500 wasted; 195 ranges, 195 requests; about 2.82 s
+      ranges: 28728000 bytes needed, 358500 wasted; 195 ranges, 195 requests, 8 at once; about 2.82 s
     update, one range, 1 Gbit
-      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 0.26 s
+      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests, 8 at once; about 0.26 s
     update, no ranges
       stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
     update, slow at ranges
-      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 7 requests; about 0.05 s
+      ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 7 requests, 7 at once; about 0.05 s
     scattered, many ranges, 100 Mbit
-      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 11 requests; about 2.37 s
+      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 11 requests, 5 at once; about 2.37 s
     scattered, one range, 100 Mbit
-      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 3778 requests; about 11.89 s
+      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 3778 requests, 8 at once; about 11.89 s
     scattered, one range, 1 Gbit
-      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 3778 requests; about 0.72 s
+      ranges: 28712800 bytes needed, 0 wasted; 3778 ranges, 3778 requests, 8 at once; about 0.72 s
     scattered, one range, satellite
       stream: 28712800 bytes needed, 262187200 wasted; 1 range, 1 request; about 2.93 s
     scattered, slow at ranges
@@ -134,13 +141,13 @@ fn a_way_that_is_asked_for_is_taken_where_the_source_allows_it() {
     }
     insta::assert_snapshot!(shown, @"
     Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
-    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests; about 23.33 s
-    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests, 8 at once; about 23.33 s
+    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests, 8 at once; about 2.81 s
     ManyRanges: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 1 request; about 2.35 s
     Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
-    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests; about 23.33 s
-    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
-    ManyRanges: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests; about 2.81 s
+    Parallel: parallel: 28728000 bytes needed, 262172000 wasted; 24 ranges, 24 requests, 8 at once; about 23.33 s
+    OneRange: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests, 8 at once; about 2.81 s
+    ManyRanges: ranges: 28728000 bytes needed, 359100 wasted; 189 ranges, 189 requests, 8 at once; about 2.81 s
     Stream: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
     Parallel: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
     OneRange: stream: 28728000 bytes needed, 262172000 wasted; 1 range, 1 request; about 23.29 s
@@ -227,6 +234,7 @@ fn any_abilities() -> impl proptest::strategy::Strategy<Value = Abilities> {
                 connection_bandwidth: bandwidth * share,
                 per_range: Duration::from_micros(per_range),
                 is_known: true,
+                is_shared: round_trip % 2 == 0,
             },
         },
     )
@@ -272,6 +280,8 @@ proptest! {
     #[test]
     fn requests_stay_within_what_the_host_takes((missing, payload) in any_missing(), abilities in any_abilities()) {
         let plan = plan(&missing, payload, &abilities);
+        prop_assert!(plan.connections <= abilities.parallelism.min(plan.requests.len()));
+        prop_assert_eq!(plan.connections == 0, plan.requests.is_empty());
         for request in &plan.requests {
             let header: Vec<_> = request.ranges.iter().map(|r| format!("{}-{}", r.start(), r.end() - 1)).collect();
             let header = format!("bytes={}", header.join(","));

@@ -101,6 +101,7 @@ impl Known {
             connection_bandwidth: single.unwrap_or(bandwidth),
             per_range: seconds(self.per_range).unwrap_or(Duration::ZERO),
             is_known,
+            is_shared: self.bandwidth.value().is_some(),
         };
         Abilities { ranges: self.ranges, parallelism: PARALLELISM, link }
     }

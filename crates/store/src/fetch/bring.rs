@@ -50,10 +50,9 @@ impl Fetch<'_> {
         }
     }
 
-    /// Carries out a plan, with as many connections as are worth it.
+    /// Carries out a plan, over as many connections as it says.
     fn requests(&self, plan: &FetchPlan, board: &Board, pool: &Arc<Pool>) -> Result<(), Failure> {
         let jobs = self.options.jobs.get();
-        let connections = self.source.abilities().parallelism.clamp(1, plan.requests.len().max(1));
         let halt = Halt::new(self.others.stop);
         let requests = Mutex::new(plan.requests.iter());
         let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -66,7 +65,7 @@ impl Fetch<'_> {
                     decodable.into_iter().for_each(|batch| halt.keep(decoder.batch(batch)));
                 });
             }
-            for _ in 0..connections {
+            for _ in 0..plan.connections {
                 let transfer = Transfer { fetch: self, board, pool, batches: batches.clone(), halt: &halt };
                 let (halt, next) = (&halt, &next);
                 scope.spawn(move || {
