@@ -38,11 +38,13 @@ pub(crate) struct Publish {
 }
 
 /// How an image is to be published, where it can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wish {
     /// Whether engines get it before its content is here.
     pub(crate) is_lazy: bool,
     pub(crate) layout: args::Layout,
+    /// Why it cannot be lazy, if that is known.
+    pub(crate) obstacle: Option<String>,
 }
 
 /// A pull to estimate.
@@ -114,7 +116,7 @@ pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
         registry: args.registry,
         form: args.form,
     };
-    let wish = Wish { is_lazy: args.lazy, layout: args.layout };
+    let wish = Wish { is_lazy: args.lazy, layout: args.layout, obstacle: None };
     Ok(Request::Publish(Box::new(Publish { pull, wish })))
 }
 

@@ -38,12 +38,12 @@ impl How {
 }
 
 /// Chooses for an image with these layers.
-pub(super) fn choose<'l>(wish: Wish, layers: impl Iterator<Item = &'l Descriptor>) -> Choice {
+pub(super) fn choose<'l>(wish: &Wish, layers: impl Iterator<Item = &'l Descriptor>) -> Choice {
     choose_for(wish, layers, can_mount, can_serve)
 }
 
 fn choose_for<'l>(
-    wish: Wish,
+    wish: &Wish,
     mut layers: impl Iterator<Item = &'l Descriptor>,
     can_mount: impl FnOnce() -> anyhow::Result<()>,
     can_serve: impl FnOnce() -> anyhow::Result<()>,
@@ -59,9 +59,10 @@ fn choose_for<'l>(
     if !wish.is_lazy {
         return Choice { how: How::Mounted, why: None };
     }
-    let why = match layers.any(is_chunked) {
-        true => can_serve().err().map(|error| format!("{error:#}")),
-        false => Some("none of its layers is zstd:chunked".to_owned()),
+    let why = match (&wish.obstacle, layers.any(is_chunked)) {
+        (Some(why), _) => Some(why.clone()),
+        (None, false) => Some("none of its layers is zstd:chunked".to_owned()),
+        (None, true) => can_serve().err().map(|error| format!("{error:#}")),
     };
     let how = match (&why, wish.layout) {
         (None, _) => How::Lazy,
@@ -114,7 +115,8 @@ mod tests {
     fn mounts_are_for_what_is_lazy_or_wanted_as_far_as_possible() {
         let choose = |layout, is_lazy, is_chunked, can: bool| {
             let able = || if can { Ok(()) } else { bail!("no") };
-            let choice = choose_for(Wish { is_lazy, layout }, [layer(is_chunked)].iter(), || Ok(()), able);
+            let wish = Wish { is_lazy, layout, obstacle: None };
+            let choice = choose_for(&wish, [layer(is_chunked)].iter(), || Ok(()), able);
             (choice.how, choice.why.is_some())
         };
         assert_eq!(choose(Layout::Auto, false, true, true), (How::Plain, false));
@@ -124,8 +126,11 @@ mod tests {
         assert_eq!(choose(Layout::Auto, true, true, false), (How::Plain, true));
         assert_eq!(choose(Layout::Mounted, true, true, false), (How::Mounted, true));
         assert_eq!(choose(Layout::Mounted, false, false, false), (How::Mounted, false));
-        let wish = Wish { is_lazy: true, layout: Layout::Mounted };
-        let choice = choose_for(wish, [layer(true)].iter(), || bail!("no rights"), || Ok(()));
+        let mut wish = Wish { is_lazy: true, layout: Layout::Mounted, obstacle: None };
+        let choice = choose_for(&wish, [layer(true)].iter(), || bail!("no rights"), || Ok(()));
         assert_eq!(choice, How::plain("no rights"));
+        (wish.layout, wish.obstacle) = (Layout::Auto, Some("not now".to_owned()));
+        let choice = choose_for(&wish, [layer(true)].iter(), || Ok(()), || Ok(()));
+        assert_eq!(choice, How::plain("not now"));
     }
 }

@@ -77,7 +77,7 @@ pub(super) fn run(request: &Publish) -> anyhow::Result<ExitCode> {
             store: &store,
             interrupt: &interrupt,
             options: request,
-            wish: *wish,
+            wish: wish.clone(),
             is_wanted: &|| true,
         };
         outcomes.push(publisher.publish(&*source, request.platform.as_ref(), None).with_context(cannot)?);
@@ -125,7 +125,7 @@ impl Publisher<'_> {
         if let Some(outcome) = already_here(self.store, &additional, &image, &storages)? {
             return Ok(outcome);
         }
-        let Choice { how, mut why } = choose(self.wish, image.layers().map(|(layer, _)| layer));
+        let Choice { how, mut why } = choose(&self.wish, image.layers().map(|(layer, _)| layer));
         if how == How::Lazy {
             match self.lazily(&additional, source, &image) {
                 Ok(report) => return Ok(Outcome::Published { report, is_lazy: true, why }),

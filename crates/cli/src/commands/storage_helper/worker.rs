@@ -3,13 +3,13 @@
 use std::io;
 
 use anyhow::Context;
-use registry::{Reference, transport};
+use registry::{ImageSource, Reference, transport};
 
 use super::caller::Told;
 use super::log::Log;
 use super::question::Question;
-use crate::access::{access_for, remember};
-use crate::args::StorageHelper;
+use crate::access::{access, access_for, remember};
+use crate::args::{Layout, StorageHelper};
 use crate::commands::publish::Publisher;
 use crate::config::{Config, Mode, Policy};
 use crate::interrupt::Interrupt;
@@ -37,14 +37,29 @@ fn publish(
     interrupt: &Interrupt,
 ) -> anyhow::Result<crate::commands::publish::Outcome> {
     let Question { name, credentials } = question;
+    let is_given = credentials.is_some();
     let access = access_for(&name, credentials, told.verification)?;
     let source = transport::open(&Reference::Registry(name), &access)?;
     let store = args.store.create()?;
     let options = Pull::of_engine(source.reference(), told.registry(), policy, args);
-    let wish = Wish { is_lazy: policy.mode == Mode::Lazy, layout: policy.layout };
+    let is_lazy = policy.mode == Mode::Lazy;
+    let obstacle = if is_lazy { obstacle(policy, told, &*source, is_given) } else { None };
+    let wish = Wish { is_lazy, layout: policy.layout, obstacle };
     let publisher =
         Publisher { store: &store, interrupt, options: &options, wish, is_wanted: &|| told.is_waited_for() };
     let outcome = publisher.publish(&*source, told.platform.as_ref(), told.storage.as_deref())?;
     remember(&access);
     Ok(outcome)
+}
+
+/// Says why an image cannot come later, after the engine is gone.
+fn obstacle(policy: &Policy, told: &Told, source: &dyn ImageSource, is_given: bool) -> Option<String> {
+    if told.maps_users && policy.layout == Layout::Auto {
+        return Some("containers with users of their own take plain files".to_owned());
+    }
+    // What the engine was given on its command line, nobody knows later.
+    let opens =
+        || transport::open(source.reference(), &access(&told.registry())?).map_err(anyhow::Error::from);
+    let error = is_given.then(opens)?.err()?;
+    Some(format!("the registry lets nobody in with the credentials that are in files: {error:#}"))
 }

@@ -143,3 +143,22 @@ fn engine_podman_5_8_goes_on_without_the_daemon() {
 
     assert_eq!(out, format!("app\n1\napp\napp\n{LARGE}\n"), "{}", scene.log());
 }
+
+/// Who wants something that mounts cannot do, or has credentials that nobody finds later, gets plain files.
+#[test]
+fn engine_podman_5_8_gets_plain_files_where_mounts_do_not_do() {
+    let Some(lazy) = Lazy::start() else { return };
+    let (image, scene) = (&lazy.image, &lazy.scene);
+    let own_users = scene
+        .machine
+        .sh(&format!("podman run --rm --userns=auto {image} /bin/sh -c 'ls /opt; stat -c %u /' 2>/dev/null"));
+    assert_eq!(own_users, "base\nlarge\nname\n0\n", "{}", scene.log());
+    assert!(scene.log().contains("not as it was wanted: containers with users"), "{}", scene.log());
+
+    assert_eq!(scene.layers_of_engines(), [], "{}", scene.log());
+
+    let (gzip, _) = scene.push("gzip", &[Tar::new().file("./name", "gzip\n")]);
+    let out = scene.machine.sh(&format!("podman run --rm {gzip} /bin/cat /name 2>/dev/null"));
+    assert_eq!(out, "gzip\n");
+    assert!(scene.log().contains("none of its layers is zstd:chunked"), "{}", scene.log());
+}
