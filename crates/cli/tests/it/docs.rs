@@ -135,6 +135,8 @@ fn run_engine_page(name: &str) {
     let layer = |name: &str| Tar::new().dir("./etc/").file("./etc/name", format!("{name}\n"));
     scene.push_as("app", "1", &[layer("app")]);
     scene.push_as("other", "1", &[layer("other")]);
+    let (large, _) = scene.push_as("large", "gzip", &[layer("large")]);
+    scene.convert_as(&large, &large.replace(":gzip", ":1"));
     check_page(name, &[("registry.example", scene.registry.host())], |line| {
         let output = scene.machine.output(&format!("{{ {line}\n}} 2>&1"));
         let written = String::from_utf8(output.stdout).unwrap();

@@ -23,11 +23,17 @@ pub(in crate::commands) fn client(store: &Path) -> anyhow::Result<Client> {
     if let Some(client) = Client::connect(store)? {
         return Ok(client);
     }
-    let mut client = start(store)?;
+    let client = start(store)?;
+    adopt(store)?;
+    Ok(client)
+}
+
+/// Has the daemon of a store, which has just been started, serve what engines find, instead of an earlier one.
+pub(super) fn adopt(store: &Path) -> anyhow::Result<()> {
+    let Some(mut client) = Client::connect(store)? else { return Ok(()) };
     let path = client.status()?.objects;
     let objects = File::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
-    take_over(store, DataDirectory { fd: objects.as_fd(), path: &path })?;
-    Ok(client)
+    take_over(store, DataDirectory { fd: objects.as_fd(), path: &path })
 }
 
 fn start(store: &Path) -> anyhow::Result<Client> {

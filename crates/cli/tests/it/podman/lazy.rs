@@ -11,7 +11,7 @@ use super::{KILL, Scene};
 const LAZY: &str = "[storage-helper]\nmode = 'lazy'\n";
 
 /// Bytes of the largest file of the image.
-const LARGE: usize = 30_000_000;
+const LARGE: usize = 12_000_000;
 
 /// A machine whose engines get their images lazily, and an image in zstd:chunked, over a link that takes seconds for it.
 struct Lazy {
@@ -25,7 +25,7 @@ impl Lazy {
     fn start() -> Option<Self> {
         let scene = Scene::start("sid")?;
         scene.machine.write("etc/morsel/config.toml", LAZY);
-        let link = proxy(scene.registry.host(), Link::of_megabits(40, 5));
+        let link = proxy(scene.registry.host(), Link::of_megabits(20, 5));
         let host = link.address().to_string();
         scene.machine.trust(&host);
         let (name, id) = scene.push("app", &[base(), upper()]);
@@ -156,6 +156,16 @@ fn engine_podman_5_8_gets_plain_files_where_mounts_do_not_do() {
     assert!(scene.log().contains("not as it was wanted: containers with users"), "{}", scene.log());
 
     assert_eq!(scene.layers_of_engines(), [], "{}", scene.log());
+
+    // Where there is a mount already, it has to go first.
+    let (late, _) = scene.push("late", &[Tar::new().file("./name", "late\n")]);
+    let late = scene.convert(&late);
+    let own_users = format!("podman run --rm --userns=auto {late} /bin/cat /name 2>/tmp/said");
+    let out = scene.machine.sh(&format!(
+        "podman run --rm {late} /bin/cat /name 2>/dev/null; ! {own_users}; grep -c 'permission denied' /tmp/said
+         podman rmi {late} >/dev/null; morsel rm {late} >/dev/null; morsel gc --grace 0 >/dev/null 2>&1; {own_users}"
+    ));
+    assert_eq!(out, "late\n1\nlate\n", "{}", scene.log());
 
     let (gzip, _) = scene.push("gzip", &[Tar::new().file("./name", "gzip\n")]);
     let out = scene.machine.sh(&format!("podman run --rm {gzip} /bin/cat /name 2>/dev/null"));

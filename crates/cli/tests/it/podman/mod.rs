@@ -93,8 +93,13 @@ impl Scene {
     /// Converts an image in the registry to zstd:chunked, and returns the name of what it becomes.
     pub(crate) fn convert(&self, name: &str) -> String {
         let converted = format!("{name}-zc");
-        run(morsel().args(["convert", "-q", "--tls-verify=false", name, &converted]));
+        self.convert_as(name, &converted);
         converted
+    }
+
+    /// Does the same with a name of its own.
+    pub(crate) fn convert_as(&self, name: &str, converted: &str) {
+        run(morsel().args(["convert", "-q", "--tls-verify=false", name, converted]));
     }
 
     /// Returns the requests for layers of whoever is not us.
