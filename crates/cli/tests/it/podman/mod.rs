@@ -5,6 +5,7 @@ mod faults;
 mod lazy;
 mod pulls;
 mod together;
+mod units;
 
 use std::path::Path;
 use std::process::Command;
