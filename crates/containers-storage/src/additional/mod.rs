@@ -37,6 +37,7 @@
 
 mod check;
 mod list;
+mod make;
 mod mounted;
 mod place;
 mod publish;

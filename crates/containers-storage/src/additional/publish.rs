@@ -1,15 +1,14 @@
 //! Publishing the layers of a chain.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
-use chunked::{DiffId, Entry};
+use chunked::DiffId;
 use mount::overlay::DataDirectory;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens, lgetxattr, syncfs};
 use serde::Serialize;
-use store::tree::{Diffs, Limits, Marks, Tree};
+use store::tree::Marks;
 use store::unpack::Amount;
 use store::{Image, LayerRecord as Stored, LayerState, Origin, Store};
 use time::OffsetDateTime;
@@ -17,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::AdditionalStore;
 use super::list::Writer;
-use super::place::Place;
+use super::make::{Owners, Work};
 use super::stage::Staged;
 use crate::error::{Error, Unpublishable, at_path};
 use crate::lock::OwnLock;
@@ -122,7 +121,7 @@ impl Layer {
         Ok(layers.map(|((id, record), diff_id)| Self { id, record: record.clone(), diff_id }).collect())
     }
 
-    fn unpublishable(&self, reason: Unpublishable) -> Error {
+    pub(super) fn unpublishable(&self, reason: Unpublishable) -> Error {
         Error::Unpublishable { id: self.id.clone(), reason }
     }
 
@@ -139,7 +138,7 @@ impl Layer {
         (renamed != *record).then_some(renamed)
     }
 
-    fn listed(&self, parent: Option<&LayerId>, tar_len: u64, owners: Owners) -> LayerRecord {
+    pub(super) fn listed(&self, parent: Option<&LayerId>, tar_len: u64, owners: Owners) -> LayerRecord {
         let is_hashed = self.record.origin == Origin::IndexedPlain;
         LayerRecord {
             id: self.id.clone(),
@@ -156,23 +155,6 @@ impl Layer {
             gidset: owners.groups.into_iter().collect(),
             other: serde_json::Map::new(),
         }
-    }
-}
-
-#[derive(Default)]
-struct Owners {
-    users: BTreeSet<u32>,
-    groups: BTreeSet<u32>,
-}
-
-impl Owners {
-    fn of(tree: &Tree) -> Self {
-        let mut owners = Self::default();
-        for (_, node) in tree.nodes() {
-            owners.users.insert(node.metadata.uid);
-            owners.groups.insert(node.metadata.gid);
-        }
-        owners
     }
 }
 
@@ -195,7 +177,7 @@ impl AdditionalStore {
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
         let here = self.find(&ids)?;
-        let mut work = Work { place: &self.place, content: store, image, diffs: None };
+        let mut work = Work::new(&self.place, store, image);
         let (mut layers, mut records, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
@@ -245,12 +227,13 @@ impl AdditionalStore {
                 None => layers.push(record),
             }
         }
-        // An engine that finds the directory of a layer that is not listed stumbles over it, so that takes no time.
+        // An engine that finds the directory of a layer that is not listed stumbles over it, so this takes no time. One that does
+        // not wait any more does not look at the list before it is done.
         let put = || {
-            staged.iter().try_for_each(Staged::make_way)?;
             if !is_wanted() {
                 return Err(Error::Unwanted);
             }
+            staged.iter().try_for_each(Staged::make_way)?;
             staged.into_iter().try_for_each(Staged::put)
         };
         writer.replace(&layers, put).inspect_err(|_| {
@@ -272,89 +255,6 @@ impl AdditionalStore {
         let root = self.place.root();
         let directory = File::open(root).map_err(at_path("open", root))?;
         syncfs(directory).map_err(at_path("sync", root))
-    }
-}
-
-/// A layer that only has to be put in its place and listed.
-type Ready<'a> = (Staged<'a>, LayerRecord, Made);
-
-struct Work<'a> {
-    place: &'a Place,
-    content: &'a Store,
-    image: &'a Image,
-    /// The layers below the one that comes next, once one of them is needed, and how many these are.
-    diffs: Option<(Diffs, usize)>,
-}
-
-impl<'a> Work<'a> {
-    /// Makes the files of a layer.
-    fn plain(&mut self, layer: &'a Layer, below: &[Layer], marks: Marks) -> Result<Ready<'a>, Error> {
-        let staged = Staged::new(self.place, &layer.id)?;
-        let tree = self.tree(layer, below, marks)?;
-        let report = staged.unpack(&tree, self.content, marks)?;
-        staged.describe(&self.lower(below))?;
-        let record = self.record(&staged, layer, below, Owners::of(&tree))?;
-        Ok((staged, record, Made::Plain { cloned: report.cloned, copied: report.copied }))
-    }
-
-    /// Mounts the tree of a layer, and of all below.
-    fn mounted(
-        &self,
-        layer: &'a Layer,
-        below: &[Layer],
-        missing: Option<DataDirectory<'_>>,
-    ) -> Result<Ready<'a>, Error> {
-        let staged = Staged::new(self.place, &layer.id)?;
-        let layers = self.image.layers.iter().take(below.len().saturating_add(1)).copied().collect();
-        let image = Image { layers, ..self.image.clone() };
-        staged.mount(self.content, &image, missing)?;
-        staged.describe(&[])?;
-        // Owners say how large a range of users `--userns=auto` needs, which does not work with mounts.
-        let record = self.record(&staged, layer, below, Owners::default())?;
-        Ok((staged, record, Made::Mounted))
-    }
-
-    /// Writes what engines are told of a layer.
-    fn record(
-        &self,
-        staged: &Staged<'_>,
-        layer: &Layer,
-        below: &[Layer],
-        owners: Owners,
-    ) -> Result<LayerRecord, Error> {
-        let tar_len = staged.write_tar_split(self.content, &layer.record)?;
-        let record = layer.listed(below.last().map(|parent| &parent.id), tar_len, owners);
-        staged.write_record(&record)?;
-        Ok(record)
-    }
-
-    /// Lists the layers that containers need below one, the nearest first: none below one that is a mount.
-    fn lower<'b>(&self, below: &'b [Layer]) -> Vec<&'b LayerId> {
-        let mut ids: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
-        if let Some(mount) = ids.iter().position(|id| self.place.is_mount(id)) {
-            ids.truncate(mount.saturating_add(1));
-        }
-        ids
-    }
-
-    fn tree(&mut self, layer: &Layer, below: &[Layer], marks: Marks) -> Result<Tree, Error> {
-        let (mut diffs, from) = match self.diffs.take() {
-            Some(diffs) => diffs,
-            None => (Diffs::new(Limits::default(), marks), 0),
-        };
-        let fail = |layer: &Layer, invalid: store::tree::Invalid| {
-            layer.unpublishable(Unpublishable::Tree(invalid.to_string()))
-        };
-        for lower in below.iter().skip(from) {
-            diffs.pass(&self.entries(lower)?).map_err(|invalid| fail(lower, invalid))?;
-        }
-        let tree = diffs.next(&self.entries(layer)?).map_err(|invalid| fail(layer, invalid))?;
-        self.diffs = Some((diffs, below.len().saturating_add(1)));
-        Ok(tree)
-    }
-
-    fn entries(&self, layer: &Layer) -> Result<Vec<Entry>, Error> {
-        Ok(self.content.layers().toc(&layer.record)?.entries)
     }
 }
 

@@ -3,7 +3,7 @@
 mod files;
 mod plan;
 mod storage_conf;
-mod systemd;
+pub(in crate::commands) mod systemd;
 
 use std::collections::BTreeSet;
 use std::path::Path;

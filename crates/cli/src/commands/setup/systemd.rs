@@ -14,8 +14,13 @@ const UNITS: &str = "/etc/systemd/system";
 const BOOTED: &str = "/run/systemd/system";
 
 /// Tells whether systemd runs the machine.
-pub(super) fn is_there() -> bool {
+pub(in crate::commands) fn is_there() -> bool {
     Path::new(BOOTED).is_dir()
+}
+
+/// Tells whether the units are in their places.
+pub(in crate::commands) fn is_installed() -> bool {
+    ENABLED.iter().all(|name| path(name).exists())
 }
 
 /// Plans the units.

@@ -172,3 +172,20 @@ fn engine_podman_5_8_gets_plain_files_where_mounts_do_not_do() {
     assert_eq!(out, "gzip\n");
     assert!(scene.log().contains("none of its layers is zstd:chunked"), "{}", scene.log());
 }
+
+/// Mounts of what is here altogether need nobody to serve them.
+#[test]
+fn engine_podman_5_8_runs_mounts_of_what_was_brought_before() {
+    let Some(scene) = Scene::start("sid") else { return };
+    let (name, id) = scene.push("app", &[base(), Tar::new().file("./opt/name", "app\n")]);
+
+    let out = scene.machine.sh(&format!(
+        "morsel publish --layout mounted {name}; podman pull -q {name}; ! morsel daemon status 2>/dev/null
+         podman run --rm {name} /bin/sh -c 'cat /opt/name; ls /opt'; mount | grep -c 'ais/mounts'
+         podman save -q -o /tmp/saved.tar {name}; podman rmi {name} >/dev/null; podman load -q -i /tmp/saved.tar >/dev/null
+         podman image inspect --format '{{{{.Id}}}}' {name}"
+    ));
+
+    assert_eq!(out, format!("{id}\napp\nbase\ngone\nname\n3\n{id}\n"), "{}", scene.log());
+    assert_eq!(scene.layers_of_engines(), [], "{}", scene.log());
+}
