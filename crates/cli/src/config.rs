@@ -1,14 +1,14 @@
-//! `config.toml`: what is done for which images when an engine pulls.
+//! `config.toml`: how much room the store may take, and what is done for which images when an engine pulls.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 
-use crate::args::Layout;
+use crate::args::{Layout, parse_bytes};
 use crate::{access, who};
 
 /// The file for all users.
@@ -20,9 +20,12 @@ const LEN_MAX: u64 = 1 << 20;
 /// How long an engine waits where nothing is said.
 const WAIT: Duration = Duration::from_secs(600);
 
-/// What is done when engines pull.
+/// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Config {
+    /// Most bytes that the content of files may take.
+    pub(crate) quota: Option<u64>,
+    /// What is done when engines pull.
     default: Written,
     images: Vec<WrittenImage>,
 }
@@ -55,9 +58,17 @@ pub(crate) enum Mode {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WrittenFile {
     #[serde(default)]
+    store: WrittenStore,
+    #[serde(default)]
     storage_helper: Written,
     #[serde(default)]
     image: Vec<WrittenImage>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenStore {
+    quota: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -101,13 +112,15 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let WrittenFile { storage_helper: default, image: images } = toml::from_str(text)?;
+        let WrittenFile { store, storage_helper: default, image: images } = toml::from_str(text)?;
+        let quota = store.quota.as_deref().map(parse_bytes).transpose();
+        let quota = quota.map_err(|expected| anyhow!("the quota of the store is wrong, {expected}"))?;
         if let Some(image) =
             images.iter().find(|image| image.prefix.is_empty() || image.prefix.ends_with('/'))
         {
             bail!("`{}` is no prefix, expected the start of a name such as `quay.io/team`", image.prefix);
         }
-        Ok(Self { default, images })
+        Ok(Self { quota, default, images })
     }
 
     /// Says what is done for the image of that name: what the longest prefix says, then what is said for all.
@@ -153,8 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn the_store_may_have_a_quota() {
+        assert_eq!(Config::parse("[store]\nquota = '20GiB'\n").unwrap().quota, Some(20 << 30));
+        assert_eq!(Config::parse("").unwrap().quota, None);
+    }
+
+    #[test]
     fn what_is_not_understood_is_an_error() {
         for text in [
+            "[store]\nquota = 'much'",
+            "[store]\nquotas = '1G'",
             "[helper]",
             "[storage-helper]\nmode = 'sometimes'",
             "[[image]]\nmode = 'off'",

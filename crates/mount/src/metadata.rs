@@ -70,7 +70,7 @@ pub(crate) fn prepare(store: &Store, image: &Image) -> Result<Prepared, Error> {
 
 /// Makes the metadata of an image ahead of a mount, where that will want it as an image; `false` when it was there, or is not
 /// wanted.
-pub(crate) fn make_ahead(store: &Store, image: &Image, listings: Listings) -> Result<bool, Error> {
+pub(crate) fn make_ahead(store: &Store, image: &Image, listings: &Listings) -> Result<bool, Error> {
     if userns::is_inside() {
         Ok(false)
     } else {
@@ -78,7 +78,7 @@ pub(crate) fn make_ahead(store: &Store, image: &Image, listings: Listings) -> Re
     }
 }
 
-fn open_or_make(store: &Store, image: &Image, listings: Listings) -> Result<(File, bool), Error> {
+fn open_or_make(store: &Store, image: &Image, listings: &Listings) -> Result<(File, bool), Error> {
     let chain = ChainId::of(&image.layers);
     if let Some(file) = store.chains().open(&chain, Made::Image)? {
         return Ok((file, false));
@@ -90,7 +90,7 @@ fn open_or_make(store: &Store, image: &Image, listings: Listings) -> Result<(Fil
 }
 
 fn erofs(store: &Store, image: &Image) -> Result<Prepared, Error> {
-    let (file, is_new) = open_or_make(store, image, Listings::new())?;
+    let (file, is_new) = open_or_make(store, image, &Listings::new())?;
     let mounted = MountedImage::mount(&file)?;
     let source = Source::Image { backing: mounted.backing() };
     Ok(Prepared { metadata: Metadata::Image(mounted), source, is_new })

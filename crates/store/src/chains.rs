@@ -1,5 +1,7 @@
 //! What was made of chains of layers: files that can be made again from the layers' TOCs.
 
+mod sys;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -127,16 +129,55 @@ impl Chains {
         self.directory.open_file(&name)?.ok_or_else(lost)
     }
 
-    /// Lists what was made of other chains than these.
+    /// Tells who uses what was made of chains: mounts in any namespace, and those that lost their name but have users.
+    pub(crate) fn uses(&self) -> Result<Uses, Error> {
+        let mut uses = Uses::default();
+        for name in self.directory.names()? {
+            let Some((chain, suffix)) =
+                name.split_once('.').and_then(|(hex, suffix)| Some((parse(hex)?, suffix)))
+            else {
+                continue;
+            };
+            let is_open = match suffix == Made::Image.suffix() {
+                true => self.directory.open_file(&name)?.and_then(|file| sys::is_open_elsewhere(&file).ok()),
+                false => None,
+            };
+            match is_open {
+                Some(true) => _ = uses.mounted.insert(chain),
+                Some(false) => {}
+                None => _ = uses.unknown.insert(chain),
+            }
+        }
+        Ok(uses)
+    }
+
+    /// Lists what was made of other chains than these, and is not in use.
     pub(crate) fn stray(&self, kept: &BTreeSet<ChainId>) -> Result<Vec<(Directory, String)>, Error> {
         let kept: BTreeSet<_> = kept.iter().map(ChainId::hex).collect();
         let is_ours = |suffix: &str| Made::ALL.iter().any(|what| what.suffix() == suffix);
         let is_kept = |name: &String| {
             name.split_once('.').is_some_and(|(hex, suffix)| kept.contains(hex) && is_ours(suffix))
         };
-        let stray = self.directory.names()?.into_iter().filter(|name| !is_kept(name));
+        let mounted: BTreeSet<_> = self.uses()?.mounted.iter().map(ChainId::hex).collect();
+        let is_mounted = |name: &String| name.split_once('.').is_some_and(|(hex, _)| mounted.contains(hex));
+        let stray = self.directory.names()?.into_iter().filter(|name| !is_kept(name) && !is_mounted(name));
         Ok(stray.map(|name| (self.directory.clone(), name)).collect())
     }
+}
+
+/// What is known of who uses chains.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    /// Chains whose image is mounted somewhere.
+    pub(crate) mounted: BTreeSet<ChainId>,
+    /// Chains of which nobody can tell: directories.
+    pub(crate) unknown: BTreeSet<ChainId>,
+}
+
+/// Reads the digits of a chain ID.
+fn parse(hex: &str) -> Option<ChainId> {
+    let algorithm = if hex.len() == 64 { "sha256" } else { "sha512" };
+    format!("{algorithm}:{hex}").parse().ok().map(|digest| ChainId(TocDigest(digest)))
 }
 
 fn name(chain: &ChainId, what: Made) -> String {
@@ -173,6 +214,11 @@ mod tests {
                 assert_eq!(io::read_to_string(file).unwrap(), "first");
             }
         }
+        let open = chains.open(&ids[1], Made::Image).unwrap();
+        assert_eq!(chains.uses().unwrap().mounted, BTreeSet::from([ids[1]]));
+        assert!(chains.stray(&BTreeSet::from([ids[0]])).unwrap().is_empty());
+        drop(open);
+        assert!(chains.uses().unwrap().mounted.is_empty());
         let empty = ChainId::of(&[TocDigest::of(b"2")]);
         assert!(chains.make(&empty, Made::Image, |_| Err(io::ErrorKind::Other.into())).is_err());
         assert!(chains.open(&empty, Made::Image).unwrap().is_none());

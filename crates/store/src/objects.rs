@@ -24,8 +24,9 @@ pub const PATH_LEN: usize = 65;
 
 /// Returns the path of an object below the directory of objects, `aa/<62 hex>`.
 pub fn path_of(digest: &ContentDigest) -> String {
-    let name = Name::of(digest);
-    format!("{}/{}", name.fan(), name.file())
+    let mut path = Digest::Sha256(digest.0).hex();
+    path.insert(2, '/');
+    path
 }
 
 /// The objects of a store: `objects/aa/<62 hex>`.

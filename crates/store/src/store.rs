@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use chunked::{Entry, TocDigest};
+use crossbeam_channel::bounded;
 
 use crate::chains::Chains;
 use crate::directory::Directory;
@@ -14,7 +17,7 @@ use crate::durability::{BootId, Durability};
 use crate::error::{Error, at_path};
 use crate::images::{Image, Images};
 use crate::index::DedupIndex;
-use crate::layers::Layers;
+use crate::layers::{LayerRecord, Layers};
 use crate::lock;
 use crate::mounts::Mounts;
 use crate::objects::Objects;
@@ -30,8 +33,14 @@ const FORMAT_CONTENT: &str = "morsel store 1\n";
 const FORMAT_LEN_MAX: u64 = 256;
 /// Name of the lock that every process holds, shared, while it has the store open.
 const LOCK: &str = "lock";
+/// Name of the directory of daemons. Whoever starts one, and systemd for its socket, may make it before there is a store.
+const RUN: &str = "run";
 /// Name of the lock of whoever puts on disk what others left.
 const SYNC: &str = "sync";
+
+/// Entries that go from one thread to another at once, and how often before the first waits for the second.
+const BATCH: usize = 512;
+const BATCHES: usize = 8;
 
 /// The entries of layers whose TOC was just read and verified, by its digest.
 pub type Listings = BTreeMap<TocDigest, Vec<Entry>>;
@@ -48,7 +57,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
-    index: Arc<DedupIndex>,
+    index: DedupIndex,
     chains: Chains,
     mounts: Mounts,
     recovery: Option<Recovery>,
@@ -83,7 +92,7 @@ impl Store {
         let mounts = Mounts::new(root.subdirectory("mounts")?);
         let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
         let index = root.subdirectory("index")?;
-        let index = Arc::new(DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?);
+        let index = DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?;
         let mut store = Self {
             root,
             lock,
@@ -183,10 +192,6 @@ impl Store {
         &self.index
     }
 
-    pub(crate) fn shared_index(&self) -> Arc<DedupIndex> {
-        Arc::clone(&self.index)
-    }
-
     /// Returns what was made of chains of layers.
     pub fn chains(&self) -> &Chains {
         &self.chains
@@ -203,33 +208,49 @@ impl Store {
     /// [`Error::NoLayer`] when one is not here; [`Error::Tree`] when they do not make a tree; those of
     /// [`Layers::visit_toc`].
     pub fn tree(&self, image: &Image) -> Result<Tree, Error> {
-        self.tree_of_listed(image, Listings::new())
+        self.tree_of_listed(image, &Listings::new())
     }
 
     /// Does what [`Store::tree`] does, with the entries of layers whose TOC was read already.
     ///
     /// # Errors
     /// Those of [`Store::tree`].
-    pub fn tree_of_listed(&self, image: &Image, mut listings: Listings) -> Result<Tree, Error> {
+    pub fn tree_of_listed(&self, image: &Image, listings: &Listings) -> Result<Tree, Error> {
         let mut builder = tree::Builder::new(tree::Limits::default());
         for toc_digest in &image.layers {
             let missing = || Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
             let record = self.layers.get(toc_digest)?.ok_or_else(missing)?;
             builder.start_layer();
-            if let Some(entries) = listings.remove(toc_digest) {
-                entries.into_iter().try_for_each(|entry| builder.add(entry))?;
-            } else {
-                let mut added = Ok(());
-                self.layers.visit_toc(&record, |entry| {
-                    if added.is_ok() {
-                        added = builder.add(entry);
-                    }
-                })?;
-                added?;
+            match listings.get(toc_digest) {
+                Some(entries) => entries.iter().try_for_each(|entry| builder.add(entry))?,
+                None => self.add_layer(&record, &mut builder)?,
             }
             builder.end_layer()?;
         }
         Ok(builder.finish())
+    }
+
+    /// Applies a layer to a tree while its TOC is parsed by another thread: both take about as long.
+    fn add_layer(&self, record: &LayerRecord, builder: &mut tree::Builder) -> Result<(), Error> {
+        let (parsed, entries) = bounded::<Vec<Entry>>(BATCHES);
+        thread::scope(|scope| {
+            let parser = scope.spawn(move || {
+                let mut batch = Vec::with_capacity(BATCH);
+                let visited = self.layers.visit_toc(record, |entry| {
+                    batch.push(entry);
+                    if batch.len() == BATCH {
+                        // Nobody takes it once an entry was found to have no place.
+                        let _ = parsed.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+                    }
+                });
+                let _ = parsed.send(batch);
+                visited
+            });
+            let added = entries.iter().flatten().try_for_each(|entry| builder.add(&entry));
+            drop(entries);
+            parser.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok(added?)
+        })
     }
 
     /// Puts on disk what earlier processes wrote into the store at `root` and did not sync. It waits for others that do this,
@@ -266,7 +287,8 @@ fn find(root: &Path) -> Result<Directory, Error> {
 /// Makes sure that a directory is a store of the format we know, or becomes one.
 fn check_format(root: &Directory) -> Result<(), Error> {
     // Another process may be making it: the file comes first, so what is listed before it is looked for is not ours.
-    let is_ours = |name: &String| name == LOCK || name.starts_with(crate::staged::UNFINISHED);
+    let is_ours =
+        |name: &String| [LOCK, RUN].contains(&name.as_str()) || name.starts_with(crate::staged::UNFINISHED);
     let may_become = root.names()?.iter().all(is_ours);
     let Some(found) = root.read(FORMAT, FORMAT_LEN_MAX)? else {
         return match may_become {

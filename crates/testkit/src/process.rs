@@ -69,13 +69,13 @@ pub fn peak_memory(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| fail(command, &error));
     let mut stdin = child.stdin.take().expect("standard input is a pipe");
-    let (status, running) = (format!("/proc/{}/status", child.id()), AtomicBool::new(true));
+    let (id, running) = (child.id(), AtomicBool::new(true));
     std::thread::scope(|scope| {
         let fed = scope.spawn(move || feed(&mut stdin));
         let peak = scope.spawn(|| {
             let mut peak = 0;
             while running.load(Ordering::Relaxed) {
-                peak = high_water_mark(&status).unwrap_or(peak);
+                peak = high_water_mark(id).unwrap_or(peak);
                 sleep(Duration::from_millis(5));
             }
             peak
@@ -88,9 +88,11 @@ pub fn peak_memory(
     })
 }
 
-/// Reads `VmHWM`, which proc(5) gives in KiB; nothing once the process has ended.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let text = fs::read_to_string(status).ok()?;
+/// Returns the most memory that a process held so far, in bytes; nothing once it has ended.
+///
+/// It is `VmHWM`, which proc(5) gives in KiB.
+pub fn high_water_mark(id: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let (_, rest) = text.split_once("VmHWM:")?;
     rest.split_whitespace().next()?.parse().ok().map(|kib: u64| kib << 10)
 }

@@ -241,7 +241,12 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    let mut digits = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        digits.push(digit(byte >> 4));
+        digits.push(digit(*byte));
+    }
+    digits
 }
 
 fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
 
-use super::values::parse_platform;
+use super::values::{parse_bytes, parse_platform};
 use super::{Form, RegistryArgs, StorePlace};
 
 /// Serve what is missing of mounted images.
@@ -28,6 +28,11 @@ pub(crate) struct Daemon {
     /// Fail a read whose content did not come for so many seconds
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub(crate) patience: NonZeroU32,
+
+    /// Keep file content within so much space, such as `20G`, as `gc --quota` does: what is not mounted and can be fetched again
+    /// goes [default: what `config.toml` says]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) quota: Option<u64>,
 
     #[command(flatten)]
     pub(crate) store: StorePlace,

@@ -32,6 +32,7 @@ pub(crate) use pull::{Estimate, Pull, Strategy, Verification};
 pub(crate) use registry::RegistryArgs;
 pub(crate) use serve::Serve;
 pub(crate) use store::{Du, Fsck, Gc, Images, Listing, Rm, StorePlace, Sync, Unpack};
+pub(crate) use values::parse_bytes;
 
 /// What every `--help` ends with.
 const EXIT_CODES: &str = "\

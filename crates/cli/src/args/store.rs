@@ -92,7 +92,7 @@ pub(crate) struct Rm {
 /// needs them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Gc {
-    /// Most space that file content may take, such as `20G`
+    /// Most space that file content may take, such as `20G` [default: what `config.toml` says]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) quota: Option<u64>,
 

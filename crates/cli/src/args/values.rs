@@ -44,7 +44,7 @@ pub(super) fn parse_memory(text: &str) -> Result<usize, &'static str> {
     if memory < LEAST { Err("expected at least 24M") } else { Ok(memory) }
 }
 
-pub(super) fn parse_bytes(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, &'static str> {
     let bytes = parse_size(text).and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
     bytes.ok_or("expected a number of bytes such as `64M` or `1G`")
 }

@@ -20,6 +20,18 @@ use crate::sandbox::{Sandbox, Unmount, testdata};
 use crate::served::Served;
 
 #[test]
+fn the_map_in_the_readme_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let quoted = readme.split('`').skip(1).step_by(2);
+    let places: Vec<_> =
+        quoted.filter(|text| text.starts_with("crates/") || text.starts_with("scripts/")).collect();
+    assert!(places.len() > 30, "{places:?}");
+    let lost: Vec<_> = places.iter().filter(|place| !root.join(place).exists()).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn convert() {
     run_page("convert.md");
 }

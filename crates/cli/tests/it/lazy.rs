@@ -2,108 +2,70 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use testkit::data;
 use testkit::link::Link;
 use testkit::process::run;
-use testkit::scripted::{Auth, Fault, Login, Misdeed, Script, Scripted, Target};
+use testkit::scripted::{Auth, Fault, Login, Misdeed, Script, Target};
 use testkit::tar::{Member, Tar};
-use testkit::tools::{self, Tier};
 
-use crate::harness::{Converted, morsel};
+use crate::harness::Converted;
+use crate::scene::Scene;
 
 /// How often the daemon is killed; the recorded run has 100.
 const KILLS: usize = 12;
 
-/// An image in a registry, a store, and a directory to mount it on.
-struct Scene {
-    dir: tempfile::TempDir,
+/// A scene with an image in the registry.
+struct Stage {
+    scene: Scene,
     files: Vec<(String, Vec<u8>)>,
-    registry: Scripted,
     image: Converted,
 }
 
-impl Scene {
+impl Deref for Stage {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+impl Stage {
     /// Says why there is none, where nothing can be mounted.
     fn new(script: Script) -> Option<Self> {
-        if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-            tools::skip(Tier::Root, "only root can mount FUSE, where there is one");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
+        let scene = Scene::new(script)?;
         let mut files: Vec<_> = (0..60)
             .map(|seed| (format!("small/{seed}"), data::stream(seed, 500 + 797 * seed as usize % 30_000)))
             .collect();
         files.push(("large".to_owned(), data::stream(1000, 5_000_000)));
         files.push(("second".to_owned(), data::stream(1001, 3_000_000)));
+        files.push(("alone/last".to_owned(), data::stream(1002, 3000)));
         let member = |(name, content): &(String, Vec<u8>)| Member::file(name, content).mode(0o755);
         let tar = Tar::new().members(files.iter().map(member));
-        let image = Converted::new(&dir.path().join("image"), vec![tar.finish()]);
-        let registry = Scripted::start(script);
-        registry.add_layout("image", &image.target);
-        for name in ["m", "n", "store"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        Some(Self { dir, files, registry, image })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = morsel();
-        command.args(words.first()).arg("--root").arg(self.path("store")).args(words.iter().skip(1));
-        command.current_dir(self.dir.path());
-        command.env("HOME", self.path("home"));
-        for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
-    fn output(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    /// Runs a command that must succeed.
-    fn run(&self, words: &[&str]) -> String {
-        let output = self.output(words);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let log = fs::read_to_string(self.path("store/run/log")).unwrap_or_default();
-        assert!(output.status.success(), "{words:?}: {}\nlog: {log}", text(&output.stderr));
-        text(&output.stdout)
+        let image = Converted::new(&scene.path("image"), vec![tar.finish()]);
+        scene.publish("image", &image.target);
+        Some(Self { scene, files, image })
     }
 
     fn name(&self) -> String {
-        format!("docker://{}/image:latest", self.registry.host())
+        self.scene.name("image")
     }
 
     fn mount(&self) {
         self.run(&["mount", &self.name(), "m", "--no-fill", "-q"]);
     }
 
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.run(&["daemon", "status"])).unwrap()
-    }
-
-    fn daemon(&self) -> Pid {
-        Pid::from_raw(self.status()["pid"].as_i64().unwrap() as i32).unwrap()
-    }
-
-    /// Finds the keeper: the parent of the daemon.
-    fn keeper(&self) -> Pid {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon().as_raw_nonzero())).unwrap();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
-        Pid::from_raw(parent.trim().parse().unwrap()).unwrap()
+    /// Counts the contents that would have to go to make room.
+    fn evictable(&self, quota: &str) -> u64 {
+        self.json(&["gc", "--dry-run", "--json", "--quota", quota])["evicted"]["contents"].as_u64().unwrap()
     }
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -119,21 +81,9 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _ = self.output(&["umount", "m", "--lazy"]);
-        let _ = self.output(&["daemon", "stop"]);
-        let objects = self.path("store/run/objects");
-        // Whatever the test left: nothing may stay mounted below a directory that goes away.
-        for path in [self.path("m"), self.path("n"), objects, self.path("store")] {
-            while rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).is_ok() {}
-        }
-    }
-}
-
 #[test]
 fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     let before = scene.registry.counters().sent;
     let names: Vec<_> = fs::read_dir(scene.path("m/small")).unwrap().collect();
@@ -156,7 +106,7 @@ fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
 
 #[test]
 fn root_names_and_attributes_cost_no_request() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     scene.assert_reads("small/7");
     let requests = || {
@@ -165,7 +115,7 @@ fn root_names_and_attributes_cost_no_request() {
     };
     let before = requests();
     for command in [["find", "m", "-ls"], ["ls", "-laR", "m"]] {
-        let listed = Command::new(command[0]).args(&command[1..]).current_dir(scene.dir.path()).output();
+        let listed = Command::new(command[0]).args(&command[1..]).current_dir(scene.path("")).output();
         assert!(String::from_utf8(listed.unwrap().stdout).unwrap().lines().count() > 60);
     }
     assert_eq!(requests(), before);
@@ -175,7 +125,7 @@ fn root_names_and_attributes_cost_no_request() {
 
 #[test]
 fn root_what_the_kernel_may_remember_is_no_garbage() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     let other = Tar::new().file("other", data::stream(7, 50_000)).finish();
     let other = Converted::new(&scene.path("second"), vec![other]);
     scene.registry.add_layout("second", &other.target);
@@ -200,7 +150,7 @@ fn root_what_the_kernel_may_remember_is_no_garbage() {
 
 #[test]
 fn root_what_is_not_mounted_can_make_room_and_comes_back() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     scene.run(&["wait", "m"]);
     let evict = |words: &[&str]| -> Value {
@@ -224,9 +174,73 @@ fn root_what_is_not_mounted_can_make_room_and_comes_back() {
 }
 
 #[test]
+fn root_a_daemon_makes_room_of_what_is_not_mounted() {
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    let other = Tar::new().file("other", data::stream(7, 50_000)).finish();
+    let other = Converted::new(&scene.path("second"), vec![other]);
+    let second = scene.publish("second", &other.target);
+    scene.start_daemon(&["--quota", "6M"]);
+    scene.run(&["mount", &second, "n", "--no-fill", "-q"]);
+    assert!(fs::read(scene.path("n/other")).unwrap() == data::stream(7, 50_000));
+    scene.mount();
+    scene.run(&["wait", "m"]);
+    // That is too much, and all of it is mounted.
+    assert_eq!(scene.evictable("6M"), 0);
+    scene.run(&["umount", "m"]);
+    wait_until(|| scene.log().contains("made room: "));
+    assert_eq!(scene.evictable("6M"), 0);
+    let images = scene.json(&["images", "--json"]);
+    let image = images
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|image| image["name"].as_str().unwrap().ends_with("/image:latest"))
+        .unwrap();
+    assert_eq!(image["state"], "indexed");
+    let requests = scene.registry.counters().requests;
+    assert!(fs::read(scene.path("n/other")).unwrap() == data::stream(7, 50_000));
+    assert_eq!(scene.registry.counters().requests, requests, "what is mounted stayed");
+    scene.mount();
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+}
+
+#[test]
+fn root_nothing_goes_that_is_mounted_without_a_name() {
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    scene.mount();
+    scene.run(&["wait", "m"]);
+    let held = File::open(scene.path("m/small/7")).unwrap();
+    scene.run(&["umount", "m", "--lazy"]);
+    assert_eq!(scene.evictable("1M"), 0);
+    drop(held);
+    wait_until(|| scene.evictable("1M") > 0);
+    // An engine's overlay on top of a mount needs no name of that either.
+    scene.mount();
+    scene.run(&["wait", "m"]);
+    ["upper", "work", "top"].iter().for_each(|name| fs::create_dir(scene.path(name)).unwrap());
+    let options = "lowerdir=m,upperdir=upper,workdir=work";
+    run(Command::new("mount")
+        .args(["-t", "overlay", "top", "-o", options, "top"])
+        .current_dir(scene.path("")));
+    scene.run(&["umount", "m"]);
+    assert_eq!(scene.evictable("1M"), 0);
+    assert!(fs::read(scene.path("top/large")).unwrap() == scene.content("large"));
+    rustix::mount::unmount(scene.path("top"), rustix::mount::UnmountFlags::empty()).unwrap();
+    wait_until(|| scene.evictable("1M") > 0);
+}
+
+fn wait_until(mut is_done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_done() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn root_new_credentials_are_found_without_a_new_mount() {
     let auth = Auth::Bearer { login: Some(Login::new("ann", "secret")), uses: Some(2) };
-    let Some(scene) = Scene::new(Script { auth, ..Script::default() }) else { return };
+    let Some(scene) = Stage::new(Script { auth, ..Script::default() }) else { return };
     let log_in = |password: &str| {
         // `ann:` and the password, in base64.
         let pair = if password == "secret" { "YW5uOnNlY3JldA==" } else { "YW5uOm90aGVy" };
@@ -251,7 +265,7 @@ fn root_new_credentials_are_found_without_a_new_mount() {
 
 #[test]
 fn root_a_full_disk_is_an_error_and_nothing_worse() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     let disk = scene.path("disk");
     File::create(&disk).unwrap().set_len(24 << 20).unwrap();
     run(Command::new("mkfs.ext4").args(["-qm0", "-O", "^has_journal"]).arg(&disk));
@@ -273,7 +287,7 @@ fn root_a_full_disk_is_an_error_and_nothing_worse() {
 
 #[test]
 fn root_readers_outlive_the_daemon() {
-    let Some(scene) = Scene::new(Script { link: Some(Link::of_megabits(60, 5)), ..Script::default() }) else {
+    let Some(scene) = Stage::new(Script { link: Some(Link::of_megabits(60, 5)), ..Script::default() }) else {
         return;
     };
     scene.mount();
@@ -312,9 +326,31 @@ fn root_readers_outlive_the_daemon() {
     scene.run(&["wait", "m"]);
 }
 
+/// What the link brings before the content of a fault is what the fault waits for.
+#[test]
+fn root_a_fault_while_all_is_filled_in_waits_for_three_round_trips_at_most() {
+    for (megabits, milliseconds) in [(40, 40), (20, 50)] {
+        let round_trip_len = megabits * 125 * milliseconds;
+        let link = Some(Link::of_megabits(megabits, milliseconds));
+        let Some(scene) = Stage::new(Script { link, ..Script::default() }) else { return };
+        scene.run(&["mount", &scene.name(), "m", "-q"]);
+        let filled = || scene.status()["counts"]["fill_chunks"].as_u64().unwrap();
+        wait_until(|| filled() > 0);
+        let before = scene.registry.counters().sent;
+        // Nothing lies near it that would come along.
+        scene.assert_reads("alone/last");
+        let sent = scene.registry.counters().sent - before;
+        assert!(
+            scene.status()["counts"]["fault_chunks"].as_u64() > Some(0),
+            "all was here before it was read"
+        );
+        assert!(sent <= 3 * round_trip_len + 50_000, "{sent} bytes were sent");
+    }
+}
+
 #[test]
 fn root_without_another_daemon_what_is_missing_is_an_error() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     scene.assert_reads("small/7");
     let (keeper, daemon) = (scene.keeper(), scene.daemon());
@@ -334,7 +370,7 @@ fn root_a_registry_that_is_down_is_an_error_until_it_is_back() {
     let down = Fault::new(Target::BlobRanges, Misdeed::Status { status: 404, retry_after: None });
     // The first request is for the TOC and the tar-split.
     let script = Script { faults: vec![down.after(1).times(40)], ..Script::default() };
-    let Some(scene) = Scene::new(script) else { return };
+    let Some(scene) = Stage::new(script) else { return };
     scene.mount();
     let start = Instant::now();
     let mut failed = 0;
@@ -350,7 +386,7 @@ fn root_a_registry_that_is_down_is_an_error_until_it_is_back() {
 
 #[test]
 fn root_wrong_bytes_are_never_read() {
-    let Some(scene) = Scene::new(Script {
+    let Some(scene) = Stage::new(Script {
         faults: vec![Fault::new(Target::BlobRanges, Misdeed::Flip { offset: 2_000_000 }).after(2).times(3)],
         ..Script::default()
     }) else {
@@ -369,7 +405,7 @@ fn root_wrong_bytes_are_never_read() {
 #[test]
 fn root_metrics_and_health_are_at_the_socket() {
     use std::io::{Read, Write};
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     scene.assert_reads("small/1");
     let ask = |path: &str| {
@@ -393,7 +429,7 @@ fn root_metrics_and_health_are_at_the_socket() {
 
 #[test]
 fn root_what_a_command_read_comes_first_the_next_time() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     // It is no program, so the command fails; what was read to find that out is written down all the same.
     let output = scene.output(&["record", &scene.name(), "-q", "--", "/small/1"]);
     assert!(!output.status.success());
@@ -408,7 +444,7 @@ fn root_what_a_command_read_comes_first_the_next_time() {
 #[test]
 fn root_what_a_command_read_comes_first_elsewhere_too() {
     for referrers in [true, false] {
-        let Some(scene) = Scene::new(Script { referrers, ..Script::default() }) else { return };
+        let Some(scene) = Stage::new(Script { referrers, ..Script::default() }) else { return };
         let output = scene.output(&["record", &scene.name(), "-q", "--push", "--", "/second"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!said.contains("error: "), "{said}");
@@ -425,7 +461,7 @@ fn root_what_a_command_read_comes_first_elsewhere_too() {
 
 #[test]
 fn root_garbage_is_collected_while_a_daemon_serves() {
-    let Some(scene) = Scene::new(Script::default()) else { return };
+    let Some(scene) = Stage::new(Script::default()) else { return };
     scene.mount();
     scene.assert_reads("small/7");
     let first = scene.daemon();

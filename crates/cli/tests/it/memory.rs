@@ -1,18 +1,21 @@
-//! How much memory a conversion or a pull holds, whatever the layer. These take minutes: CI runs them with a release build, by
+//! How much memory a conversion, a pull or a daemon holds, whatever the layer. These take minutes: CI runs them with a release build, by
 //! `cargo test --release -p morsel-cli --test it -- --ignored memory`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
 
 use serde_json::Value;
 use testkit::data;
 use testkit::oci::Layout;
-use testkit::process::{peak_memory, run};
+use testkit::process::{high_water_mark, peak_memory, run};
 use testkit::scripted::{Script, Scripted};
 use testkit::tar::{BLOCK, Member};
 
 use crate::harness::{digest, morsel};
+use crate::scene::Scene;
 
 const MIB: u64 = 1 << 20;
 
@@ -158,4 +161,99 @@ fn memory_of_a_pull_of_200_000_files() {
         })
     });
     pulls_within(150 * MIB, dir.path(), &layout, &[layer]);
+}
+
+/// Images that a daemon serves at once, and the files in each.
+const IMAGES: u64 = 10;
+const FILES: u64 = 100_000;
+
+#[test]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
+fn root_memory_of_a_daemon_with_ten_images_of_100_000_files() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    for image in 0..IMAGES {
+        let layout = Layout::create(scene.path(&format!("image-{image}")));
+        let (layer, diff_id) = layer(&layout, |out| (0..FILES).try_for_each(|file| small(out, image, file)));
+        layout.add_manifest("latest", &[layer], &[diff_id]);
+        let name = scene.publish(&image.to_string(), &layout);
+        scene.run(&["mount", &name, &format!("mnt-{image}"), "--no-fill", "-q"]);
+    }
+    let daemon = scene.daemon();
+    thread::scope(|scope| {
+        for reader in 0..16 {
+            let scene = &scene;
+            scope.spawn(move || (0..IMAGES).for_each(|image| read_some(scene, image, reader)));
+        }
+    });
+    // One comes in altogether, and its tar is proven.
+    scene.run(&["wait", "mnt-0"]);
+    assert_eq!(scene.daemon(), daemon, "the daemon died");
+    let peak = high_water_mark(daemon.as_raw_nonzero().get().unsigned_abs()).unwrap();
+    assert!(peak < 100 * MIB, "{} MiB, at most 100 MiB allowed", peak / MIB);
+}
+
+/// Reads every two-thousandth file of an image.
+fn read_some(scene: &Scene, image: u64, first: u64) {
+    for file in (first..FILES).step_by(2000) {
+        let path = scene.path(&format!("mnt-{image}/{}", path_of(file)));
+        assert_eq!(fs::read_to_string(path).unwrap(), content_of(image, file));
+    }
+}
+
+fn small(out: &mut impl Write, image: u64, file: u64) -> io::Result<()> {
+    out.write_all(&Member::file(path_of(file), content_of(image, file)).encode())
+}
+
+fn path_of(file: u64) -> String {
+    format!("usr/share/things/{}/{file}", file % 1000)
+}
+
+fn content_of(image: u64, file: u64) -> String {
+    format!("file {file} of image {image}\n")
+}
+
+/// The length of a file that many read at once: 1 GB, in blocks that each differ from the others.
+const LARGE_BLOCKS: u64 = 1000;
+const READERS: u64 = 64;
+
+#[test]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
+fn root_many_readers_of_a_file_of_1_gb_fetch_each_chunk_once() {
+    let Some(scene) = Scene::new(Script::default()) else { return };
+    let layout = Layout::create(scene.path("image"));
+    let noise = data::stream(1, MIB as usize);
+    let (layer, diff_id) = layer(&layout, |out| {
+        out.write_all(&Member::file("large", "").claimed_len((LARGE_BLOCKS * MIB) as i64).encode_header())?;
+        (0..LARGE_BLOCKS).try_for_each(|number| out.write_all(&block(&noise, number)))
+    });
+    let blob_len = layer["size"].as_u64().unwrap();
+    layout.add_manifest("latest", &[layer], &[diff_id]);
+    let name = scene.publish("image", &layout);
+    scene.run(&["mount", &name, "m", "--no-fill", "-q"]);
+    thread::scope(|scope| {
+        for reader in 0..READERS {
+            let (path, noise) = (scene.path("m/large"), &noise);
+            scope.spawn(move || {
+                let (file, mut piece) = (File::open(path).unwrap(), vec![0; MIB as usize]);
+                for number in (0..LARGE_BLOCKS).map(|step| (step + reader * 3) % LARGE_BLOCKS) {
+                    file.read_exact_at(&mut piece, number * MIB).unwrap();
+                    assert!(piece == block(noise, number), "block {number}");
+                }
+            });
+        }
+    });
+    let status = scene.status();
+    let counts = ["fault_blob_len", "prefetch_blob_len", "fill_blob_len"]
+        .map(|name| status["counts"][name].as_u64().unwrap());
+    let fetched: u64 = counts.iter().sum();
+    // The rest of the blob is the tar's own, the TOC and the tar-split.
+    assert!(fetched <= blob_len && fetched > LARGE_BLOCKS * MIB, "{fetched} of {blob_len}");
+    assert!(scene.registry.counters().sent < blob_len + 4 * MIB, "{:?}", scene.registry.counters());
+}
+
+/// Returns a block of noise with its number in front of every piece of 16 KiB.
+fn block(noise: &[u8], number: u64) -> Vec<u8> {
+    let mut block = noise.to_vec();
+    block.chunks_mut(16 << 10).for_each(|piece| piece[..8].copy_from_slice(&number.to_le_bytes()));
+    block
 }

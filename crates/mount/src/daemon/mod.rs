@@ -22,6 +22,7 @@ pub mod keeper;
 mod metrics;
 mod nodes;
 pub mod protocol;
+mod room;
 mod run;
 mod server;
 mod service;
@@ -29,5 +30,6 @@ mod sys;
 
 pub use attachments::Attachment;
 pub use client::Client;
+pub use room::Room;
 pub use run::RunDirectory;
-pub use service::{Ended, Options, forget, serve, served_layers};
+pub use service::{Ended, Options, ServedLayers, forget, serve};

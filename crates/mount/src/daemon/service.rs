@@ -18,6 +18,7 @@ use super::attachments::{Attachment, Attachments};
 use super::keep::{Inherited, Keep, OBJECTS};
 use super::nodes::Nodes;
 use super::protocol::{Answer, ImageStatus, LayerStatus, Question, Status};
+use super::room::{Room, Watch};
 use super::{RunDirectory, server};
 use crate::contents;
 use crate::error::{Error, at_path};
@@ -42,12 +43,14 @@ pub struct Options {
     pub metrics: Option<TcpListener>,
     /// How often it says that it is well.
     pub watchdog: Option<Duration>,
+    /// How much room the content of files may take; `None` when nobody cares.
+    pub room: Option<Room>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (fetch, fuse) = (fetch::Options::default(), fuse::Options::default());
-        Self { fetch, fuse, threads: 4, metrics: None, watchdog: None }
+        Self { fetch, fuse, threads: 4, metrics: None, watchdog: None, room: None }
     }
 }
 
@@ -58,17 +61,35 @@ pub enum Ended {
     Asked,
     /// So that somebody can have the store for itself. The next one is to be started.
     GaveWay,
+    /// Because content takes more room than it may, and some of it can go: [`store::gc::evict`] takes the store for itself.
+    /// Then the next one is to be started.
+    NoRoom,
 }
 
-/// Lists the layers that the daemon of the store at `store` serves, or the next one will, whether they are mounted or not:
-/// those of images that are attached, and those that the kernel may remember files of.
-///
-/// # Errors
-/// Those of the file system.
-pub fn served_layers(store: &Path) -> Result<BTreeSet<TocDigest>, Error> {
-    let attached = Attachments::of(store).list()?.into_iter().flat_map(|attachment| attachment.layers);
-    let remembered = Nodes::of(&RunDirectory::path_in(store)).list()?;
-    Ok(attached.chain(remembered).collect())
+/// Layers that the daemon of a store serves, or the next one will, whether they are mounted or not.
+#[derive(Debug, Default)]
+pub struct ServedLayers {
+    /// Those of images that are attached.
+    pub attached: BTreeSet<TocDigest>,
+    /// Those that the kernel may remember files of.
+    pub remembered: BTreeSet<TocDigest>,
+}
+
+impl ServedLayers {
+    /// Lists the layers that the daemon of the store at `store` serves.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn of(store: &Path) -> Result<Self, Error> {
+        let attached = Attachments::of(store).list()?.into_iter().flat_map(|attachment| attachment.layers);
+        let remembered = Nodes::of(&RunDirectory::path_in(store)).list()?;
+        Ok(Self { attached: attached.collect(), remembered: remembered.into_iter().collect() })
+    }
+
+    /// Lists all of them.
+    pub fn all(&self) -> BTreeSet<TocDigest> {
+        self.attached.union(&self.remembered).copied().collect()
+    }
 }
 
 /// Has the next daemon of the store at `store` not serve an image. No daemon runs meanwhile: whoever calls this has the store
@@ -115,6 +136,9 @@ pub fn serve(
         fetcher.start(scope);
         session.start(scope);
         scope.spawn(|| server::listen(scope, &service, &control, options.metrics.as_ref()));
+        if let Some(room) = &options.room {
+            scope.spawn(|| service.watch_room(room));
+        }
         let served = service.supervise(&session, is_taken_over, keep, options, stop);
         service.stop();
         session.stop();
@@ -139,7 +163,8 @@ pub(super) struct Service<'f, 's> {
     attachments: Attachments,
     served: Mutex<BTreeMap<BlobDigest, Served>>,
     is_stopping: AtomicBool,
-    gives_way: AtomicBool,
+    ended: Mutex<Ended>,
+    is_detached: AtomicBool,
 }
 
 /// An image that is served.
@@ -160,9 +185,9 @@ enum ServedLayer {
 impl<'f, 's> Service<'f, 's> {
     fn new(store: &'s Store, fetcher: &'f Fetcher<'s>, run: RunDirectory) -> Self {
         let (nodes, attachments) = (Nodes::of(run.path()), Attachments::of(store.path()));
-        let (is_stopping, gives_way) = (AtomicBool::new(false), AtomicBool::new(false));
-        let served = Mutex::default();
-        Self { store, fetcher, run, nodes, attachments, served, is_stopping, gives_way }
+        let (is_stopping, is_detached) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (served, ended) = (Mutex::default(), Mutex::new(Ended::Asked));
+        Self { store, fetcher, run, nodes, attachments, served, is_stopping, ended, is_detached }
     }
 
     /// Attaches what was attached before. The tables that the kernel knows get the numbers it knows them by.
@@ -229,8 +254,37 @@ impl<'f, 's> Service<'f, 's> {
         self.is_stopping.store(true, Ordering::Release);
     }
 
+    /// Ends, unless it ends already.
+    fn end(&self, why: Ended) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_stopping.swap(true, Ordering::AcqRel) {
+            *ended = why;
+        }
+    }
+
     fn ended(&self) -> Ended {
-        if self.gives_way.load(Ordering::Acquire) { Ended::GaveWay } else { Ended::Asked }
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when content takes more room than it may, and some of it can go.
+    fn watch_room(&self, room: &Room) {
+        let mut watch = Watch::new(room.len, Instant::now());
+        while !self.is_stopping() {
+            thread::sleep(TICK);
+            let start = Instant::now();
+            if self.is_detached.swap(false, Ordering::AcqRel) {
+                watch.detached(start);
+            }
+            let fetched_len = self.fetcher.counters().counts().fetched_len();
+            if !watch.is_due(start, fetched_len) {
+                continue;
+            }
+            // What cannot be told now is looked for again.
+            if room.can_be_made(self.store).unwrap_or(false) {
+                self.end(Ended::NoRoom);
+            }
+            watch.looked(start, Instant::now(), fetched_len);
+        }
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -245,12 +299,11 @@ impl<'f, 's> Service<'f, 's> {
             Question::Status => self.status().map(|status| Answer::Status(Box::new(status))),
             Question::Wait { manifest } => self.wait(&manifest),
             Question::GiveWay => {
-                self.gives_way.store(true, Ordering::Release);
-                self.stop();
+                self.end(Ended::GaveWay);
                 Ok(Answer::Done)
             }
             Question::Stop => {
-                self.stop();
+                self.end(Ended::Asked);
                 Ok(Answer::Done)
             }
         };
@@ -294,6 +347,7 @@ impl<'f, 's> Service<'f, 's> {
 
     fn detach(&self, manifest: &BlobDigest) -> Result<Answer, Error> {
         let removed = self.attachments.remove(manifest)?;
+        self.is_detached.store(true, Ordering::Release);
         let Some(served) = self.served().remove(manifest) else {
             return if removed { Ok(Answer::Done) } else { Err(not_served(manifest)) };
         };

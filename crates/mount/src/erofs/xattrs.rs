@@ -77,6 +77,8 @@ pub(super) struct Shared<'t> {
     form: Form,
     /// Where each is among them, in bytes.
     places: BTreeMap<Attribute<'t>, u64>,
+    /// Where the one is that every file with content has.
+    metacopy: Option<u64>,
     len: u64,
 }
 
@@ -95,7 +97,8 @@ impl<'t> Shared<'t> {
             places.insert(attribute, len);
             len += attribute.len();
         }
-        Self { form, places, len }
+        let metacopy = places.get(&form.metacopy()).copied();
+        Self { form, places, metacopy, len }
     }
 
     /// Bytes of them.
@@ -117,7 +120,7 @@ impl<'t> Shared<'t> {
         let mut xattrs = Xattrs { form: self.form, shared: Vec::new(), own: Vec::new(), redirect: None };
         if let Kind::File(Some(content)) = &node.kind {
             xattrs.redirect = Some(content.digest);
-            xattrs.shared.extend(self.places.get(&self.form.metacopy()));
+            xattrs.shared.extend(self.metacopy);
         }
         for attribute in attributes(node) {
             match self.places.get(&attribute) {
@@ -189,7 +192,8 @@ impl Xattrs<'_> {
             out.extend(((place / UNIT) as u32).to_le_bytes());
         }
         if let Some(digest) = &self.redirect {
-            let path = format!("/{}", objects::path_of(digest));
+            let mut path = objects::path_of(digest);
+            path.insert(0, '/');
             let prefix = self.form.prefix();
             Attribute { prefix, name: "overlay.redirect", value: path.as_bytes() }.encode(out);
         }

@@ -67,6 +67,13 @@ counters! {
     quarantined_layers,
 }
 
+impl Counts {
+    /// Counts the compressed bytes of all chunks that were fetched.
+    pub fn fetched_len(&self) -> u64 {
+        self.fault_blob_len.saturating_add(self.prefetch_blob_len).saturating_add(self.fill_blob_len)
+    }
+}
+
 impl Counters {
     /// Counts a request of the kernel.
     pub(crate) fn fuse(&self, operation: &Operation<'_>) {

@@ -240,24 +240,30 @@ impl<'s> Fetcher<'s> {
             return Some((Class::Fault, jobs, Busy(None)));
         }
         let [prefetching, filling] = &self.busy;
-        if let Some(busy) = Busy::below(prefetching, carriers / 2 - 1) {
-            let jobs = self.queue().take_prefetches(self.bounds(carriers / 2 - 1));
+        let (most, bounds) = self.shares(carriers / 2 - 1);
+        if let Some(busy) = Busy::below(prefetching, most) {
+            let jobs = self.queue().take_prefetches(bounds);
             if !jobs.is_empty() {
                 return Some((Class::Prefetch, jobs, busy));
             }
         }
-        let busy = Busy::below(filling, carriers / 2).filter(|_| self.is_quiet())?;
-        let jobs = self.next_fill(self.bounds(carriers / 2));
+        if prefetching.load(Ordering::Acquire) > 0 || !self.is_quiet() {
+            return None;
+        }
+        let (most, bounds) = self.shares(carriers / 2);
+        let busy = Busy::below(filling, most)?;
+        let jobs = self.next_fill(bounds);
         let jobs = self.queue().take_fill(jobs);
         (!jobs.is_empty()).then_some((Class::Fill, jobs, busy))
     }
 
-    /// Bounds what is asked for at once by each of several carriers, when nobody waits for it: who then waits for something
-    /// else shall not wait until more has come than a link brings in three round trips.
-    fn bounds(&self, carriers: usize) -> Bounds {
+    /// Says how many of some carriers may ask for what nobody waits for, and for how much each: who then waits for something
+    /// shall not wait until more has come than a link brings in three round trips.
+    fn shares(&self, carriers: usize) -> (usize, Bounds) {
         let in_flight = self.round_trip_len.load(Ordering::Relaxed).saturating_mul(3);
-        let blob_len = (in_flight / carriers.max(1) as u64).clamp(BATCH_LEN_MIN, BATCH_LEN_MAX);
-        Bounds { count: 512, blob_len }
+        let shares = (in_flight / BATCH_LEN_MIN).clamp(1, carriers.max(1) as u64);
+        let blob_len = (in_flight / shares).clamp(BATCH_LEN_MIN, BATCH_LEN_MAX);
+        (usize::try_from(shares).unwrap_or(carriers), Bounds { count: 512, blob_len })
     }
 
     /// Takes note of what is known of a link.

@@ -134,7 +134,7 @@ pub fn mount_passing(
 ///
 /// # Errors
 /// Those of the store.
-pub fn make_metadata(store: &Store, image: &Image, listings: Listings) -> Result<bool, Error> {
+pub fn make_metadata(store: &Store, image: &Image, listings: &Listings) -> Result<bool, Error> {
     metadata::make_ahead(store, image, listings)
 }
 

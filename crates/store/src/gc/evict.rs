@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use chunked::{ContentDigest, TocDigest};
 use serde::Serialize;
 
+use crate::chains::ChainId;
 use crate::contents;
 use crate::error::Error;
 use crate::exclusive::Exclusive;
@@ -27,6 +28,8 @@ pub struct Quota<'a> {
     pub is_refetchable: fn(&Image) -> bool,
     /// Layers that are served besides those of mounts: nothing of them goes.
     pub served: &'a BTreeSet<TocDigest>,
+    /// Layers that were served since somebody began to: nothing of them goes if it cannot be told who has them mounted.
+    pub remembered: &'a BTreeSet<TocDigest>,
 }
 
 /// What has to go to make room.
@@ -62,7 +65,8 @@ impl Eviction {
 /// Finds out what has to go so that the content of all files takes no more than a quota. Others may use the store meanwhile:
 /// [`evict`] makes a plan of its own.
 ///
-/// Nothing goes that a mount could reach, or a layer that is served, whether it is mounted or not.
+/// Nothing goes that a mount could reach, even one that has no name any more or is below another one, or a layer that is
+/// served, whether it is mounted or not.
 ///
 /// # Errors
 /// Those of [`plan`](super::plan()).
@@ -164,9 +168,9 @@ impl Taken {
 
 /// Lists the layers that may lose content, the oldest first.
 fn candidates(store: &Store, quota: &Quota<'_>) -> Result<Vec<LayerRecord>, Error> {
-    let mounted = store.mounts().list()?.into_iter().flat_map(|mount| mount.image.layers);
-    let pinned: BTreeSet<_> = quota.served.iter().copied().chain(mounted).collect();
-    let images = store.images().list()?.into_iter().filter(|image| (quota.is_refetchable)(image));
+    let images = store.images().list()?;
+    let pinned = pinned(store, &images, quota)?;
+    let images = images.into_iter().filter(|image| (quota.is_refetchable)(image));
     let layers: BTreeSet<_> = images.flat_map(|image| image.layers).collect();
     let mut candidates = Vec::new();
     for toc_digest in layers.difference(&pinned) {
@@ -176,6 +180,28 @@ fn candidates(store: &Store, quota: &Quota<'_>) -> Result<Vec<LayerRecord>, Erro
     let mut candidates: Vec<_> = candidates.into_iter().collect::<Result<_, Error>>()?;
     candidates.sort_by_key(|(changed, record)| (*changed, record.toc_digest));
     Ok(candidates.into_iter().map(|(_, record)| record).collect())
+}
+
+/// Lists the layers that have to stay as they are.
+fn pinned(store: &Store, images: &[Image], quota: &Quota<'_>) -> Result<BTreeSet<TocDigest>, Error> {
+    let mounted: Vec<_> = store.mounts().list()?.into_iter().map(|record| record.image).collect();
+    let mut pinned: BTreeSet<_> = mounted.iter().flat_map(|image| image.layers.iter().copied()).collect();
+    pinned.extend(quota.served);
+    let mut uses = store.chains().uses()?;
+    for image in images.iter().chain(&mounted) {
+        let chain = ChainId::of(&image.layers);
+        if uses.mounted.remove(&chain) {
+            pinned.extend(&image.layers);
+        }
+        if uses.unknown.contains(&chain) {
+            pinned.extend(image.layers.iter().filter(|layer| quota.remembered.contains(layer)));
+        }
+    }
+    // What else is mounted is of an image that is not in the list any more.
+    if !uses.mounted.is_empty() {
+        pinned.extend(quota.remembered);
+    }
+    Ok(pinned)
 }
 
 /// Lists the contents that no other layer needs than these. Each counts for the youngest layer that has it.

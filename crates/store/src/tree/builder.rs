@@ -98,11 +98,11 @@ impl Builder {
     ///
     /// # Errors
     /// When the entry has no place in a tree; the tree is then good for nothing.
-    pub fn add(&mut self, entry: Entry) -> Result<(), Invalid> {
-        match self.apply(&entry) {
+    pub fn add(&mut self, entry: &Entry) -> Result<(), Invalid> {
+        match self.apply(entry) {
             Ok(Applied::Done) => Ok(()),
             Ok(Applied::TargetMissing) => {
-                self.waiting.push(entry);
+                self.waiting.push(entry.clone());
                 Ok(())
             }
             Err(problem) => Err(Invalid::new(self.layer, &entry.name, problem)),
@@ -143,7 +143,7 @@ impl Builder {
     /// Those of [`Builder::add`] and [`Builder::end_layer`].
     pub fn layer(&mut self, entries: impl IntoIterator<Item = Entry>) -> Result<(), Invalid> {
         self.start_layer();
-        entries.into_iter().try_for_each(|entry| self.add(entry))?;
+        entries.into_iter().try_for_each(|entry| self.add(&entry))?;
         self.end_layer()
     }
 

@@ -63,7 +63,7 @@ impl Diffs {
     /// When an entry has no place in a tree, or is a hard link to what is not in its own layer.
     pub fn next(&mut self, entries: &[Entry]) -> Result<Tree, Invalid> {
         let mut diff = Builder::of_diff(self.limits);
-        entries.iter().try_for_each(|entry| diff.add(entry.clone()))?;
+        entries.iter().try_for_each(|entry| diff.add(entry))?;
         let tree = diff.finish_diff(self.marks, &self.merged)?;
         self.pass(entries)?;
         Ok(tree)

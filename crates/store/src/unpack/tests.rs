@@ -31,7 +31,7 @@ impl Image {
     }
 
     fn add(&mut self, entry: Entry) -> &mut Self {
-        self.builder.add(Entry { uid: uid(), gid: gid(), ..entry }).unwrap();
+        self.builder.add(&Entry { uid: uid(), gid: gid(), ..entry }).unwrap();
         self
     }
 

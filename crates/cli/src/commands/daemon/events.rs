@@ -8,9 +8,11 @@ use chunked::ContentDigest;
 use containers_storage::AdditionalStore;
 use mount::fetch::{Events, Failure};
 use store::LayerRecord;
+use store::gc::Evicted;
 
 use crate::commands::publish::place;
 use crate::ui;
+use crate::ui::words::Bytes;
 
 /// Failed reads are told of so often: a registry that is down fails thousands of them.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -46,5 +48,16 @@ impl Events for Log {
             }
             Err(error) => ui::say(&format!("engines still find it: {:#}\n", anyhow::Error::from(error))),
         }
+    }
+}
+
+/// Says what went to make room.
+pub(super) fn made_room(made: &anyhow::Result<Option<Evicted>>) {
+    match made {
+        Ok(Some(Evicted { contents, disk_len, .. })) => {
+            ui::say(&format!("made room: {contents} file contents, {}, are gone\n", Bytes(*disk_len)));
+        }
+        Ok(None) => ui::say("there is no room, and others use the store\n"),
+        Err(error) => ui::say(&format!("cannot make room: {error:#}\n")),
     }
 }

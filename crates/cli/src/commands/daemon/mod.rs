@@ -31,6 +31,7 @@ pub(super) use sources::Sources;
 pub(super) use start::client;
 pub(super) use units::{ENABLED, units};
 
+use super::store::room::{make_room, room};
 use crate::args::{Daemon, DaemonAction};
 use crate::exit::code;
 use crate::output::{print, print_text};
@@ -97,6 +98,7 @@ fn work(args: &Daemon, manager: Manager) -> anyhow::Result<ExitCode> {
         fuse: fuse::Options { patience: Duration::from_secs(args.patience.get().into()) },
         metrics: metrics.context("cannot listen for who asks for metrics")?,
         watchdog: number("WATCHDOG_USEC").map(watchdog_interval),
+        room: room(args.quota)?,
         ..Options::default()
     };
     let store = args.store.create()?;
@@ -106,10 +108,15 @@ fn work(args: &Daemon, manager: Manager) -> anyhow::Result<ExitCode> {
         thread::spawn(move || start::adopt(&path).unwrap_or_else(|error| ui::say(&format!("{error:#}\n"))));
     }
     let sources = Sources::default();
-    Ok(match serve(&store, (&sources, &Log(store.path().to_owned())), inherited, &keep, &options, &stop)? {
+    let ended = serve(&store, (&sources, &Log(store.path().to_owned())), inherited, &keep, &options, &stop)?;
+    drop(store);
+    if let (Ended::NoRoom, Some(room)) = (ended, &options.room) {
+        events::made_room(&make_room(&args.store.path()?, room));
+    }
+    Ok(match ended {
         Ended::Asked => ExitCode::SUCCESS,
         // Whoever started this one starts the next.
-        Ended::GaveWay => ExitCode::from(code::TRANSIENT),
+        Ended::GaveWay | Ended::NoRoom => ExitCode::from(code::TRANSIENT),
     })
 }
 
@@ -133,6 +140,9 @@ fn keep(args: &Daemon) -> anyhow::Result<()> {
         command.arg("--root").arg(&root);
         if let Some(metrics) = &args.metrics {
             command.args(["--metrics", &metrics.to_string()]);
+        }
+        if let Some(quota) = args.quota {
+            command.args(["--quota", &quota.to_string()]);
         }
         command.stdin(Stdio::from(socket)).spawn()
     };

@@ -180,12 +180,14 @@ fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> any
             listings.insert(*toc_digest, store.layers().toc(&record)?.entries);
         }
     }
-    // Here, as what that takes is gone with this process; the daemon stays.
-    contents::build_listed(&listings, &tables)?;
     let attachment = attachment(&image, place, fill);
     let (objects, is_new) = thread::scope(|scope| {
-        let objects = scope.spawn(|| daemon.attach(attachment));
-        let is_new = rootfs::make_metadata(store, &image, listings);
+        let objects = scope.spawn(|| {
+            // Here, as what that takes is gone with this process; the daemon stays.
+            contents::build_listed(&listings, &tables)?;
+            daemon.attach(attachment)
+        });
+        let is_new = rootfs::make_metadata(store, &image, &listings);
         (objects.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), is_new)
     });
     let (missing, is_new) = (Some(open(objects?)?), is_new?);

@@ -1,19 +1,17 @@
 //! Removes what no image needs.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use chunked::TocDigest;
-use mount::daemon::served_layers;
-use registry::{Operand, Reference};
+use mount::daemon::ServedLayers;
 use serde::Serialize;
-use store::gc::{self, Evicted, Quota, Summary};
-use store::{Image, Store};
+use store::Store;
+use store::gc::{self, Evicted, Summary};
 
 use super::additional;
+use super::room::room;
 use crate::args::Gc;
 use crate::output::{print, print_text};
 use crate::ui::json::to_json;
@@ -42,10 +40,12 @@ struct Report<T> {
 }
 
 fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
-    let served = served_layers(store.path())?;
-    let removed = *gc::plan(store, &served)?.summary();
-    let plan = |len| gc::plan_eviction(store, &quota(len, &served)).map(|plan| *plan.summary());
-    let evicted = args.quota.map(plan).transpose()?;
+    let served = ServedLayers::of(store.path())?;
+    let removed = *gc::plan(store, &served.all())?.summary();
+    let evicted = match room(args.quota)? {
+        Some(room) => Some(*gc::plan_eviction(store, &room.quota(&served))?.summary()),
+        None => None,
+    };
     let published_layers =
         additional::unneeded(store, grace(args))?.map_or(0, |(_, layers)| layers.len() as u64);
     match args.json {
@@ -58,9 +58,12 @@ fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let store = super::take(store, args.no_wait)?;
     // These first: what is mounted for engines is kept.
     let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
-    let served = served_layers(store.path())?;
-    let removed = gc::collect(&store, &served)?;
-    let evicted = args.quota.map(|len| gc::evict(&store, &quota(len, &served))).transpose()?;
+    let served = ServedLayers::of(store.path())?;
+    let removed = gc::collect(&store, &served.all())?;
+    let evicted = match room(args.quota)? {
+        Some(room) => Some(gc::evict(&store, &room.quota(&served))?),
+        None => None,
+    };
     match args.json {
         true => print(&to_json(&Report { removed, evicted, published_layers })?),
         false => print_text(&text("removed", &removed.removed, evicted.as_ref(), published_layers)),
@@ -69,15 +72,6 @@ fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
 
 fn grace(args: &Gc) -> Duration {
     Duration::from_secs(args.grace)
-}
-
-fn quota(len: u64, served: &BTreeSet<TocDigest>) -> Quota<'_> {
-    Quota { len, is_refetchable: is_in_registry, served }
-}
-
-/// Tells whether an image came from a registry. A layout may be gone tomorrow.
-fn is_in_registry(image: &Image) -> bool {
-    matches!(image.name.parse(), Ok(Operand::Image(Reference::Registry(_))))
 }
 
 fn text(verb: &str, summary: &Summary, evicted: Option<&Evicted>, published_layers: u64) -> String {

@@ -6,6 +6,7 @@ mod fsck;
 mod gc;
 mod images;
 mod rm;
+pub(super) mod room;
 pub(super) mod sync;
 
 use std::path::PathBuf;
