@@ -31,7 +31,7 @@ pub(super) use self::log::LOG;
 use self::caller::Caller;
 use self::log::Log;
 use self::question::Question;
-use super::publish::{place, restore};
+use super::publish::place;
 use crate::args::StorageHelper;
 use crate::config::{Config, Mode};
 
@@ -59,9 +59,6 @@ fn heal(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
     let additional = AdditionalStore::open(&place(&args.store.path()?))?;
     for finding in additional.repair()?.0 {
         log.say(&format!("repaired what is published: {finding}"));
-    }
-    if !additional.mounts()?.is_empty() {
-        restore(&args.store.open()?, &additional)?.iter().for_each(|line| log.say(line));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use anyhow::Context;
+use containers_storage::AdditionalStore;
 use registry::{ImageSource, Reference, transport};
 
 use super::caller::Told;
@@ -10,7 +11,7 @@ use super::log::Log;
 use super::question::Question;
 use crate::access::{access, access_for, remember};
 use crate::args::{Layout, StorageHelper};
-use crate::commands::publish::Publisher;
+use crate::commands::publish::{Publisher, place, restore};
 use crate::config::{Config, Mode, Policy};
 use crate::interrupt::Interrupt;
 use crate::request::{Pull, Wish};
@@ -22,10 +23,24 @@ pub(super) fn run(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
     let policy =
         Config::load(args.config.as_deref())?.policy(question.name.host(), question.name.repository());
     let told = Told::read();
+    if let Err(error) = restore_mounts(args, log) {
+        log.failure(&error);
+    }
     let name = question.name.clone();
     let outcome = publish(args, &policy, question, &told, &interrupt);
     let outcome = outcome.with_context(|| format!("cannot prepare `{name}`"))?;
     log.say(&format!("{name}: {outcome}"));
+    Ok(())
+}
+
+/// Mounts what engines find and is not mounted. This is not done while the engine waits without end: it takes a daemon, and the
+/// store, which somebody may have for himself.
+fn restore_mounts(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
+    let path = args.store.path()?;
+    let Ok(additional) = AdditionalStore::open(&place(&path)) else { return Ok(()) };
+    if !additional.mounts()?.is_empty() {
+        restore(&args.store.open()?, &additional)?.iter().for_each(|line| log.say(line));
+    }
     Ok(())
 }
 
