@@ -65,7 +65,7 @@ fn nothing_goes_as_long_as_there_is_room_and_no_more_than_it_takes_then() {
     assert_eq!((evicted.layers, evicted.contents, evicted.beyond_len), (1, 1, 0));
     let record = store.layers().get(&image.layers[0]).unwrap().unwrap();
     assert_eq!(record.state, LayerState::Indexed);
-    assert_eq!(store.images().list().unwrap(), [image.clone()]);
+    assert_eq!(store.images().list().unwrap(), std::slice::from_ref(&image));
     // Whoever has it mounted needs no name for that.
     let open = chain(&store, &image);
     assert_eq!(evict(&store, 0, &Served::default()).contents, 0);
