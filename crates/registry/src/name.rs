@@ -1,6 +1,7 @@
 //! The name of an image in a registry: `[HOST/]REPOSITORY[:TAG][@DIGEST]`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use chunked::Digest;
@@ -43,17 +44,38 @@ pub enum Invalid {
 
 /// The full name of an image in a registry.
 ///
-/// A name without a host is one of `docker.io`, there a single component is one of `library/`, and a name with neither
-/// tag nor digest has the tag `latest`, as with other tools of the field.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A name without a host is one of `docker.io` unless `registries.conf` says otherwise, there a single component is one of
+/// `library/`, and a name with neither tag nor digest has the tag `latest`, as with other tools of the field.
+#[derive(Debug, Clone)]
 pub struct Name {
     host: String,
     repository: String,
     tag: Option<String>,
     digest: Option<Digest>,
+    /// Where in the repository that begins which was written, for a name without a host.
+    short_from: Option<u8>,
+}
+
+/// How a name was written makes no difference.
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
 }
 
 impl Name {
+    fn parts(&self) -> (&str, &str, Option<&str>, Option<Digest>) {
+        (&self.host, &self.repository, self.tag(), self.digest)
+    }
+
     /// Returns the registry's host, with its port if it has one.
     pub fn host(&self) -> &str {
         &self.host
@@ -86,10 +108,21 @@ impl Name {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// Returns what was written, without tag and digest, if that has no host.
+    pub fn short(&self) -> Option<&str> {
+        self.repository.get(usize::from(self.short_from?)..)
+    }
+
+    /// Takes the name as one of the default host if it was written without any.
+    #[must_use]
+    pub fn full(self) -> Self {
+        Self { short_from: None, ..self }
+    }
+
     /// Names the same image at another place.
     pub(crate) fn moved(&self, host: &str, repository: &str) -> Result<Self, Invalid> {
         check(host, repository)?;
-        Ok(Self { host: host.to_owned(), repository: repository.to_owned(), ..self.clone() })
+        Ok(Self { host: host.to_owned(), repository: repository.to_owned(), ..self.clone().full() })
     }
 
     /// Returns the digest of the manifest or index, which wins over the tag.
@@ -120,13 +153,13 @@ impl FromStr for Name {
             None => (text, None),
         };
         let (path, tag) = split_tag(rest);
-        let (host, repository) = split_host(path);
+        let (host, repository, short_from) = split_host(path);
         check(host, &repository)?;
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
             return Err(Invalid::Tag(shorten(tag)));
         }
         let tag = tag.or((digest.is_none()).then_some(DEFAULT_TAG)).map(str::to_owned);
-        Ok(Self { host: host.to_owned(), repository, tag, digest })
+        Ok(Self { host: host.to_owned(), repository, tag, digest, short_from })
     }
 }
 
@@ -152,8 +185,9 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Cuts the host off: a first component that cannot be part of a repository on the default host.
-fn split_host(path: &str) -> (&str, String) {
+/// Cuts the host off: a first component that cannot be part of a repository on the default host. Without one, says where in
+/// the repository the path begins.
+fn split_host(path: &str) -> (&str, String, Option<u8>) {
     match path.split_once('/') {
         Some((first, rest))
             if first == "localhost"
@@ -161,10 +195,10 @@ fn split_host(path: &str) -> (&str, String) {
                 || first.contains(|c: char| c.is_ascii_uppercase()) =>
         {
             let namespace = if first == DEFAULT_HOST && !rest.contains('/') { DEFAULT_NAMESPACE } else { "" };
-            (first, format!("{namespace}{rest}"))
+            (first, format!("{namespace}{rest}"), None)
         }
-        Some(_) => (DEFAULT_HOST, path.to_owned()),
-        None => (DEFAULT_HOST, format!("{DEFAULT_NAMESPACE}{path}")),
+        Some(_) => (DEFAULT_HOST, path.to_owned(), Some(0)),
+        None => (DEFAULT_HOST, format!("{DEFAULT_NAMESPACE}{path}"), Some(DEFAULT_NAMESPACE.len() as u8)),
     }
 }
 
@@ -256,6 +290,17 @@ mod tests {
         insta::assert_snapshot!(message("a:-"), @"tag `-` is not up to 128 letters, digits, `_`, `.` and `-`, starting with none of the last two");
         insta::assert_snapshot!(message("a@md5:00"), @"digest algorithm `md5` is not supported, expected sha256 or sha512");
         insta::assert_snapshot!(message(&"a".repeat(300)), @"name is 318 bytes long, at most 255 are allowed");
+    }
+
+    #[test]
+    fn a_name_remembers_that_it_has_no_host() {
+        let short = |text: &str| text.parse::<Name>().unwrap().short().map(str::to_owned);
+        assert_eq!(short("debian:12").as_deref(), Some("debian"));
+        assert_eq!(short("library/debian").as_deref(), Some("library/debian"));
+        assert_eq!(short(&format!("team/app@{DIGEST}")).as_deref(), Some("team/app"));
+        assert_eq!(short("docker.io/debian"), None);
+        assert_eq!("debian".parse::<Name>().unwrap().full().short(), None);
+        assert_eq!("debian".parse::<Name>(), "docker.io/debian:latest".parse());
     }
 
     proptest! {

@@ -125,7 +125,8 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         if let Some(name) = text.strip_prefix("docker://") {
-            return parse_name(name).map(Self::Registry);
+            // As with skopeo, this is the full name.
+            return parse_name(name).map(Name::full).map(Self::Registry);
         }
         match text.split_once(':') {
             Some(("oci", place)) => {

@@ -30,7 +30,7 @@ pub fn open(reference: &Reference, access: &Access) -> Result<Box<dyn ImageSourc
     let own = reference.clone();
     let scratch = &access.scratch;
     Ok(match reference {
-        Reference::Registry(name) => Box::new(RemoteImage::open(&access.registries, name, own)?),
+        Reference::Registry(name) => Box::new(RemoteImage::open(&access.registries, name)?),
         Reference::OciLayout { dir, tag } => {
             Box::new(Layout::open(Directory::open(dir)?, own, tag.as_deref())?)
         }

@@ -30,7 +30,7 @@ pub use chains::{ChainId, Chains};
 pub use error::Error;
 pub use exclusive::{Exclusive, Wait};
 pub use images::{Image, Images};
-pub use index::{DedupIndex, Place};
+pub use index::{DedupIndex, Place, View};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use mounts::{MountRecord, Mounts};
 pub use objects::{Objects, StagedObject};

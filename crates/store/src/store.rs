@@ -57,7 +57,7 @@ pub struct Store {
     partials: Partials,
     layers: Layers,
     images: Images,
-    index: Arc<DedupIndex>,
+    index: DedupIndex,
     chains: Chains,
     mounts: Mounts,
     recovery: Option<Recovery>,
@@ -92,7 +92,7 @@ impl Store {
         let mounts = Mounts::new(root.subdirectory("mounts")?);
         let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
         let index = root.subdirectory("index")?;
-        let index = Arc::new(DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?);
+        let index = DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?;
         let mut store = Self {
             root,
             lock,
@@ -190,10 +190,6 @@ impl Store {
     /// Returns the dedup index.
     pub fn index(&self) -> &DedupIndex {
         &self.index
-    }
-
-    pub(crate) fn shared_index(&self) -> Arc<DedupIndex> {
-        Arc::clone(&self.index)
     }
 
     /// Returns what was made of chains of layers.

@@ -57,14 +57,16 @@ pub(super) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         let cannot = || format!("cannot publish `{reference}`");
         let source = transport::open(reference, &access).with_context(cannot)?;
         let publisher = Publisher { store: &store, interrupt: &interrupt, options: request };
-        outcomes.push(publisher.publish(&*source, request.platform.as_ref(), None).with_context(cannot)?);
+        let outcome = publisher.publish(&*source, request.platform.as_ref(), None).with_context(cannot)?;
+        outcomes.push((stored_name(source.reference()), outcome));
     }
     remember(&access);
     if request.form.json {
+        let outcomes: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome).collect();
         print(&to_json(&outcomes)?)?;
     } else if !request.form.quiet {
-        for (outcome, reference) in outcomes.iter().zip(&request.references) {
-            ui::say(&format!("{}: {outcome}\n", stored_name(reference)));
+        for (name, outcome) in &outcomes {
+            ui::say(&format!("{name}: {outcome}\n"));
         }
     }
     Ok(ExitCode::SUCCESS)

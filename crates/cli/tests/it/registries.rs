@@ -170,3 +170,38 @@ fn mirrors_are_found_where_others_configure_them() {
     fs::write(&conf, text).unwrap();
     run(at_home(dir.path()).env("CONTAINERS_REGISTRIES_CONF", &conf).args(["verify", "-q", "app"]));
 }
+
+#[test]
+fn names_without_a_host_are_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Scripted::start(Script::default());
+    for name in ["moved/app", "tool"] {
+        registry.add_layout(name, &image(dir.path()));
+    }
+    let conf = dir.path().join("registries.conf");
+    let host = registry.host();
+    let text =
+        format!("unqualified-search-registries = [\"{host}\"]\n[aliases]\napp = \"{host}/moved/app\"\n");
+    fs::write(&conf, text).unwrap();
+    let root = dir.path().join("store");
+    let at_home = || {
+        let mut command = at_home(dir.path());
+        command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+        command
+    };
+    run(at_home().args(["pull", "-q", "app", "tool", "--root"]).arg(&root));
+    let listed = run(at_home().args(["images", "--root"]).arg(&root));
+    let images = listed.text();
+    assert!(images.contains(&format!("{host}/moved/app:latest")), "{images}");
+    assert!(images.contains(&format!("{host}/tool:latest")), "{images}");
+    run(at_home().args(["rm", "tool", "app", "--root"]).arg(&root));
+
+    fs::write(&conf, "unqualified-search-registries = [\"a.io\", \"b.io\"]").unwrap();
+    insta::assert_snapshot!(complaint(at_home().args(["inspect", "app"]), &host), @"
+    error: cannot inspect `docker://docker.io/library/app:latest`
+      cause: cannot access `docker://docker.io/library/app:latest`
+      cause: `registries.conf` does not say where `app` is
+      cause: it could be in any of `a.io`, `b.io`; write which, or give it an alias
+    exit 1
+    ");
+}

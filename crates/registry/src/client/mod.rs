@@ -84,6 +84,12 @@ impl Registries {
         &self.0.options.hosts
     }
 
+    /// Completes a name that was written without a host.
+    pub(crate) fn complete(&self, name: &Name) -> Result<Name, Error> {
+        config::complete(&self.0.options.places, name)
+            .map_err(|unreadable| Failure::from(unreadable).of_image(name))
+    }
+
     /// Finds out where the repository of `name` is.
     pub(crate) fn repository(&self, name: &Name) -> Result<Repository, Error> {
         let endpoints = self.endpoints(name).map_err(|failure| failure.of_image(name))?;

@@ -32,9 +32,15 @@ pub enum Invalid {
     /// The address of a host is not one.
     #[error("`{0}` is not the address of a host, such as `https://example.com`")]
     Address(String),
+    /// A header cannot be sent.
+    #[error("header `{0}` or its value cannot be sent")]
+    Header(String),
     /// What a host can do is not known.
     #[error("capability `{0}` is not `pull`, `resolve` or `push`")]
     Capability(String),
+    /// A name without a host may be one of several registries.
+    #[error("it could be in any of `{0}`; write which, or give it an alias")]
+    Ambiguous(String),
     /// Where a location leads is not the name of a repository.
     #[error("`{text}` is not the name of a repository")]
     Name {
@@ -70,6 +76,15 @@ pub enum Unreadable {
     NoPlace {
         /// The name looked up.
         name: Name,
+        /// What is wrong.
+        #[source]
+        why: Invalid,
+    },
+    /// It does not complete a name that was written without a host.
+    #[error("`registries.conf` does not say where `{short}` is")]
+    Incomplete {
+        /// What was written.
+        short: String,
         /// What is wrong.
         #[source]
         why: Invalid,

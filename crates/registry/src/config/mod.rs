@@ -58,6 +58,15 @@ pub(crate) fn routes(files: &Files, name: &Name) -> Result<Vec<Route>, Unreadabl
     Ok(vec![Route::direct(name)])
 }
 
+/// Completes a name that was written without a host, by `registries.conf`.
+///
+/// # Errors
+/// [`Unreadable`] when a file cannot be read, or makes no sense, or does not tell which registry is meant.
+pub(crate) fn complete(files: &Files, name: &Name) -> Result<Name, Unreadable> {
+    let Some(short) = name.short() else { return Ok(name.clone()) };
+    merged(files)?.complete(name).map_err(|why| Unreadable::Incomplete { short: short.to_owned(), why })
+}
+
 fn merged(files: &Files) -> Result<RegistriesConf, Unreadable> {
     let mut all = RegistriesConf::default();
     for path in &files.registries {

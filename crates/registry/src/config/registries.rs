@@ -1,6 +1,6 @@
 //! `registries.conf`, version 2 (containers-registries.conf(5)).
-//!
-//! Aliases of short names and registries to search are read over: a name without a host is one of `docker.io` here.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -15,6 +15,10 @@ use crate::name::Name;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegistriesConf {
     registries: Vec<Registry>,
+    /// Registries that a name without a host may be one of; `None` when nobody said so.
+    search: Option<Vec<String>>,
+    /// Full names of names without a host; those without tags on both sides.
+    aliases: BTreeMap<String, String>,
 }
 
 /// One registry, or what of it begins with a prefix.
@@ -56,6 +60,10 @@ struct Written {
     #[serde(default)]
     registry: Vec<WrittenRegistry>,
     registries: Option<toml::Table>,
+    #[serde(rename = "unqualified-search-registries")]
+    search: Option<Vec<String>>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -98,12 +106,15 @@ pub fn parse(text: &str) -> Result<RegistriesConf, Invalid> {
         return Err(Invalid::Version);
     }
     let registries = written.registry.into_iter().map(Registry::parse).collect::<Result<_, _>>()?;
-    Ok(RegistriesConf { registries })
+    Ok(RegistriesConf { registries, search: written.search, aliases: written.aliases })
 }
 
 impl RegistriesConf {
-    /// Adds what a later file says: of a prefix that both know, only the later one counts.
+    /// Adds what a later file says: of a prefix or alias that both know, only the later one counts, and of the registries to
+    /// search those of the last file that has some.
     pub fn merge(&mut self, later: Self) {
+        self.search = later.search.or(self.search.take());
+        self.aliases.extend(later.aliases);
         self.registries.retain(|old| !later.registries.iter().any(|new| new.prefix == old.prefix));
         self.registries.extend(later.registries);
     }
@@ -122,6 +133,27 @@ impl RegistriesConf {
             let is_mirror = |mirror: &Mirror| mirror.insecure && is_below(&mirror.location);
             (registry.insecure && is_own) || registry.mirrors.iter().any(is_mirror)
         })
+    }
+
+    /// Completes a name that was written without a host: by its alias, else by the registry to search, else by `docker.io`.
+    ///
+    /// Which of several registries is meant nobody can tell without asking them all, and then it depends on which of them
+    /// answers, and on who put an image of that name there. So that is an error.
+    pub(crate) fn complete(&self, name: &Name) -> Result<Name, Invalid> {
+        let Some(short) = name.short() else { return Ok(name.clone()) };
+        let at = |place: &str| {
+            let invalid = |source| Invalid::Name { text: shorten(place), source: Box::new(source) };
+            place.parse::<Name>().and_then(|full| name.moved(full.host(), full.repository())).map_err(invalid)
+        };
+        // An empty alias takes one of an earlier file away.
+        if let Some(alias) = self.aliases.get(short).filter(|alias| !alias.is_empty()) {
+            return at(alias);
+        }
+        match self.search.as_deref().unwrap_or_default() {
+            [] => Ok(name.clone().full()),
+            [only] => at(&format!("{}/{short}", only.trim_end_matches('/'))),
+            several => Err(Invalid::Ambiguous(shorten(&several.join("`, `")))),
+        }
     }
 
     /// Says where to look for `name`, mirrors first; `None` when nothing is known about it.
@@ -305,6 +337,34 @@ mod tests {
         for (name, expected) in cases {
             assert_eq!(show(&conf, name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn names_without_a_host_are_completed() {
+        let mut conf =
+            parse("[aliases]\n\"fedora\" = \"registry.fedoraproject.org/fedora\"\n\"own\" = \"a.io/own\"")
+                .unwrap();
+        let show = |conf: &RegistriesConf, text: &str| match conf.complete(&text.parse().unwrap()) {
+            Ok(name) => name.to_string(),
+            Err(invalid) => invalid.to_string(),
+        };
+        assert_eq!(show(&conf, "fedora:41"), "registry.fedoraproject.org/fedora:41");
+        assert_eq!(
+            show(&conf, &format!("fedora{DIGEST}")),
+            format!("registry.fedoraproject.org/fedora{DIGEST}")
+        );
+        assert_eq!(show(&conf, "docker.io/fedora"), "docker.io/library/fedora:latest");
+        assert_eq!(show(&conf, "debian"), "docker.io/library/debian:latest");
+        conf.merge(parse("unqualified-search-registries = [\"quay.io\"]\n[aliases]\nown = \"\"").unwrap());
+        assert_eq!(show(&conf, "own"), "quay.io/own:latest");
+        assert_eq!(show(&conf, "library/app"), "quay.io/library/app:latest");
+        conf.merge(parse("").unwrap());
+        assert_eq!(show(&conf, "app"), "quay.io/app:latest");
+        conf.merge(parse("unqualified-search-registries = [\"quay.io\", \"docker.io\"]").unwrap());
+        assert_eq!(show(&conf, "fedora"), "registry.fedoraproject.org/fedora:latest");
+        insta::assert_snapshot!(show(&conf, "app"), @"it could be in any of `quay.io`, `docker.io`; write which, or give it an alias");
+        conf.merge(parse("unqualified-search-registries = [\"A/B\"]").unwrap());
+        insta::assert_snapshot!(show(&conf, "app"), @"`A/B/app` is not the name of a repository");
     }
 
     #[test]

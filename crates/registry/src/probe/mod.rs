@@ -20,7 +20,6 @@ use crate::error::Error;
 use crate::hosts::Hosts;
 use crate::image::Document;
 use crate::name::Name;
-use crate::reference::Reference;
 use crate::remote::RemoteImage;
 use crate::source::ImageSource;
 
@@ -96,7 +95,7 @@ pub enum Serves {
 /// # Errors
 /// Those of opening the image, and those of blobs that cannot be read at all.
 pub fn probe(name: &Name, registries: &Registries, options: &Options) -> Result<Report, Error> {
-    let image = RemoteImage::open(registries, name, Reference::Registry(name.clone()))?;
+    let image = RemoteImage::open(registries, name)?;
     let layer = largest_layer(&image)?;
     // What was learned before would keep us from asking.
     let hosts = Hosts::default();

@@ -32,13 +32,14 @@ pub(crate) struct RemoteImage {
 const TAGS_MAX: usize = 10_000;
 
 impl RemoteImage {
-    /// Asks for the manifest or index that `name` says.
+    /// Asks for the manifest or index that `name` says, completed if it was written without a host.
     ///
     /// # Errors
     /// [`Error::Registry`] when there is none or it cannot be had, [`Error::Document`] when it has another digest than
     /// the name.
-    pub(crate) fn open(registries: &Registries, name: &Name, reference: Reference) -> Result<Self, Error> {
-        let repository = registries.repository(name)?;
+    pub(crate) fn open(registries: &Registries, name: &Name) -> Result<Self, Error> {
+        let name = registries.complete(name)?;
+        let repository = registries.repository(&name)?;
         let which = match (name.digest(), name.tag()) {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.unwrap_or("latest").to_owned(),
@@ -49,7 +50,7 @@ impl RemoteImage {
         let root = Descriptor::new(media_type, BlobDigest(digest), bytes.len() as u64);
         let image = Self {
             repository,
-            reference,
+            reference: Reference::Registry(name),
             root,
             root_bytes: bytes,
             present: Mutex::default(),

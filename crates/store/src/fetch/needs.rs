@@ -135,7 +135,7 @@ impl<'a> Needs<'a> {
 
     /// Finds out which frames hold what is said to be elsewhere in the store.
     fn look_up(&mut self, store: &Store) {
-        let contents = self.contents;
+        let (contents, index) = (self.contents, store.index().view());
         for frames in self.frames.chunks_mut(LOOKED_UP) {
             let chunk_of = |frame: &Frame| {
                 let wanted = contents.get(frame.id.entry())?;
@@ -145,7 +145,7 @@ impl<'a> Needs<'a> {
             let (known, chunks): (Vec<_>, Vec<_>) =
                 frames.iter_mut().filter_map(|frame| chunk_of(frame).map(|chunk| (frame, chunk))).unzip();
             let digests: Vec<_> = chunks.iter().map(|(digest, _)| *digest).collect();
-            let places = store.index().lookup_each(&digests);
+            let places = index.lookup_each(&digests);
             for ((frame, (_, len)), place) in known.into_iter().zip(chunks).zip(places) {
                 frame.is_known = place.is_some_and(|place| place.range.len() == len);
             }

@@ -68,7 +68,7 @@ impl Merge<std::iter::Empty<Row>> {
         let shifted = runs.iter().map(|(_, run)| {
             let shift = before;
             before = before.saturating_add(run.objects_count());
-            run.rows().map(move |row| match row.owner {
+            run.rows().map(move |row| match row.owner() {
                 Owner::Objects => Row { file: row.file.saturating_add(shift), ..row },
                 Owner::Seed(_) => row,
             })
@@ -81,7 +81,7 @@ impl Merge<std::iter::Empty<Row>> {
 }
 
 fn head(place: usize, row: Row) -> (Order, usize, Row) {
-    (row.order(), place, row)
+    (row.order, place, row)
 }
 
 impl<I: Iterator<Item = Row>> Iterator for Merge<I> {

@@ -6,19 +6,23 @@
 //! All rows of all layers and seeds are in a few sorted files, the runs. A row of a seed has the number of a file,
 //! which the seed's catalog translates.
 
+mod bucket;
 pub(crate) mod catalog;
 mod catalogs;
 mod merge;
 mod rebuild;
 mod row;
 mod run;
+mod shape;
 mod sys;
+mod view;
+mod writer;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chunked::{ContentDigest, FileRange};
 use serde::Serialize;
@@ -27,8 +31,10 @@ use self::catalog::Catalog;
 pub use self::rebuild::chunks;
 pub(crate) use self::rebuild::rebuild;
 pub use self::row::SeedNumber;
-use self::row::{Key, Owner, Row};
-use self::run::{Run, Writer};
+use self::row::{Order, Owner, Row};
+use self::run::Run;
+pub use self::view::View;
+use self::writer::Writer;
 use crate::directory::Directory;
 use crate::durability::Durability;
 use crate::error::{Error, at_path};
@@ -42,9 +48,6 @@ const RUN: &str = "run-";
 const LOCK: &str = "index";
 /// Rows sorted in memory at once: some 8 MiB.
 pub(crate) const ROWS_IN_MEMORY: usize = 1 << 17;
-
-/// Lookups whose memory comes at the same time. A core waits for a dozen lines or so.
-const TOGETHER: usize = 16;
 
 /// Where the bytes of a chunk may be in an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +74,7 @@ pub struct DedupIndex {
     locks: Directory,
     temporary: Directory,
     durability: Arc<Durability>,
-    runs: RwLock<Runs>,
+    runs: RwLock<Arc<Runs>>,
 }
 
 /// The runs as they were found.
@@ -101,36 +104,22 @@ impl DedupIndex {
         temporary: Directory,
         durability: Arc<Durability>,
     ) -> Result<Self, Error> {
-        let runs = RwLock::new(Runs::load(&directory)?);
+        let runs = RwLock::new(Arc::new(Runs::load(&directory)?));
         Ok(Self { directory, locks, temporary, durability, runs })
     }
 
     /// Finds out which object may have the bytes of a chunk. They have to be hashed before they are used.
     pub fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
-        self.runs().lookup(chunk)
+        self.view().lookup(chunk)
     }
 
-    /// Looks each of some chunks up. That is quicker than one by one: what they read of the index comes into the caches of
-    /// the processor at the same time.
-    pub fn lookup_each(&self, chunks: &[ContentDigest]) -> Vec<Option<Place>> {
-        let runs = self.runs();
-        let mut places = Vec::with_capacity(chunks.len());
-        for chunks in chunks.chunks(TOGETHER) {
-            chunks.iter().for_each(|chunk| runs.touch(&row::key(chunk)));
-            places.extend(chunks.iter().map(|chunk| runs.lookup(chunk)));
-        }
-        places
+    /// Returns what it knows now, for many lookups.
+    pub fn view(&self) -> View {
+        View(self.runs())
     }
 
-    /// Finds out which file of a seed may have the bytes of a content. They have to be hashed before they are used.
-    pub(crate) fn lookup_in(&self, seed: SeedNumber, content: &ContentDigest) -> Option<SeedPlace> {
-        let runs = self.runs();
-        let (_, row) = runs.find(row::key(content), Owner::Seed(seed))?;
-        Some(SeedPlace { file: row.file, range: row.range })
-    }
-
-    fn runs(&self) -> RwLockReadGuard<'_, Runs> {
-        self.runs.read().unwrap_or_else(PoisonError::into_inner)
+    fn runs(&self) -> Arc<Runs> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds chunks of objects. What is known of a chunk is replaced.
@@ -138,8 +127,9 @@ impl DedupIndex {
     /// # Errors
     /// Those of the file system.
     pub fn add(&self, rows: impl IntoIterator<Item = (ContentDigest, Place)>) -> Result<(), Error> {
+        let known = self.view();
         let mut rows =
-            rows.into_iter().filter(|(chunk, place)| self.lookup(chunk) != Some(*place)).peekable();
+            rows.into_iter().filter(|(chunk, place)| known.lookup(chunk) != Some(*place)).peekable();
         if rows.peek().is_none() {
             return Ok(());
         }
@@ -200,7 +190,7 @@ impl DedupIndex {
     /// Tells whether every file of it is sound.
     pub(crate) fn is_sound(&self) -> bool {
         let runs = self.runs();
-        runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sorted())
+        runs.unusable.is_empty() && runs.usable.iter().all(|(_, run)| run.is_sound())
     }
 
     /// Removes runs that are damaged, and forgets which files of seeds are in the index, as the rows of some are lost.
@@ -226,7 +216,7 @@ impl DedupIndex {
                 self.directory.remove(&name)?;
             }
         }
-        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(runs);
         changed
     }
 
@@ -280,25 +270,14 @@ impl Runs {
         Ok(runs)
     }
 
-    /// Finds out which object may have the bytes of a chunk.
-    pub(crate) fn lookup(&self, chunk: &ContentDigest) -> Option<Place> {
-        let (run, row) = self.find(row::key(chunk), Owner::Objects)?;
-        Some(Place { object: run.object(row.file)?, range: row.range })
+    /// Finds the row that was added last of a content and an owner: its run, and its number there.
+    #[inline]
+    fn find(&self, wanted: Order) -> Option<(&Run, u32)> {
+        self.usable.iter().rev().find_map(|(_, run)| Some((&**run, run.find(wanted)?)))
     }
 
-    /// Finds what was added last of a key and an owner.
-    fn find(&self, key: Key, owner: Owner) -> Option<(&Run, Row)> {
-        let (oldest, newer) = self.usable.split_first()?;
-        // The oldest is by far the longest: most keys are there, or nowhere.
-        let newer = newer.iter().rev().filter(|(_, run)| run.may_have(&key));
-        newer.chain([oldest]).find_map(|(_, run)| Some((&**run, run.find(key, owner)?)))
-    }
-
-    /// Begins to bring the memory near that a search for a key reads. Several searches then wait for it together.
-    fn touch(&self, key: &Key) {
-        if let Some((_, oldest)) = self.usable.first() {
-            oldest.touch(key);
-        }
+    fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.usable.iter().map(|(_, run)| run)
     }
 
     fn next_number(&self) -> u64 {
@@ -312,7 +291,7 @@ impl Runs {
 /// content. `None` for a file that is not used.
 pub fn read_run(file: &File, content: &ContentDigest) -> Option<(usize, Vec<FileRange>)> {
     let run = Run::open(file).ok()?;
-    let find = |owner| run.find(row::key(content), owner).map(|row| row.range);
+    let find = |owner| Some(run.row(run.find(Order::of(content, owner))?)?.range);
     let found = [Owner::Objects, Owner::Seed(SeedNumber::FIRST)].into_iter().filter_map(find).collect();
     Some((run.rows().count(), found))
 }

@@ -16,7 +16,7 @@ pub(crate) fn rebuild(store: &Store) -> Result<Shape, Error> {
     if !index.is_sound() {
         index.forget_files()?;
     }
-    index.keep(|row| row.owner != Owner::Objects)?;
+    index.keep(|row| row.owner() != Owner::Objects)?;
     for toc_digest in store.layers().list()? {
         index.add(rows_of(store, &toc_digest))?;
     }
@@ -26,7 +26,7 @@ pub(crate) fn rebuild(store: &Store) -> Result<Shape, Error> {
 impl DedupIndex {
     /// Removes the rows of a seed.
     pub(super) fn remove_rows(&self, seed: SeedNumber) -> Result<(), Error> {
-        self.keep(|row| row.owner != Owner::Seed(seed))
+        self.keep(|row| row.owner() != Owner::Seed(seed))
     }
 
     /// Keeps the rows that `is_kept` is true for.
@@ -37,7 +37,7 @@ impl DedupIndex {
             let mut is_changed = false;
             for (old_number, run) in old.usable {
                 // Those after a changed one are written again as well, as the newest has the highest number.
-                is_changed |= !run.is_sorted() || !run.rows().all(|row| is_kept(&row));
+                is_changed |= !run.is_sound() || !run.rows().all(|row| is_kept(&row));
                 if !is_changed {
                     runs.usable.push((old_number, run));
                     continue;
@@ -45,7 +45,7 @@ impl DedupIndex {
                 let kept = || run.rows().filter(|row| is_kept(row));
                 let count = u32::try_from(kept().count()).unwrap_or(u32::MAX);
                 if count > 0 {
-                    let has_objects = kept().any(|row| row.owner == Owner::Objects);
+                    let has_objects = kept().any(|row| row.owner() == Owner::Objects);
                     let objects = if has_objects { run.objects() } else { &[] };
                     runs.usable.push((number, self.write(number, count, kept(), &[objects])?));
                     number = number.saturating_add(1);

@@ -4,14 +4,8 @@ use std::num::NonZeroU32;
 
 use chunked::{ContentDigest, FileRange};
 
-/// Bytes of a row on disk.
-pub(super) const LEN: usize = KEY_LEN + 4 + 4 + 6 + 6;
-
-/// Bytes of a key. Not all of a digest is needed, as what is found is hashed.
-const KEY_LEN: usize = 12;
-
-/// The start of a digest.
-pub(super) type Key = [u8; KEY_LEN];
+/// Bytes of a row on disk: what it is sorted by, then the number of a file, and offset and length of the range.
+pub(super) const LEN: usize = 16 + 4 + 6 + 6;
 
 /// Which list of files a row points into: the objects that are named in the row's run, or the files of a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +21,10 @@ impl Owner {
             Self::Objects => 0,
             Self::Seed(seed) => seed.get(),
         }
+    }
+
+    fn from_number(number: u32) -> Self {
+        SeedNumber::new(number).map_or(Self::Objects, Self::Seed)
     }
 }
 
@@ -54,36 +52,45 @@ impl SeedNumber {
     }
 }
 
-/// What rows are sorted by: key and owner as one number. There is one row for each.
+/// What rows are sorted by, and looked up by: the key of a content, which is the first 12 bytes of its digest, and the
+/// owner, as one number. There is one row for each. Not all of a digest is needed, as what is found is hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order(u128);
 
 impl Order {
-    /// Bytes at the start of a row that tell it.
-    const LEN: usize = KEY_LEN + 4;
+    #[inline]
+    pub(super) fn of(content: &ContentDigest, owner: Owner) -> Self {
+        let start = content.0.first_chunk().map_or(0, |start| u128::from_be_bytes(*start));
+        Self(((start >> u32::BITS) << u32::BITS) | u128::from(owner.number()))
+    }
 
-    pub(super) fn of(key: Key, owner: Owner) -> Self {
-        let mut bytes = [0; Self::LEN];
-        let fields = key.into_iter().chain(owner.number().to_be_bytes());
-        bytes.iter_mut().zip(fields).for_each(|(byte, field)| *byte = field);
-        Self(u128::from_be_bytes(bytes))
+    pub(super) fn owner(self) -> Owner {
+        Owner::from_number(self.0 as u32)
+    }
+
+    /// Returns the first 8 bytes of the key, as a number.
+    #[inline]
+    pub(super) fn leading(self) -> u64 {
+        (self.0 >> u64::BITS) as u64
+    }
+
+    /// Returns the last byte of the key.
+    #[inline]
+    pub(super) fn mark(self) -> u8 {
+        (self.0 >> u32::BITS) as u8
     }
 
     /// Reads it off the bytes of a row.
+    #[inline]
     pub(super) fn read(row: &[u8; LEN]) -> Self {
-        let start = row.first_chunk::<{ Self::LEN }>().copied().unwrap_or_default();
-        let number = u128::from_be_bytes(start);
-        // Owners are little-endian.
-        let owner = (number as u32).swap_bytes();
-        Self(((number >> u32::BITS) << u32::BITS) | u128::from(owner))
+        Self(row.first_chunk().map_or(0, |order| u128::from_le_bytes(*order)))
     }
 }
 
 /// A content, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Row {
-    pub(super) key: Key,
-    pub(super) owner: Owner,
+    pub(super) order: Order,
     /// Place in the owner's list of files.
     pub(super) file: u32,
     pub(super) range: FileRange,
@@ -92,18 +99,17 @@ pub(super) struct Row {
 impl Row {
     /// Says where a content is; `None` for a place beyond what a row can name, 256 TiB.
     pub(super) fn new(content: &ContentDigest, owner: Owner, file: u32, range: FileRange) -> Option<Self> {
-        (range.end() < 1 << 48).then_some(Self { key: key(content), owner, file, range })
+        (range.end() < 1 << 48).then_some(Self { order: Order::of(content, owner), file, range })
     }
 
-    pub(super) fn order(&self) -> Order {
-        Order::of(self.key, self.owner)
+    pub(super) fn owner(&self) -> Owner {
+        self.order.owner()
     }
 
     pub(super) fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
-        let fields: [&[u8]; 5] = [
-            &self.key,
-            &self.owner.number().to_le_bytes(),
+        let fields: [&[u8]; 4] = [
+            &self.order.0.to_le_bytes(),
             &self.file.to_le_bytes(),
             &narrow(self.range.start()),
             &narrow(self.range.len()),
@@ -115,20 +121,14 @@ impl Row {
     }
 
     /// Reads a row; `None` when it names a range that cannot be.
+    #[inline]
     pub(super) fn decode(bytes: &[u8; LEN]) -> Option<Self> {
-        let (key, rest) = bytes.split_first_chunk()?;
-        let (owner, rest) = rest.split_first_chunk()?;
+        let (order, rest) = bytes.split_first_chunk()?;
         let (file, rest) = rest.split_first_chunk()?;
         let (start, rest) = rest.split_first_chunk()?;
         let range = FileRange::with_len(widen(start), widen(rest.first_chunk()?))?;
-        let owner = SeedNumber::new(u32::from_le_bytes(*owner)).map_or(Owner::Objects, Owner::Seed);
-        Some(Self { key: *key, owner, file: u32::from_le_bytes(*file), range })
+        Some(Self { order: Order(u128::from_le_bytes(*order)), file: u32::from_le_bytes(*file), range })
     }
-}
-
-/// Returns the key of a content.
-pub(super) fn key(content: &ContentDigest) -> Key {
-    content.0.first_chunk().copied().unwrap_or_default()
 }
 
 fn narrow(number: u64) -> [u8; 6] {

@@ -8,14 +8,14 @@ use chunked::ContentDigest;
 use super::{Abilities, Candidate, Regular, Seed, SeedName, Visit};
 use crate::error::Error;
 use crate::index::catalog::Catalog;
-use crate::index::{DedupIndex, SeedNumber, SeedPlace};
+use crate::index::{SeedNumber, SeedPlace, View};
 use crate::store::Store;
 
 /// A seed whose files and chunks are found by digest, as the dedup index knows them; and in whatever way it has itself.
 #[derive(Debug)]
 struct Indexed {
     seed: Arc<dyn Seed>,
-    index: Arc<DedupIndex>,
+    index: View,
     number: SeedNumber,
     catalog: Arc<Catalog>,
 }
@@ -25,10 +25,10 @@ struct Indexed {
 /// # Errors
 /// Those of the file system of the store.
 pub fn with_index(store: &Store, seed: Arc<dyn Seed>) -> Result<Arc<dyn Seed>, Error> {
-    let index = store.shared_index();
+    let index = store.index();
     let known = seed.name().text().map(|name| index.catalog(&name)).transpose()?.flatten();
     Ok(match known {
-        Some((number, catalog)) => Arc::new(Indexed { seed, index, number, catalog }),
+        Some((number, catalog)) => Arc::new(Indexed { seed, index: index.view(), number, catalog }),
         None => seed,
     })
 }

@@ -9,7 +9,7 @@ use chunked::ContentDigest;
 use super::{Abilities, Candidate, Regular, Root, Seed, SeedName, Visit};
 use crate::directory::Directory;
 use crate::error::{Error, at_path};
-use crate::index::Runs;
+use crate::index::View;
 use crate::objects::path_of;
 
 /// How the names of such seeds begin.
@@ -26,7 +26,7 @@ const INDEX: &str = "index";
 pub struct OwnStore {
     name: SeedName,
     root: Root,
-    index: Runs,
+    index: View,
 }
 
 impl OwnStore {
@@ -40,7 +40,7 @@ impl OwnStore {
         if root.find(Path::new(FORMAT)).is_none() || root.subdirectory(Path::new(OBJECTS)).is_none() {
             return Err(Error::NotASeed { path, expected: "a store of morsel, with `format` and `objects`" });
         }
-        let index = Directory::open(&path.join(INDEX)).and_then(|directory| Runs::load(&directory));
+        let index = Directory::open(&path.join(INDEX)).and_then(|directory| View::load(&directory));
         Ok(Self { name: SeedName::new(KIND, path), root, index: index.unwrap_or_default() })
     }
 

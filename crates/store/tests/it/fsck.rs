@@ -133,7 +133,7 @@ fn a_damaged_index_is_made_anew() {
     // Three rows, then the digest of the object.
     let rows = bytes.len() - 4 * 32;
     // The first key becomes the greatest: out of order.
-    bytes[rows..rows + 12].fill(0xff);
+    bytes[rows + 4..rows + 16].fill(0xff);
     fs::remove_file(&run).unwrap();
     fs::write(&run, bytes).unwrap();
     fs::set_permissions(&run, fs::Permissions::from_mode(0o400)).unwrap();

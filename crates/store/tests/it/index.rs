@@ -72,7 +72,7 @@ fn a_damaged_run_is_not_used_and_goes_away_with_the_next_layer() {
         |bytes| bytes.truncate(bytes.len() - 1),
         |bytes| bytes.push(0),
         |bytes| bytes[0] ^= 1,
-        |bytes| bytes[20] = 0xff,
+        |bytes| bytes[19] = 0xff,
     ];
     for damage in damages {
         let dir = tempfile::tempdir().unwrap();
@@ -91,6 +91,46 @@ fn a_damaged_run_is_not_used_and_goes_away_with_the_next_layer() {
         assert_eq!(store.index().lookup(&digest(1)), Some(place(2)));
         assert_eq!(run_files(dir.path()).len(), 1);
     }
+}
+
+/// Buckets and rows are not checked when a run is opened, so that it takes no time.
+#[test]
+fn a_damaged_bucket_or_row_hides_what_it_leads_to_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    add(Store::open(dir.path()).unwrap().index(), (0..100).map(|chunk| (chunk, chunk)));
+    let [file] = run_files(dir.path()).try_into().unwrap();
+    let sound = fs::read(&file).unwrap();
+    for at in (64..sound.len()).step_by(7) {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0xff;
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let found = (0..100).filter(|chunk| store.index().lookup(&digest(*chunk)) == Some(place(*chunk)));
+        assert!(found.count() >= 75, "a byte at {at} is damaged");
+    }
+}
+
+#[test]
+fn a_bucket_may_have_more_rows_than_marks() {
+    let dir = tempfile::tempdir().unwrap();
+    let same = |number: u64| {
+        let mut digest = digest(number).0;
+        digest[..8].fill(7);
+        ContentDigest(digest)
+    };
+    let store = Store::open(dir.path()).unwrap();
+    store.index().add((0..200).map(|chunk| (same(chunk), place(chunk)))).unwrap();
+    add(store.index(), (0..200).map(|chunk| (chunk, chunk)));
+    for chunk in 0..200 {
+        assert_eq!(store.index().lookup(&same(chunk)), Some(place(chunk)));
+        assert_eq!(store.index().lookup(&digest(chunk)), Some(place(chunk)));
+        assert_eq!(store.index().lookup(&same(chunk + 200)), None);
+    }
+    let chunks: Vec<_> = (0..400).map(same).collect();
+    let found = store.index().view().lookup_each(&chunks);
+    assert_eq!(found.into_iter().flatten().count(), 200);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) fn run(request: &Estimate) -> anyhow::Result<ExitCode> {
     let source = transport::open(&request.reference, &access).with_context(cannot)?;
     let instance = choose(&*source, request.platform.as_ref()).with_context(cannot)?;
     let here = match &request.from {
-        None => Here::store(&request.store, &request.reference, &instance)?,
+        None => Here::store(&request.store, source.reference(), &instance)?,
         Some(old) => {
             let cannot = || format!("cannot compare with `{old}`");
             let source = transport::open(old, &access).with_context(cannot)?;
