@@ -247,7 +247,8 @@ impl<'f, 's> Service<'f, 's> {
                 told(keep.alive())?;
             }
         }
-        told(keep.stopping())
+        // The next daemon goes on with what is kept.
+        if self.ended() == Ended::Asked { told(keep.stopping()) } else { Ok(()) }
     }
 
     pub(super) fn stop(&self) {
