@@ -577,6 +577,16 @@ fn publish() {
           --seed <[KIND:]DIR>
               Do not fetch what DIR has, as with `pull`; can be repeated
 
+          --lazy
+              Publish mounts before their content is here, if this machine can; it comes when it is
+              read, and in the background
+
+          --layout <LAYOUT>
+              What engines find: `plain` files of each layer; `mounted`, the merged tree of the layers;
+              or `auto`, mounts with `--lazy`, and plain files without
+              
+              [default: auto]
+
           --root <DIR>
               The directory of the store [default: /var/lib/morsel for root, $XDG_DATA_HOME/morsel
               otherwise]

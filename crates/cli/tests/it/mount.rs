@@ -348,6 +348,32 @@ fn root_an_ordinary_user_mounts_in_a_namespace() {
 }
 
 #[test]
+fn root_an_ordinary_user_who_may_open_fuse_waits_for_nothing() {
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let place = Place::new(&layers());
+    place.sandbox.stdout(&format!("morsel convert --quiet {IMAGE} oci:chunked:latest"));
+    fs::create_dir(place.path("mnt")).unwrap();
+    run(Command::new("mknod").arg(place.path("fuse")).args(["c", "10", "229"]));
+    fs::set_permissions(place.path("fuse"), fs::Permissions::from_mode(0o666)).unwrap();
+    run(Command::new("chown").args(["-R", "65534:65534"]).arg(place.path("")));
+    let script = "set -e
+        $0 mount --quiet --no-fill --root store oci:chunked:latest mnt
+        $0 daemon --root store status; cat mnt/etc/hostname >&2
+        $0 wait --root store mnt; $0 detach --root store mnt
+        cat mnt/etc/host >&2; $0 umount --root store mnt";
+    let outside = "mount --bind fuse /dev/fuse
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups unshare --user --map-root-user --mount sh -c \"$1\" $0";
+    let mut root = Command::new("unshare");
+    root.args(["--mount", "sh", "-c", outside, env!("CARGO_BIN_EXE_morsel"), script]);
+    let written = run(root.current_dir(place.path("")));
+    assert_eq!(written.stderr, "other\nother\n");
+    let status: Value = serde_json::from_slice(&written.stdout).unwrap();
+    assert_eq!(status["images"][0]["contents_here"], 0, "{status}");
+}
+
+#[test]
 fn root_what_is_damaged_or_missing_is_said() {
     if !tools::is_root(Tier::Root) {
         return;

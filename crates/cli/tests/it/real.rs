@@ -6,11 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testkit::compare::Listing;
 use testkit::oci::Layout;
 use testkit::process::run;
+use testkit::scripted::Script;
 use testkit::tools::{self, Tier};
 
 use crate::harness::{digest, morsel};
+use crate::scene::Scene;
 
 /// Finds the layouts in the directory that `MORSEL_IMAGES` names, otherwise in `target/images`.
 pub(crate) fn images() -> Vec<Layout> {
@@ -18,6 +21,45 @@ pub(crate) fn images() -> Vec<Layout> {
     let dir = env::var_os("MORSEL_IMAGES").map_or(default, PathBuf::from);
     let found = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     found.filter(|path| path.join("index.json").exists()).map(Layout::open).collect()
+}
+
+/// Lists the tags of a layout.
+fn tags(image: &Layout) -> Vec<String> {
+    let index = image.index();
+    let name = |manifest: &serde_json::Value| {
+        manifest["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned)
+    };
+    index["manifests"].as_array().unwrap().iter().filter_map(name).collect()
+}
+
+#[test]
+#[ignore = "takes minutes unless optimized; `.ci/run` runs it in a release build"]
+fn root_real_images_are_mounted_as_they_are_unpacked() {
+    let images = images();
+    if images.is_empty() {
+        return tools::skip(
+            Tier::Root,
+            "there are no images: run `scripts/make-image debian target/images/debian`",
+        );
+    }
+    for (image, tag) in images.iter().flat_map(|image| tags(image).into_iter().map(move |tag| (image, tag))) {
+        let Some(scene) = Scene::new(Script::default()) else { return };
+        let chunked = Layout::open(scene.path("chunked"));
+        run(morsel().args(["convert", "--quiet", &image.reference(&tag), &chunked.reference("latest")]));
+        let name = scene.publish("image", &chunked);
+        scene.run(&["mount", &name, "m", "--no-fill", "-q"]);
+        // All of it comes through the daemon.
+        let lazy = Listing::read(&scene.path("m"));
+        scene.run(&["wait", "m"]);
+        scene.run(&["detach", "m"]);
+        let local = Listing::read(&scene.path("m"));
+        scene.run(&["unpack", "-q", &name, "tree"]);
+        let unpacked = Listing::read(&scene.path("tree")).without("holes", |_, _| true);
+        assert!(unpacked.paths().len() > 5000, "{} {tag}", image.dir().display());
+        for mounted in [lazy, local] {
+            mounted.without("holes", |_, _| true).assert_same(&unpacked);
+        }
+    }
 }
 
 /// Converts one layer and checks that it becomes the same blob, whatever it was and however many threads there are.

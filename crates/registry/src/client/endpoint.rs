@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 
 use super::failure::Failure;
 use crate::config::{Roles, Route, Scheme};
@@ -26,14 +27,16 @@ pub(crate) struct Endpoint {
     scheme: Option<Scheme>,
     base: String,
     stands_for: Option<String>,
+    /// What every request has besides.
+    pub(super) headers: HeaderMap,
 }
 
 impl Endpoint {
     /// Takes the place that a route leads to.
     pub(super) fn at(route: Route, tls: Tls) -> Self {
-        let Route { host, repository, roles, scheme, base, stands_for, .. } = route;
+        let Route { host, repository, roles, scheme, base, stands_for, headers, .. } = route;
         let address = if host == DOCKER_IO.0 { DOCKER_IO.1.to_owned() } else { host.clone() };
-        Self { host, repository, tls: Arc::new(tls), roles, address, scheme, base, stands_for }
+        Self { host, repository, tls: Arc::new(tls), roles, address, scheme, base, stands_for, headers }
     }
 
     /// Returns how the registry is spoken with; `None` when that has to be found out.

@@ -27,6 +27,7 @@ impl Registries {
         if !endpoint.is_at(request.url()) {
             return Ok(http.send(request)?);
         }
+        let request = request.clone().with_private(endpoint.headers.clone());
         let wanted = Wanted {
             host: &endpoint.host,
             repository: &endpoint.repository,

@@ -1,8 +1,10 @@
 //! `hosts.toml` of containerd (its docs/hosts.md): one for each registry, with its mirrors.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use super::LEN_MAX;
@@ -38,6 +40,7 @@ struct Host {
     verification: Option<Verification>,
     authorities: Vec<PathBuf>,
     identity: Option<Identity>,
+    headers: HeaderMap,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +62,8 @@ struct WrittenHost {
     skip_verify: Option<bool>,
     #[serde(default)]
     override_path: bool,
+    #[serde(default)]
+    header: BTreeMap<String, OneOrMore>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +147,7 @@ impl Host {
                 .map(|ca| dir.join(ca))
                 .collect(),
             identity: written.client.and_then(|clients| clients.first(dir)),
+            headers: headers(written.header)?,
         })
     }
 
@@ -155,6 +161,7 @@ impl Host {
             verification: self.verification,
             authorities: self.authorities.clone(),
             identity: self.identity.clone(),
+            headers: self.headers.clone(),
             ..Route::direct(name)
         }
     }
@@ -185,6 +192,21 @@ fn roles(names: &[String]) -> Result<Roles, Invalid> {
         }
     }
     Ok(roles)
+}
+
+/// Reads headers. Their values may be secret, and are not in messages.
+fn headers(written: BTreeMap<String, OneOrMore>) -> Result<HeaderMap, Invalid> {
+    let mut headers = HeaderMap::new();
+    for (text, values) in written {
+        let invalid = || Invalid::Header(shorten(&text));
+        let name: HeaderName = text.parse().map_err(|_| invalid())?;
+        for value in values.into_vec() {
+            let mut value = HeaderValue::try_from(value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.append(&name, value);
+        }
+    }
+    Ok(headers)
 }
 
 impl OneOrMore {
@@ -231,9 +253,14 @@ mod tests {
             let keys = route
                 .identity
                 .map(|identity| format!(" {}+{}", identity.certificates.display(), identity.key.display()));
+            let headers: String = route
+                .headers
+                .iter()
+                .map(|(name, value)| format!(" {name}={}", value.to_str().unwrap()))
+                .collect();
             let cas: String = route.authorities.iter().map(|ca| format!(" {}", ca.display())).collect();
             format!(
-                "{scheme}://{}{} {}{insecure} {roles}{stand}{cas}{}",
+                "{scheme}://{}{} {}{insecure} {roles}{stand}{cas}{}{headers}",
                 route.host,
                 route.base,
                 route.repository,
@@ -257,6 +284,7 @@ mod tests {
             client = [["client.cert", "client.key"], ["other.pem", ""]]
             [host."https://a.local/proxy/hub".header]
             x = "y"
+            X-Two = ["1", "2"]
             [host."https://m.local/v2/hub"]
             override_path = true
             ca = ["/etc/ca.pem", "b.pem"]
@@ -264,7 +292,7 @@ mod tests {
         "#;
         insta::assert_snapshot!(show(text, "debian"), @"
         http://z.local:5000/v2 library/debian p for docker.io
-        https://a.local/proxy/hub/v2 library/debian insecure rp for docker.io /d/ca.pem /d/client.cert+/d/client.key
+        https://a.local/proxy/hub/v2 library/debian insecure rp for docker.io /d/ca.pem /d/client.cert+/d/client.key x-two=1 x-two=2 x=y
         https://m.local/v2/hub library/debian rpw for docker.io /etc/ca.pem /d/b.pem /both.pem+/both.pem
         https://docker.io/v2 library/debian rpw
         ");
@@ -279,6 +307,8 @@ mod tests {
         insta::assert_snapshot!(message("[host.\"https://\"]"), @"`https://` is not the address of a host, such as `https://example.com`");
         insta::assert_snapshot!(message("[host.\"https://h.io\"]\ncapabilities = [\"fly\"]"), @"capability `fly` is not `pull`, `resolve` or `push`");
         insta::assert_snapshot!(message("[host.\"https://h.io\"]\nca = 7"), @"expected a string or a list of strings");
+        insta::assert_snapshot!(message("[host.\"https://h.io\".header]\n\"a b\" = \"c\""), @"header `a b` or its value cannot be sent");
+        insta::assert_snapshot!(message("[host.\"https://h.io\".header]\na = \"secret\\n\""), @"header `a` or its value cannot be sent");
         insta::assert_snapshot!(message("server = ["), @"unclosed array, expected `]` in line 1");
     }
 

@@ -32,6 +32,9 @@ pub enum Invalid {
     /// The address of a host is not one.
     #[error("`{0}` is not the address of a host, such as `https://example.com`")]
     Address(String),
+    /// A header cannot be sent.
+    #[error("header `{0}` or its value cannot be sent")]
+    Header(String),
     /// What a host can do is not known.
     #[error("capability `{0}` is not `pull`, `resolve` or `push`")]
     Capability(String),

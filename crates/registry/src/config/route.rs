@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use reqwest::header::HeaderMap;
+
 use crate::http::{Identity, Verification};
 use crate::name::Name;
 
@@ -23,6 +25,8 @@ pub(crate) struct Route {
     /// Files with further authorities.
     pub(crate) authorities: Vec<PathBuf>,
     pub(crate) identity: Option<Identity>,
+    /// What every request has besides.
+    pub(crate) headers: HeaderMap,
     /// Whether nobody may go there.
     pub(crate) blocked: bool,
 }
@@ -75,6 +79,7 @@ impl Route {
             verification: None,
             authorities: Vec::new(),
             identity: None,
+            headers: HeaderMap::new(),
             blocked: false,
         }
     }

@@ -14,6 +14,8 @@ pub(crate) struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
+    /// Further headers, for the host of `url` only.
+    private: HeaderMap,
     /// The credentials, for the host of `url` only.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) body: Bytes,
@@ -30,6 +32,7 @@ impl Request {
             method,
             url,
             headers,
+            private: HeaderMap::new(),
             authorization: None,
             body: Bytes::new(),
             tls,
@@ -43,6 +46,13 @@ impl Request {
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Adds headers that are not sent to where redirects lead, if that is another host.
+    #[must_use]
+    pub(crate) fn with_private(mut self, headers: HeaderMap) -> Self {
+        self.private = headers;
         self
     }
 
@@ -97,9 +107,11 @@ impl Request {
     /// Returns the headers that go to `target`.
     pub(super) fn headers_for(&self, target: &Url) -> HeaderMap {
         let mut headers = self.headers.clone();
-        if let Some(credentials) =
-            self.authorization.as_ref().filter(|_| target.origin() == self.url.origin())
-        {
+        if target.origin() != self.url.origin() {
+            return headers;
+        }
+        headers.extend(self.private.clone());
+        if let Some(credentials) = &self.authorization {
             headers.insert(AUTHORIZATION, credentials.clone());
         }
         headers

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use chunked::Class;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
 
 use super::*;
@@ -102,16 +102,22 @@ fn credentials_stay_with_their_host() {
     let other = Script::serve(vec![answer("200 OK", "", "ok")]);
     let away = answer("307 Temporary Redirect", &format!("Location: {}\r\n", other.url()), "gone");
     let script = Script::serve(vec![answer("302 Found", "Location: /v2/b\r\n", ""), away]);
-    let response = http()
-        .send(&get(script.url()).header(reqwest::header::RANGE, HeaderValue::from_static("bytes=0-1")))
-        .unwrap();
+    let range = HeaderValue::from_static("bytes=0-1");
+    let mut private = HeaderMap::new();
+    private.append("x-key", HeaderValue::from_static("own"));
+    private.append("x-key", HeaderValue::from_static("other"));
+    let request = get(script.url()).header(RANGE, range).with_private(private);
+    let response = http().send(&request).unwrap();
     assert_eq!((response.sent, response.retries), (3, 0));
     assert_eq!(response.url.port(), other.url().port());
     let (here, there) = (script.asked(), other.asked());
     assert!(here.iter().all(|head| head.contains("authorization: Bearer secret")), "{here:?}");
+    assert!(here.iter().all(|head| head.contains("x-key: own\r\nx-key: other\r\n")), "{here:?}");
     assert!(here.get(1).is_some_and(|head| head.starts_with("GET /v2/b HTTP/1.1")), "{here:?}");
     assert!(
-        there.iter().all(|head| !head.contains("Bearer") && head.contains("range: bytes=0-1")),
+        there.iter().all(|head| !head.contains("Bearer")
+            && !head.contains("x-key")
+            && head.contains("range: bytes=0-1")),
         "{there:?}"
     );
     assert!(there.iter().all(|head| head.contains("accept-encoding: identity")), "{there:?}");
