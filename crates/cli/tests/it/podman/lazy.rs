@@ -7,7 +7,8 @@ use testkit::data;
 use testkit::link::{Link, Proxy, proxy};
 use testkit::oci::{Layout, digest};
 use testkit::process::run;
-use testkit::registry::push;
+use testkit::registry::{Auth, Registry, Setup, push};
+use testkit::scripted::Login;
 use testkit::tar::Tar;
 use testkit::tools::Tier;
 
@@ -223,4 +224,40 @@ fn engine_podman_5_8_loses_an_image_that_lies() {
 
     // The right image has the same table of contents, so podman pulls that by itself.
     assert_eq!(out, "evil\n1\n1\n0\nevil\n", "{}", scene.log());
+}
+
+/// The daemon fetches with the credentials of `podman login`. What was given on a command line it does not have.
+#[test]
+fn engine_podman_5_8_logs_in_and_the_daemon_with_it() {
+    let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", LAZY);
+    let setup = Setup { auth: Auth::Basic(Login::new("me", "secret word")), ..Setup::default() };
+    let dir = scene.dir.path().join("private");
+    let Some(private) = Registry::start_as(Tier::Engine, &dir, &setup) else { return };
+    scene.machine.trust(private.host());
+    let copy = |name: &str| {
+        let (open, _) =
+            scene.push(name, &[Tar::new().file("./name", name).file("./more", data::stream(3, 500_000))]);
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"]);
+        skopeo.args(["--preserve-digests", "--dest-creds=me:secret word"]);
+        let to = format!("{}/{name}:1", private.host());
+        run(skopeo.arg(format!("docker://{}", scene.convert(&open))).arg(format!("docker://{to}")));
+        to
+    };
+    let (one, two) = (copy("one"), copy("two"));
+
+    let out = scene.machine.sh(&format!(
+        "podman login -u me -p 'secret word' {} >/dev/null; podman run --rm {one} /bin/cat /name 2>/dev/null; morsel wait {one}",
+        private.host()
+    ));
+    assert_eq!(out, "one", "{}", scene.log());
+    assert!(scene.log().contains("content comes when it is read"), "{}", scene.log());
+
+    let out = scene.machine.sh(&format!(
+        "podman pull -q --creds 'me:secret word' {two} >/dev/null; podman run --rm {two} /bin/cat /name"
+    ));
+    assert_eq!(out, "two", "{}", scene.log());
+    assert!(scene.log().contains("the registry lets nobody in"), "{}", scene.log());
+    assert!(!scene.log().contains("secret"), "{}", scene.log());
 }
