@@ -1,9 +1,16 @@
 //! Images that podman runs before their content is here.
 
+use std::process::Command;
+
 use serde_json::Value;
 use testkit::data;
 use testkit::link::{Link, Proxy, proxy};
+use testkit::oci::{Layout, digest};
+use testkit::process::run;
+use testkit::registry::{Auth, Registry, Setup, push};
+use testkit::scripted::Login;
 use testkit::tar::Tar;
+use testkit::tools::Tier;
 
 use super::{KILL, Scene};
 
@@ -188,4 +195,69 @@ fn engine_podman_5_8_runs_mounts_of_what_was_brought_before() {
 
     assert_eq!(out, format!("{id}\napp\nbase\ngone\nname\n3\n{id}\n"), "{}", scene.log());
     assert_eq!(scene.layers_of_engines(), [], "{}", scene.log());
+}
+
+/// An image claims to have a layer of another one. It runs, as every file is what its manifest says, until the claim is checked.
+#[test]
+fn engine_podman_5_8_loses_an_image_that_lies() {
+    let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", LAZY);
+    let evil = Tar::new().dir("./opt/").file("./opt/name", "evil\n");
+    let (name, _) = scene.push("app", &[evil]);
+    let image = scene.convert(&name);
+    let copy = Layout::create(scene.dir.path().join("copy"));
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--preserve-digests"]);
+    run(skopeo.arg(format!("docker://{image}")).arg(copy.reference("honest")));
+    let diff_ids = [&scene.shell, &base().finish()].map(|tar| digest(tar));
+    copy.add_manifest("lie", &copy.layers("honest"), &diff_ids);
+    let lie = format!("{}/lie", scene.registry.host());
+    push(Tier::Engine, &copy, "lie", &lie, &[]).unwrap();
+
+    let out = scene.machine.sh(&format!(
+        "podman run --rm {lie}:lie /bin/cat /opt/name 2>/dev/null
+         morsel wait {lie}:lie 2>&1 | grep -c quarantine; grep -c ^QUARANTINE /var/lib/morsel/run/log
+         podman ps -a -q; podman images -q 2>/dev/null | wc -l; ! podman run --rm {lie}:lie /bin/cat /opt/name 2>/dev/null
+         podman rmi -f {lie}:lie >/dev/null; ! podman pull -q {lie}:lie 2>/dev/null; podman run --rm {image} /bin/cat /opt/name 2>/dev/null
+         morsel doctor podman >/dev/null"
+    ));
+
+    // The right image has the same table of contents, so podman pulls that by itself.
+    assert_eq!(out, "evil\n1\n1\n0\nevil\n", "{}", scene.log());
+}
+
+/// The daemon fetches with the credentials of `podman login`. What was given on a command line it does not have.
+#[test]
+fn engine_podman_5_8_logs_in_and_the_daemon_with_it() {
+    let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", LAZY);
+    let setup = Setup { auth: Auth::Basic(Login::new("me", "secret word")), ..Setup::default() };
+    let dir = scene.dir.path().join("private");
+    let Some(private) = Registry::start_as(Tier::Engine, &dir, &setup) else { return };
+    scene.machine.trust(private.host());
+    let copy = |name: &str| {
+        let (open, _) =
+            scene.push(name, &[Tar::new().file("./name", name).file("./more", data::stream(3, 500_000))]);
+        let mut skopeo = Command::new("skopeo");
+        skopeo.args(["copy", "-q", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false"]);
+        skopeo.args(["--preserve-digests", "--dest-creds=me:secret word"]);
+        let to = format!("{}/{name}:1", private.host());
+        run(skopeo.arg(format!("docker://{}", scene.convert(&open))).arg(format!("docker://{to}")));
+        to
+    };
+    let (one, two) = (copy("one"), copy("two"));
+
+    let out = scene.machine.sh(&format!(
+        "podman login -u me -p 'secret word' {} >/dev/null; podman run --rm {one} /bin/cat /name 2>/dev/null; morsel wait {one}",
+        private.host()
+    ));
+    assert_eq!(out, "one", "{}", scene.log());
+    assert!(scene.log().contains("content comes when it is read"), "{}", scene.log());
+
+    let out = scene.machine.sh(&format!(
+        "podman pull -q --creds 'me:secret word' {two} >/dev/null; podman run --rm {two} /bin/cat /name"
+    ));
+    assert_eq!(out, "two", "{}", scene.log());
+    assert!(scene.log().contains("the registry lets nobody in"), "{}", scene.log());
+    assert!(!scene.log().contains("secret"), "{}", scene.log());
 }
