@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 
-use crate::args::parse_bytes;
+use crate::args::{Layout, parse_bytes};
 use crate::{access, who};
 
 /// The file for all users.
@@ -34,6 +34,7 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) mode: Mode,
+    pub(crate) layout: Layout,
     /// How long the engine waits; the work goes on after that.
     pub(crate) wait: Duration,
     /// Names of places that may hold content.
@@ -47,6 +48,8 @@ pub(crate) enum Mode {
     /// All of it, before the engine goes on.
     #[default]
     Eager,
+    /// When it is read, and in the background.
+    Lazy,
     /// The engine pulls by itself.
     Off,
 }
@@ -72,6 +75,7 @@ struct WrittenStore {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Written {
     mode: Option<Mode>,
+    layout: Option<Layout>,
     wait: Option<u64>,
     seeds: Option<Vec<String>>,
 }
@@ -83,6 +87,7 @@ struct Written {
 struct WrittenImage {
     prefix: String,
     mode: Option<Mode>,
+    layout: Option<Layout>,
     wait: Option<u64>,
     seeds: Option<Vec<String>>,
 }
@@ -130,6 +135,7 @@ impl Config {
         let seeds = image.and_then(|image| image.seeds.clone()).or_else(|| self.default.seeds.clone());
         Policy {
             mode: image.and_then(|image| image.mode).or(self.default.mode).unwrap_or_default(),
+            layout: image.and_then(|image| image.layout).or(self.default.layout).unwrap_or_default(),
             wait: wait.map_or(WAIT, Duration::from_secs),
             seeds: seeds.unwrap_or_default(),
         }
@@ -145,17 +151,17 @@ mod tests {
         let config = Config::parse(
             "[storage-helper]\nwait = 5\nseeds = ['/']\n\
              [[image]]\nprefix = 'quay.io'\nmode = 'off'\n\
-             [[image]]\nprefix = 'quay.io/team'\nmode = 'eager'\nwait = 7\n",
+             [[image]]\nprefix = 'quay.io/team'\nmode = 'lazy'\nlayout = 'mounted'\nwait = 7\n",
         )
         .unwrap();
         let policy = |host, repository| {
-            let Policy { mode, wait, seeds } = config.policy(host, repository);
-            (mode, wait.as_secs(), seeds.len())
+            let Policy { mode, layout, wait, seeds } = config.policy(host, repository);
+            (mode, layout, wait.as_secs(), seeds.len())
         };
-        assert_eq!(policy("docker.io", "library/debian"), (Mode::Eager, 5, 1));
-        assert_eq!(policy("quay.io", "other/app"), (Mode::Off, 5, 1));
-        assert_eq!(policy("quay.io", "team/app"), (Mode::Eager, 7, 1));
-        assert_eq!(policy("quay.io", "teams/app"), (Mode::Off, 5, 1));
+        assert_eq!(policy("docker.io", "library/debian"), (Mode::Eager, Layout::Auto, 5, 1));
+        assert_eq!(policy("quay.io", "other/app"), (Mode::Off, Layout::Auto, 5, 1));
+        assert_eq!(policy("quay.io", "team/app"), (Mode::Lazy, Layout::Mounted, 7, 1));
+        assert_eq!(policy("quay.io", "teams/app"), (Mode::Off, Layout::Auto, 5, 1));
         assert_eq!(Config::default().policy("quay.io", "app").wait, WAIT);
     }
 

@@ -10,6 +10,7 @@ mod image_name;
 mod image_stores;
 mod instances;
 mod interrupt;
+mod journal;
 mod layer_file;
 mod machine;
 mod output;

@@ -52,9 +52,15 @@ pub enum Error {
         /// Which of its files.
         path: PathBuf,
     },
+    /// Whoever asked for layers does not wait for them any more.
+    #[error("who asked for the layers does not wait for them any more")]
+    Unwanted,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A tree cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] mount::Error),
 }
 
 /// Why a layer cannot be published.
@@ -64,6 +70,12 @@ pub enum Unpublishable {
     /// The digest of its tar was not verified, and engines would take our word for it.
     #[error("its tar is not proven")]
     Unproven,
+    /// Another image claims to have it as well, with other content, and nobody has proven either.
+    #[error("another image claims to have it, and it is not proven which is right")]
+    Claimed,
+    /// What there is instead of its tar makes no sense.
+    #[error("its tar-split is damaged: {0}")]
+    BadTarSplit(String),
     /// Without one nobody can make the tar again, as `podman push` and `podman save` do.
     #[error("it has no tar-split")]
     NoTarSplit,
@@ -82,9 +94,11 @@ impl Error {
             Self::File { .. } => Class::Local,
             Self::Damaged { .. } => Class::Corrupt,
             Self::NoStore { .. } => Class::Missing,
+            Self::Unwanted => Class::Transient,
             Self::Unpublishable { .. } => Class::Unsupported,
             Self::Unfaithful { .. } => Class::Local,
             Self::Store(error) => error.class(),
+            Self::Mount(error) => error.class(),
         }
     }
 }

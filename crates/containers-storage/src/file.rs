@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::error::{Error, at_path, damaged};
 
 /// Longest list that is read. A layer takes about 500 bytes, an image some thousand.
@@ -27,15 +29,36 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
 
 /// Replaces a file, all at once; a power loss leaves the old one or the new one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let failed = || at_path("write", path);
-    let mut staged = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent).map_err(failed())?;
-    staged.write_all(bytes).map_err(failed())?;
-    let permissions = fs::Permissions::from_mode(mode);
-    staged.as_file().set_permissions(permissions).map_err(failed())?;
-    staged.as_file().sync_data().map_err(failed())?;
-    staged.persist(path).map_err(|error| failed()(error.error))?;
-    sync(parent)
+    Replacement::stage(path, bytes, mode)?.commit()
+}
+
+/// A file that is on disk, and only has to be renamed.
+#[derive(Debug)]
+pub(crate) struct Replacement<'p> {
+    path: &'p Path,
+    staged: NamedTempFile,
+}
+
+impl<'p> Replacement<'p> {
+    pub(crate) fn stage(path: &'p Path, bytes: &[u8], mode: u32) -> Result<Self, Error> {
+        let failed = || at_path("write", path);
+        let staged = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent(path));
+        let mut staged = staged.map_err(failed())?;
+        staged.write_all(bytes).map_err(failed())?;
+        let permissions = fs::Permissions::from_mode(mode);
+        staged.as_file().set_permissions(permissions).map_err(failed())?;
+        staged.as_file().sync_data().map_err(failed())?;
+        Ok(Self { path, staged })
+    }
+
+    pub(crate) fn commit(self) -> Result<(), Error> {
+        self.staged.persist(self.path).map_err(|error| at_path("write", self.path)(error.error))?;
+        sync(parent(self.path))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a directory survive a power loss.

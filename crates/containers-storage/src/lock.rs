@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chunked::Digest;
 use rustix::fs::{FlockOperation, fcntl_lock, flock};
-use rustix::io::retry_on_intr;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::getpid;
 
 use crate::error::{Error, at_path};
@@ -28,6 +28,16 @@ impl OwnLock {
         let file = open(path)?;
         retry_on_intr(|| flock(&file, FlockOperation::LockExclusive)).map_err(at_path("lock", path))?;
         Ok(Self { _file: file })
+    }
+
+    /// Takes it if nobody has it.
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>, Error> {
+        let file = open(path)?;
+        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(at_path("lock", path)(error)),
+        }
     }
 }
 

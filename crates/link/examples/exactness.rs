@@ -1,8 +1,9 @@
 //! Shows how exact links are on this machine: `cargo run --release -p morsel-link --example exactness`.
 //!
-//! Each row is a transfer over a link. `delay` is from the first connection to the first byte, two round trips and a slice;
-//! `rate` is that of all bytes after it. Beside them is how much they differ from what was asked for. The first row has no
-//! link: it shows what the sockets of this machine take by themselves.
+//! `delay` is the median time of a round trip, of a few bytes each way, on connections that are all open, one after the other.
+//! `rate` is that of all bytes of a transfer on all of them at once, from the first to the last. Beside them is how much they
+//! differ from what was asked for. The first rows have no link: what the sockets and threads of this machine take by
+//! themselves comes on top of the delay of any link, and is not counted as a difference.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,59 +16,105 @@ use morsel_link::{Link, Proxy, Upstream};
 const LINKS: [&str; 4] = ["none", "1Gbit,1ms", "100Mbit,20ms", "20Mbit,100ms"];
 /// How long a transfer takes.
 const SECONDS: f64 = 3.0;
+/// Round trips that are measured, at least.
+const ROUND_TRIPS: usize = 64;
 
 #[expect(clippy::print_stdout, reason = "an example prints")]
 fn main() -> io::Result<()> {
     println!("link,connections,bytes,delay,delay_off_percent,rate,rate_off_percent");
+    let mut own = [Duration::ZERO; 2];
     for text in LINKS {
         let link: Link = text.parse().map_err(io::Error::other)?;
-        for count in [1, 32] {
+        for (count, own) in [1, 32].into_iter().zip(&mut own) {
             let rate = if link.rate.is_finite() { link.rate } else { 125e6 };
             let len = (rate * SECONDS) as usize / count;
             let server = server(len)?;
             let proxy = Proxy::start(Upstream::Server(server), link)?;
-            let (first, last) = transfer(proxy.address(), count)?;
-            let bytes = len * count;
-            // The first slice is counted with the delay.
-            let slice = link.slice_len() as f64;
-            let asked = link.round_trip.as_secs_f64() * 2.0 + slice / link.rate;
-            let found = (bytes as f64 - slice) / (last - first).as_secs_f64();
+            let mut streams = (0..count).map(|_| connect(proxy.address())).collect::<io::Result<Vec<_>>>()?;
+            let delay = round_trip(&mut streams)?;
+            let (first, last) = transfer(streams)?;
+            if link == Link::NONE {
+                *own = delay;
+                println!("\"{text}\",{count},{},{:.6},,,", len * count, delay.as_secs_f64());
+                continue;
+            }
+            // The first slice comes before the first byte is seen.
+            let bytes = (len * count - link.slice_len()) as f64;
+            let (delay, rate) =
+                (delay.saturating_sub(*own).as_secs_f64(), bytes / (last - first).as_secs_f64());
             println!(
-                "\"{text}\",{count},{bytes},{:.6},{:+.1},{found:.0},{:+.1}",
-                first.as_secs_f64(),
-                (first.as_secs_f64() / asked - 1.0) * 100.0,
-                (found / link.rate - 1.0) * 100.0
+                "\"{text}\",{count},{},{delay:.6},{:+.1},{rate:.0},{:+.1}",
+                len * count,
+                (delay / link.round_trip.as_secs_f64() - 1.0) * 100.0,
+                (rate / link.rate - 1.0) * 100.0
             );
         }
     }
     Ok(())
 }
 
-/// Answers each connection with `len` bytes.
+/// Answers each request on a connection: a byte to `ping`, `len` bytes to `give`.
 fn server(len: usize) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                stream.read_exact(&mut [0; 4])?;
-                let block = [7; 64 << 10];
-                let mut left = len;
-                while left > 0 {
-                    left -= stream.write(&block[..left.min(block.len())])?;
-                }
-                io::Result::Ok(())
-            });
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream, len));
         }
     });
     Ok(address)
 }
 
-/// Returns when the first byte of all connections came, and when the last one did.
-fn transfer(address: SocketAddr, count: usize) -> io::Result<(Duration, Duration)> {
+fn serve(mut stream: TcpStream, len: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut request = [0; 4];
+    loop {
+        stream.read_exact(&mut request)?;
+        if request == *b"give" {
+            break;
+        }
+        stream.write_all(&[7])?;
+    }
+    let block = [7; 64 << 10];
+    let mut left = len;
+    while left > 0 {
+        left -= stream.write(&block[..left.min(block.len())])?;
+    }
+    Ok(())
+}
+
+/// Opens a connection all the way to the server.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    ping(&mut stream)?;
+    Ok(stream)
+}
+
+fn ping(stream: &mut TcpStream) -> io::Result<Duration> {
+    let start = Instant::now();
+    stream.write_all(b"ping")?;
+    stream.read_exact(&mut [0])?;
+    Ok(start.elapsed())
+}
+
+/// Returns the median time of a round trip on one of the connections.
+fn round_trip(streams: &mut [TcpStream]) -> io::Result<Duration> {
+    let rounds = ROUND_TRIPS.div_ceil(streams.len());
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        for stream in &mut *streams {
+            times.push(ping(stream)?);
+        }
+    }
+    times.sort_unstable();
+    Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+}
+
+/// Transfers on all connections at once, and returns when the first byte came, and when the last one did.
+fn transfer(streams: Vec<TcpStream>) -> io::Result<(Duration, Duration)> {
     let (start, times) = (Instant::now(), Mutex::new(Vec::new()));
-    let get = || {
-        let mut stream = TcpStream::connect(address)?;
+    let get = |mut stream: TcpStream| {
         stream.write_all(b"give")?;
         stream.read_exact(&mut [0])?;
         let first = start.elapsed();
@@ -76,7 +123,8 @@ fn transfer(address: SocketAddr, count: usize) -> io::Result<(Duration, Duration
         io::Result::Ok(())
     };
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..count).map(|_| scope.spawn(get)).collect();
+        let get = &get;
+        let clients: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || get(stream))).collect();
         clients
             .into_iter()
             .try_for_each(|client| client.join().unwrap_or(Err(io::Error::other("a client panicked"))))

@@ -9,13 +9,18 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::line::{Interest, Line, Lines};
 
+/// How long before its time the thread is awake, and looks again and again: one that sleeps to the end wakes about this much
+/// too late, which would be a tenth of a short round trip.
+const AWAKE: Duration = Duration::from_micros(100);
+
 /// What became ready beside the connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ready {
     pub(crate) accept: bool,
 }
 
-/// Waits until an end is ready, somebody connects (if that is of interest), another thread wakes this one, or it is time.
+/// Waits until an end is ready, somebody connects (if that is of interest), another thread wakes this one, or it is nearly
+/// time.
 pub(crate) fn wait(
     lines: &mut Lines<TcpStream>,
     listener: Option<&TcpListener>,
@@ -52,7 +57,8 @@ pub(crate) fn wait(
 fn poll(fds: &mut [PollFd<'_>], until: Option<Instant>) -> Result<usize, Errno> {
     // What does not fit is far more than a day away.
     let day = Duration::from_secs(86_400);
-    let timeout = until.map(|until| until.saturating_duration_since(Instant::now()).min(day));
+    let timeout =
+        until.map(|until| until.saturating_duration_since(Instant::now()).saturating_sub(AWAKE).min(day));
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     rustix::event::poll(fds, timeout.as_ref())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
+use serde::Deserialize;
 
 use super::values::parse_platform;
 use super::{Form, RegistryArgs, StorePlace};
@@ -36,6 +37,19 @@ pub(crate) struct Setup {
 
     #[command(flatten)]
     pub(crate) store: StorePlace,
+}
+
+/// What engines find of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Layout {
+    /// What fits the image and the machine.
+    #[default]
+    Auto,
+    /// Mounts.
+    Mounted,
+    /// Files.
+    Plain,
 }
 
 /// An engine.
@@ -82,6 +96,15 @@ pub(crate) struct Publish {
     /// Do not fetch what DIR has, as with `pull`; can be repeated
     #[arg(long, value_name = "[KIND:]DIR")]
     pub(crate) seed: Vec<String>,
+
+    /// Publish mounts before their content is here, if this machine can; it comes when it is read, and in the background
+    #[arg(long)]
+    pub(crate) lazy: bool,
+
+    /// What engines find: `plain` files of each layer; `mounted`, the merged tree of the layers; or `auto`, mounts with
+    /// `--lazy`, and plain files without
+    #[arg(long, value_name = "LAYOUT", default_value = "auto", hide_possible_values = true)]
+    pub(crate) layout: Layout,
 
     #[command(flatten)]
     pub(crate) store: StorePlace,

@@ -23,7 +23,7 @@ pub(crate) use bench::{
 pub(crate) use convert::Convert;
 pub(crate) use daemon::{Daemon, DaemonAction, Detach, Record, Wait};
 pub(crate) use doctor::{Doctor, DoctorEngines, DoctorRegistry, DoctorSubject};
-pub(crate) use engine::{Engine, Publish, Setup, StorageHelper};
+pub(crate) use engine::{Engine, Layout, Publish, Setup, StorageHelper};
 pub(crate) use index::{Hashing, Index, IndexList, IndexRemove, IndexVerb};
 pub(crate) use inspect::{Inspect, Verify, What};
 pub(crate) use mirror::{Mirror, MirrorSubject, MirrorVerify, NoPlatform};

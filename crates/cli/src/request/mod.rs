@@ -14,7 +14,7 @@ pub(crate) use bench::{BenchConvert, BenchPull, BenchRegistry, BenchSource};
 pub(crate) use convert::{ConvertImage, ConvertLayer};
 pub(crate) use mirror::{Images, Mirror, MirrorVerify, OneImage};
 pub(crate) use place::{LayerPlace, NotAFile};
-pub(crate) use pull::{Estimate, Pull};
+pub(crate) use pull::{Estimate, Publish, Pull, Wish};
 pub(crate) use see::{ImageToSee, LayerToSee, Subject, View};
 
 use self::place::{Place, place};
@@ -89,7 +89,7 @@ pub(crate) enum Request {
     /// Prepare an image that an engine is about to pull.
     StorageHelper(args::StorageHelper),
     /// Let engines find the layers of images.
-    Publish(Box<Pull>),
+    Publish(Box<Publish>),
     /// Make engines pull through us.
     Setup(args::Setup),
 }

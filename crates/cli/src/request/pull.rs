@@ -30,6 +30,23 @@ pub(crate) struct Pull {
     pub(crate) form: Form,
 }
 
+/// Images to let engines find.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) pull: Pull,
+    pub(crate) wish: Wish,
+}
+
+/// How an image is to be published, where it can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Whether engines get it before its content is here.
+    pub(crate) is_lazy: bool,
+    pub(crate) layout: args::Layout,
+    /// Why it cannot be lazy, if that is known.
+    pub(crate) obstacle: Option<String>,
+}
+
 /// A pull to estimate.
 #[derive(Debug)]
 pub(crate) struct Estimate {
@@ -88,7 +105,7 @@ impl From<args::Strategy> for Way {
 }
 
 pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
-    Ok(Request::Publish(Box::new(Pull {
+    let pull = Pull {
         references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
         layers: LAYERS,
@@ -98,7 +115,9 @@ pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
         store: args.store,
         registry: args.registry,
         form: args.form,
-    })))
+    };
+    let wish = Wish { is_lazy: args.lazy, layout: args.layout, obstacle: None };
+    Ok(Request::Publish(Box::new(Publish { pull, wish })))
 }
 
 pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
@@ -131,7 +150,12 @@ impl Pull {
     }
 
     /// Asks for the image that an engine is about to pull.
-    pub(crate) fn of_engine(reference: &Reference, policy: &Policy, args: &args::StorageHelper) -> Self {
+    pub(crate) fn of_engine(
+        reference: &Reference,
+        registry: RegistryArgs,
+        policy: &Policy,
+        args: &args::StorageHelper,
+    ) -> Self {
         Self {
             references: vec![reference.clone()],
             platform: None,
@@ -140,7 +164,7 @@ impl Pull {
             seeds: policy.seeds.clone(),
             sync: true,
             store: args.store.clone(),
-            registry: RegistryArgs::default(),
+            registry,
             form: Form { json: false, quiet: true },
         }
     }

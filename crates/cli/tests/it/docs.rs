@@ -20,6 +20,18 @@ use crate::sandbox::{Sandbox, Unmount, testdata};
 use crate::served::Served;
 
 #[test]
+fn the_map_in_the_readme_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let quoted = readme.split('`').skip(1).step_by(2);
+    let places: Vec<_> =
+        quoted.filter(|text| text.starts_with("crates/") || text.starts_with("scripts/")).collect();
+    assert!(places.len() > 30, "{places:?}");
+    let lost: Vec<_> = places.iter().filter(|place| !root.join(place).exists()).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn convert() {
     run_page("convert.md");
 }
@@ -135,6 +147,8 @@ fn run_engine_page(name: &str) {
     let layer = |name: &str| Tar::new().dir("./etc/").file("./etc/name", format!("{name}\n"));
     scene.push_as("app", "1", &[layer("app")]);
     scene.push_as("other", "1", &[layer("other")]);
+    let (large, _) = scene.push_as("large", "gzip", &[layer("large")]);
+    scene.convert_as(&large, &large.replace(":gzip", ":1"));
     check_page(name, &[("registry.example", scene.registry.host())], |line| {
         let output = scene.machine.output(&format!("{{ {line}\n}} 2>&1"));
         let written = String::from_utf8(output.stdout).unwrap();

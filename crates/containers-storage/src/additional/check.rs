@@ -35,6 +35,11 @@ pub enum Finding {
         /// Which.
         id: LayerId,
     },
+    /// The files of a layer are not mounted, so its containers do not start.
+    Unmounted {
+        /// Which.
+        id: LayerId,
+    },
     /// Something is there that no list names, and engines stumble over it when they make a layer of that ID.
     Stray {
         /// Its name.
@@ -47,6 +52,7 @@ impl fmt::Display for Finding {
         match self {
             Self::List { reason } => write!(f, "a list cannot be read: {}", shorten(reason)),
             Self::Layer { id } => write!(f, "layer {id} lacks files"),
+            Self::Unmounted { id } => write!(f, "layer {id} is not mounted"),
             Self::Stray { name } => write!(f, "`{}` is not listed", shorten(name)),
         }
     }
@@ -58,6 +64,14 @@ impl AdditionalStore {
     /// # Errors
     /// Those of the file system.
     pub fn check(&self) -> Result<Findings, Error> {
+        let mut findings = self.damage()?;
+        let unmounted = self.unmounted().unwrap_or_default();
+        findings.0.extend(unmounted.into_iter().map(|(id, _)| Finding::Unmounted { id }));
+        Ok(findings)
+    }
+
+    /// Checks all but whether what should be mounted is.
+    fn damage(&self) -> Result<Findings, Error> {
         let mut findings = Vec::new();
         if let Err(reason) = self.check_images() {
             findings.push(Finding::List { reason });
@@ -77,12 +91,13 @@ impl AdditionalStore {
     }
 
     /// Repairs what [`AdditionalStore::check`] finds. A list that cannot be read is made anew of the records beside the layers;
-    /// layers that lack files, and those above, are no longer listed, so that the next pull publishes them.
+    /// layers that lack files, and those above, are no longer listed, so that the next pull publishes them. To mount what is not
+    /// mounted is for [`AdditionalStore::restore`].
     ///
     /// # Errors
     /// Those of the file system.
     pub fn repair(&self) -> Result<Findings, Error> {
-        if self.check()?.0.is_empty() {
+        if self.damage()?.0.is_empty() {
             return Ok(Findings::default());
         }
         // Again, for what somebody was just about to list.
@@ -106,7 +121,7 @@ impl AdditionalStore {
     /// Checks while nobody publishes. Without directories nobody can.
     fn check_alone(&self) -> Result<Findings, Error> {
         let _writer = Writer::take(&self.place).ok();
-        self.check()
+        self.damage()
     }
 
     /// Reads the records beside the layers.

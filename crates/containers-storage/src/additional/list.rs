@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::error::{Error, damaged};
-use crate::file::{self, LIST_LEN_MAX};
+use crate::file::{self, LIST_LEN_MAX, Replacement};
 use crate::lock::{ListLock, OwnLock};
 use crate::record::{LayerRecord, list};
 
@@ -51,11 +51,12 @@ impl<'a> Writer<'a> {
         if again != layers {
             return Err(damaged(&path, "it would be read as something else"));
         }
+        let staged = Replacement::stage(&path, &json, MODE)?;
         let lock_path = self.place.list_lock();
         let lock = ListLock::take(&lock_path)?;
         lock.renew_token(&lock_path)?;
         files()?;
-        file::replace(&path, &json, MODE)
+        staged.commit()
     }
 }
 

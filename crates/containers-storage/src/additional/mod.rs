@@ -7,6 +7,8 @@
 //! | `overlay/<id>/lower` | `l/<link>` of the layers it lies on, the nearest first, with colons between |
 //! | `overlay/<id>/{work,merged,empty}` | empty; engines expect them |
 //! | `overlay/<id>/record.json` | ours: the layer's record as it was published |
+//! | `overlay/<id>/mounted.json` | ours: what is mounted, if `diff` leads to a mount |
+//! | `mounts/<id>` | ours: a mount |
 //! | `overlay/l/<link>` | a symbolic link to `../<id>/diff` |
 //! | `overlay-layers/layers.json` | the layers there are |
 //! | `overlay-layers/layers.lock` | locked while that is read or replaced; its first 64 bytes change with each replacement |
@@ -15,12 +17,15 @@
 //! | `staging/`, `locks/` | ours: layers that are being made, and locks on them |
 //! | `engines/` | ours: where the engines that ask have their own storage |
 //!
-//! # One directory for each layer
+//! # Two layouts
 //!
-//! A layer's `diff` holds what that layer changes, with the marks of overlayfs for what it hides; just what an engine itself
-//! would have made. One merged tree for each chain works as well, but only to run containers: `podman save` and `push` read
-//! the files of every single layer, layers that several images share would be stored with each of them, and an image that is
-//! built on top would see a parent without parents. It is the layout for mounts, where a layer's tree costs nothing.
+//! *Plain*: a layer's `diff` holds what that layer changes, with the marks of overlayfs for what it hides; just what an engine
+//! itself would have made.
+//!
+//! *Mounted*: `diff` is an absolute link to a mount of the tree of all layers up to this one, and there is no `lower`: for an engine,
+//! nothing lies below. Content may be missing, as something serves it. `podman save` and `push` make the tar of every single layer of its
+//! tar-split and its files, so each layer has a mount, where all files are as the layer has them. Layers of one layout can lie
+//! on those of the other: `lower` ends with the first that is a mount.
 //!
 //! # Never half of something
 //!
@@ -32,6 +37,8 @@
 
 mod check;
 mod list;
+mod make;
+mod mounted;
 mod place;
 mod publish;
 mod remove;
@@ -45,8 +52,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use check::{Finding, Findings};
+pub use mounted::Restored;
 use place::Place;
-pub use publish::{Layer, Options, Published, Report};
+pub use publish::{Layer, Layout, Made, Publication, Published, Report};
 pub use remove::Removed;
 
 use crate::error::{Error, at_path};
@@ -54,11 +62,12 @@ use crate::file;
 use crate::record::{LayerId, LayerRecord};
 
 /// Directories of a store, with their modes: those of containers-storage.
-const DIRECTORIES: [(&str, u32); 7] = [
+const DIRECTORIES: [(&str, u32); 8] = [
     ("overlay", 0o700),
     ("overlay/l", 0o755),
     ("overlay-layers", 0o700),
     ("overlay-images", 0o700),
+    ("mounts", 0o700),
     ("staging", 0o700),
     ("locks", 0o700),
     ("engines", 0o700),
@@ -162,14 +171,14 @@ impl AdditionalStore {
         Ok(engines)
     }
 
-    /// Finds layers that are listed and have their files, in the order of `ids`.
+    /// Finds layers that are listed and have their files, those that are mounts mounted, in the order of `ids`.
     ///
     /// # Errors
     /// Those of [`AdditionalStore::layers`].
     pub fn find(&self, ids: &[LayerId]) -> Result<Vec<Option<LayerRecord>>, Error> {
         let layers = self.layers()?;
-        let find =
-            |id: &LayerId| layers.iter().find(|layer| layer.id == *id).filter(|_| self.place.is_whole(id));
+        let is_ready = |id: &LayerId| self.place.is_whole(id) && self.place.is_readable(id);
+        let find = |id: &LayerId| layers.iter().find(|layer| layer.id == *id).filter(|_| is_ready(id));
         Ok(ids.iter().map(|id| find(id).cloned()).collect())
     }
 }

@@ -63,6 +63,15 @@ impl Place {
         self.layers().join(id.as_str())
     }
 
+    /// Returns where the files of layers are mounted.
+    pub(super) fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
+    pub(super) fn mount(&self, id: &LayerId) -> PathBuf {
+        self.mounts().join(id.as_str())
+    }
+
     pub(super) fn links(&self) -> PathBuf {
         self.layers().join("l")
     }
@@ -79,7 +88,7 @@ impl Place {
         self.records().join(format!("{}{TAR_SPLIT}", id.as_str()))
     }
 
-    /// Tells whether all files of a layer are there. What is in them is for [`super::check`].
+    /// Tells whether all files of a layer are there, or can be mounted. What is in them is for [`super::check`].
     pub(super) fn is_whole(&self, id: &LayerId) -> bool {
         let layer = self.layer(id);
         let has_link = || fs::read_link(self.link(id)).is_ok_and(|target| target == link_target(id));

@@ -1,21 +1,22 @@
 //! Publishing the layers of a chain.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
-use chunked::{DiffId, Entry};
+use chunked::DiffId;
+use mount::overlay::DataDirectory;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens, lgetxattr, syncfs};
 use serde::Serialize;
-use store::tree::{Diffs, Limits, Marks, Tree};
+use store::tree::Marks;
 use store::unpack::Amount;
-use store::{LayerRecord as Stored, LayerState, Origin, Store};
+use store::{Image, LayerRecord as Stored, LayerState, Origin, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::AdditionalStore;
 use super::list::Writer;
-use super::place::Place;
+use super::make::{Owners, Work};
 use super::stage::Staged;
 use crate::error::{Error, Unpublishable, at_path};
 use crate::lock::OwnLock;
@@ -35,11 +36,34 @@ pub struct Layer {
     pub diff_id: DiffId,
 }
 
-/// How layers are published.
+/// How the files of layers come to be.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// How layers hide what is below them. Engines of other users than root want [`Marks::User`].
-    pub marks: Marks,
+pub enum Layout<'a> {
+    /// Files of their own. The marks say how layers hide what is below them; engines of other users than root want
+    /// [`Marks::User`].
+    Plain(Marks),
+    /// Mounts. Only root's engines see them. What is not in the store comes from this directory.
+    Mounted(Option<DataDirectory<'a>>),
+}
+
+/// Layers to be published.
+#[derive(Clone, Copy)]
+pub struct Publication<'a> {
+    /// The image that has them, and no others.
+    pub image: &'a Image,
+    /// The layers, the lowest first.
+    pub chain: &'a [Layer],
+    /// How their files come to be.
+    pub layout: Layout<'a>,
+    /// Tells, once everything is ready, whether engines shall find it. One that pulls by itself by then must not: it would
+    /// stumble over layers that are there all of a sudden.
+    pub is_wanted: &'a dyn Fn() -> bool,
+}
+
+impl fmt::Debug for Publication<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication").field("image", &self.image.name).finish_non_exhaustive()
+    }
 }
 
 /// What became of a chain.
@@ -58,22 +82,29 @@ pub struct Published {
     pub made: Option<Made>,
 }
 
-/// What was written for a layer.
+/// What was made for a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Made {
-    /// Files that share their bytes with the store.
-    pub cloned: Amount,
-    /// Files whose bytes were copied.
-    pub copied: Amount,
+#[serde(rename_all = "kebab-case", tag = "layout")]
+pub enum Made {
+    /// Files.
+    Plain {
+        /// Those that share their bytes with the store.
+        cloned: Amount,
+        /// Those whose bytes were copied.
+        copied: Amount,
+    },
+    /// A mount.
+    Mounted,
 }
 
 impl Layer {
-    /// Takes the layers of a chain, the lowest first.
+    /// Takes the layers of a chain, the lowest first. Of each at least as much has to be verified as `least` says: engines take
+    /// our word for its diff ID.
     ///
     /// # Errors
-    /// [`Error::Unpublishable`] when engines would have to take something on trust, or cannot have that many.
-    pub fn chain(records: &[Stored]) -> Result<Vec<Self>, Error> {
-        let proven = |record: &Stored| record.diff_id.filter(|_| record.state == LayerState::Proven);
+    /// [`Error::Unpublishable`] when less is, or engines cannot have that many.
+    pub fn chain(records: &[Stored], least: LayerState) -> Result<Vec<Self>, Error> {
+        let proven = |record: &Stored| record.diff_id.filter(|_| record.state >= least);
         let diff_ids: Vec<_> = records.iter().map_while(proven).collect();
         let ids = chain_ids(&diff_ids);
         let refuse = |id: Option<&LayerId>, reason| {
@@ -90,14 +121,14 @@ impl Layer {
         Ok(layers.map(|((id, record), diff_id)| Self { id, record: record.clone(), diff_id }).collect())
     }
 
-    fn unpublishable(&self, reason: Unpublishable) -> Error {
+    pub(super) fn unpublishable(&self, reason: Unpublishable) -> Error {
         Error::Unpublishable { id: self.id.clone(), reason }
     }
 
     /// Returns the record of the layer with what it is asked for by this time, if that is not what it says. There is room for
     /// one TOC and one blob.
     fn renamed(&self, record: &LayerRecord) -> Option<LayerRecord> {
-        let new = self.listed(record.parent.as_ref(), Owners::default());
+        let new = self.listed(record.parent.as_ref(), 0, Owners::default());
         let renamed = LayerRecord {
             toc_digest: new.toc_digest.or(record.toc_digest),
             compressed_diff_digest: new.compressed_diff_digest.or(record.compressed_diff_digest),
@@ -107,7 +138,7 @@ impl Layer {
         (renamed != *record).then_some(renamed)
     }
 
-    fn listed(&self, parent: Option<&LayerId>, owners: Owners) -> LayerRecord {
+    pub(super) fn listed(&self, parent: Option<&LayerId>, tar_len: u64, owners: Owners) -> LayerRecord {
         let is_hashed = self.record.origin == Origin::IndexedPlain;
         LayerRecord {
             id: self.id.clone(),
@@ -118,7 +149,7 @@ impl Layer {
             compressed_diff_digest: is_hashed.then_some(self.record.blob),
             compressed_size: is_hashed.then_some(self.record.blob_len),
             diff_digest: self.diff_id,
-            diff_size: self.record.tar_len,
+            diff_size: tar_len,
             toc_digest: (!is_hashed).then_some(self.record.toc_digest),
             uidset: owners.users.into_iter().collect(),
             gidset: owners.groups.into_iter().collect(),
@@ -127,49 +158,47 @@ impl Layer {
     }
 }
 
-#[derive(Default)]
-struct Owners {
-    users: BTreeSet<u32>,
-    groups: BTreeSet<u32>,
-}
-
-impl Owners {
-    fn of(tree: &Tree) -> Self {
-        let mut owners = Self::default();
-        for (_, node) in tree.nodes() {
-            owners.users.insert(node.metadata.uid);
-            owners.groups.insert(node.metadata.gid);
-        }
-        owners
-    }
-}
-
 impl AdditionalStore {
-    /// Publishes the layers of a chain, the lowest first, as far as they are not there: files first, then their records, all
-    /// of them at once. Content comes from `store`.
+    /// Publishes the layers of an image, the lowest first, as far as they are not there: files first, then their records, all of
+    /// them at once. Content comes from `store`.
+    ///
+    /// A layer that another image claimed to have, and nobody has proven yet, is replaced by a mount once it is proven: what lies
+    /// on it finds the same files there, if the claim was right, and the right ones otherwise.
     ///
     /// Others who want one of the layers wait meanwhile, and so does this one for them.
     ///
     /// # Errors
-    /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is; those
-    /// of the store and of the file system. Nothing is published then.
-    pub fn publish(&self, store: &Store, chain: &[Layer], options: Options) -> Result<Report, Error> {
+    /// [`Error::Unpublishable`] for layers that engines have to fetch themselves; [`Error::Damaged`] when the list is;
+    /// [`Error::Mount`]; [`Error::Unwanted`]; those of the store and of the file system. Nothing is published then.
+    pub fn publish(&self, store: &Store, publication: &Publication<'_>) -> Result<Report, Error> {
+        let Publication { image, chain, layout, is_wanted } = *publication;
         // In one order, so that two processes never wait for each other.
         let locks = chain.iter().map(|layer| OwnLock::take(&self.place.layer_lock(&layer.id)));
         let _locks: Vec<_> = locks.collect::<Result<_, _>>()?;
         let ids: Vec<_> = chain.iter().map(|layer| layer.id.clone()).collect();
         let here = self.find(&ids)?;
-        let mut work = Work { place: &self.place, content: store, options, diffs: None };
+        let mut work = Work::new(&self.place, store, image);
         let (mut layers, mut records, mut staged) = (Vec::new(), Vec::new(), Vec::new());
         for (position, layer) in chain.iter().enumerate() {
             let below = chain.get(..position).unwrap_or_default();
-            if let Some(Some(record)) = here.get(position) {
+            let tocs = image.layers.get(..=position).unwrap_or_default();
+            let is_claim = self.is_claim(store, &layer.id, tocs)?;
+            if is_claim && layer.record.state < LayerState::Proven {
+                return Err(layer.unpublishable(Unpublishable::Claimed));
+            }
+            if let Some(Some(record)) = here.get(position).filter(|_| !is_claim) {
                 self.touch(&layer.id);
                 records.extend(layer.renamed(record));
                 layers.push(Published { id: layer.id.clone(), made: None });
                 continue;
             }
-            let (files, record, made) = work.layer(layer, below)?;
+            // What lies on a mount expects to find everything there.
+            let was_mount = self.place.is_mount(&layer.id);
+            let (files, record, made) = match layout {
+                Layout::Plain(marks) if !was_mount => work.plain(layer, below, marks)?,
+                Layout::Plain(_) => work.mounted(layer, below, None)?,
+                Layout::Mounted(missing) => work.mounted(layer, below, missing)?,
+            };
             staged.push(files);
             records.push(record);
             layers.push(Published { id: layer.id.clone(), made: Some(made) });
@@ -178,13 +207,18 @@ impl AdditionalStore {
             self.sync()?;
         }
         if !records.is_empty() {
-            self.list(staged, records)?;
+            self.list(staged, records, is_wanted)?;
         }
         Ok(Report { layers })
     }
 
     /// Puts layers in their places and lists them. One that was listed, and had lost its files, stays where it is.
-    fn list(&self, staged: Vec<Staged<'_>>, records: Vec<LayerRecord>) -> Result<(), Error> {
+    fn list(
+        &self,
+        staged: Vec<Staged<'_>>,
+        records: Vec<LayerRecord>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         let writer = Writer::take(&self.place)?;
         let mut layers = self.layers()?;
         for record in records {
@@ -193,7 +227,15 @@ impl AdditionalStore {
                 None => layers.push(record),
             }
         }
-        let put = || staged.into_iter().try_for_each(Staged::put);
+        // An engine that finds the directory of a layer that is not listed stumbles over it, so this takes no time. One that does
+        // not wait any more does not look at the list before it is done.
+        let put = || {
+            if !is_wanted() {
+                return Err(Error::Unwanted);
+            }
+            staged.iter().try_for_each(Staged::make_way)?;
+            staged.into_iter().try_for_each(Staged::put)
+        };
         writer.replace(&layers, put).inspect_err(|_| {
             // What was put and is not listed has to go; that this fails as well, the next one finds out.
             let _ = self.sweep(&writer);
@@ -213,48 +255,6 @@ impl AdditionalStore {
         let root = self.place.root();
         let directory = File::open(root).map_err(at_path("open", root))?;
         syncfs(directory).map_err(at_path("sync", root))
-    }
-}
-
-struct Work<'a> {
-    place: &'a Place,
-    content: &'a Store,
-    options: Options,
-    /// The layers below the one that comes next, once one of them is needed, and how many these are.
-    diffs: Option<(Diffs, usize)>,
-}
-
-impl<'a> Work<'a> {
-    /// Makes the files of a layer.
-    fn layer(&mut self, layer: &'a Layer, below: &[Layer]) -> Result<(Staged<'a>, LayerRecord, Made), Error> {
-        let tree = self.tree(layer, below)?;
-        let parents: Vec<_> = below.iter().rev().map(|layer| &layer.id).collect();
-        let (staged, report) = Staged::make(self.place, &layer.id, &tree, self.content, self.options.marks)?;
-        staged.describe(&parents)?;
-        staged.write_tar_split(self.content, &layer.record)?;
-        let record = layer.listed(parents.first().copied(), Owners::of(&tree));
-        staged.write_record(&record)?;
-        Ok((staged, record, Made { cloned: report.cloned, copied: report.copied }))
-    }
-
-    fn tree(&mut self, layer: &Layer, below: &[Layer]) -> Result<Tree, Error> {
-        let (mut diffs, from) = match self.diffs.take() {
-            Some(diffs) => diffs,
-            None => (Diffs::new(Limits::default(), self.options.marks), 0),
-        };
-        let fail = |layer: &Layer, invalid: store::tree::Invalid| {
-            layer.unpublishable(Unpublishable::Tree(invalid.to_string()))
-        };
-        for lower in below.iter().skip(from) {
-            diffs.pass(&self.entries(lower)?).map_err(|invalid| fail(lower, invalid))?;
-        }
-        let tree = diffs.next(&self.entries(layer)?).map_err(|invalid| fail(layer, invalid))?;
-        self.diffs = Some((diffs, below.len().saturating_add(1)));
-        Ok(tree)
-    }
-
-    fn entries(&self, layer: &Layer) -> Result<Vec<Entry>, Error> {
-        Ok(self.content.layers().toc(&layer.record)?.entries)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use mount::rootfs;
 use serde::Serialize;
 
 use super::list::Writer;
@@ -52,20 +53,30 @@ impl AdditionalStore {
     /// [`Error::Damaged`] when the list is; those of the file system.
     pub fn remove(&self, unneeded: &[LayerId]) -> Result<Removed, Error> {
         let writer = Writer::take(&self.place)?;
-        let gone: BTreeSet<_> = unneeded.iter().collect();
+        let (layers, swept) = self.unlist(&writer, unneeded)?;
+        let staged = names(self.place.staging(), |_| false)?;
+        staged.iter().try_for_each(remove_tree)?;
+        Ok(Removed { layers, leftovers: swept.saturating_add(staged.len()) as u64 })
+    }
+
+    /// Removes layers from the list, with their files, and whatever else no record names. Returns those that were listed, and
+    /// how much else that was.
+    pub(super) fn unlist(
+        &self,
+        writer: &Writer<'_>,
+        gone: &[LayerId],
+    ) -> Result<(Vec<LayerId>, usize), Error> {
+        let gone: BTreeSet<_> = gone.iter().collect();
         let (stay, go): (Vec<LayerRecord>, Vec<_>) =
             self.layers()?.into_iter().partition(|layer| !gone.contains(&layer.id));
         if !go.is_empty() {
             let take =
                 || go.iter().try_for_each(|layer| move_away(&self.place, &self.place.layer(&layer.id)));
             writer.replace(&stay, take)?;
+            go.iter().for_each(|layer| rootfs::detach(&self.place.mount(&layer.id)));
         }
-        let swept = self.sweep(&writer)?;
-        let staged = names(self.place.staging(), |_| false)?;
-        staged.iter().try_for_each(remove_tree)?;
-        let own = go.len().saturating_mul(FILES_OF_LAYER);
-        let leftovers = swept.saturating_add(staged.len()).saturating_sub(own) as u64;
-        Ok(Removed { layers: go.into_iter().map(|layer| layer.id).collect(), leftovers })
+        let swept = self.sweep(writer)?.saturating_sub(go.len().saturating_mul(FILES_OF_LAYER));
+        Ok((go.into_iter().map(|layer| layer.id).collect(), swept))
     }
 
     /// Lists what no record names, but for directories that an engine took for its own: one that finds a directory of a layer

@@ -1,21 +1,24 @@
 //! A layer while it is made.
 
+use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use chunked::Limits;
 use chunked::input::Input;
+use chunked::tar_split::{Reader, Record};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mount::overlay::DataDirectory;
 use store::tree::{Kind, Marks, Tree};
 use store::unpack::{self, Owners, unpack};
-use store::{LayerRecord as Stored, Store};
+use store::{Image, LayerRecord as Stored, Store};
 use tempfile::TempDir;
 
 use super::place::{Place, RECORD, link_target};
-use super::{publish, remove_tree};
+use super::{mounted, publish, remove_tree};
 use crate::error::{Error, Unpublishable, at_path, damaged};
 use crate::record::{LayerId, LayerRecord, link_name};
 
@@ -27,27 +30,39 @@ pub(super) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    /// Makes the files of a layer.
-    pub(super) fn make(
-        place: &'a Place,
-        id: &'a LayerId,
-        tree: &Tree,
-        store: &Store,
-        marks: Marks,
-    ) -> Result<(Self, unpack::Report), Error> {
+    pub(super) fn new(place: &'a Place, id: &'a LayerId) -> Result<Self, Error> {
         let staging = place.staging();
         let prefix = format!("{}-", id.as_str());
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(&staging);
-        let staged =
-            Self { place, id, directory: directory.map_err(at_path("create a directory in", &staging))? };
-        let diff = staged.path("diff");
-        let options = unpack::Options { owners: Owners::AsIs, ..unpack::Options::default() };
-        let report = unpack(tree, store.objects(), &diff, &options)?;
-        staged.check(tree, &diff, marks)?;
-        Ok((staged, report))
+        Ok(Self { place, id, directory: directory.map_err(at_path("create a directory in", &staging))? })
     }
 
-    /// Writes what engines want beside the files; `parents` are the layers below, the nearest first.
+    /// Makes the files of a layer.
+    pub(super) fn unpack(&self, tree: &Tree, store: &Store, marks: Marks) -> Result<unpack::Report, Error> {
+        let diff = self.path("diff");
+        let options = unpack::Options { owners: Owners::AsIs, ..unpack::Options::default() };
+        let report = unpack(tree, store.objects(), &diff, &options)?;
+        self.check(tree, &diff, marks)?;
+        Ok(report)
+    }
+
+    /// Lets the files of a layer be a mount of an image.
+    pub(super) fn mount(
+        &self,
+        store: &Store,
+        image: &Image,
+        missing: Option<DataDirectory<'_>>,
+    ) -> Result<(), Error> {
+        let diff = self.path("diff");
+        mounted::write(self.directory.path(), image)?;
+        // Engines take no other link for one.
+        let mounts = fs::canonicalize(self.place.mounts()).map_err(at_path("find", self.place.mounts()))?;
+        let directory = mounts.join(self.id.as_str());
+        symlink(&directory, &diff).map_err(at_path("create", &diff))?;
+        mounted::mount(store, image, &directory, missing)
+    }
+
+    /// Writes what engines want beside the files; `parents` are the layers that are mounted below, the nearest first.
     pub(super) fn describe(&self, parents: &[&LayerId]) -> Result<(), Error> {
         self.write("link", link_name(self.id).as_bytes())?;
         let lower: Vec<_> = parents.iter().map(|id| format!("l/{}", link_name(id))).collect();
@@ -69,8 +84,9 @@ impl<'a> Staged<'a> {
         self.write(RECORD, &json)
     }
 
-    /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip.
-    pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<(), Error> {
+    /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip. Returns the bytes of the tar that
+    /// it is of.
+    pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<u64, Error> {
         let unpublishable = |reason| Error::Unpublishable { id: self.id.clone(), reason };
         let blob = store.layers().tar_split(record)?;
         let blob = blob.ok_or_else(|| unpublishable(Unpublishable::NoTarSplit))?;
@@ -80,20 +96,29 @@ impl<'a> Staged<'a> {
         let mut gzip = GzEncoder::new(File::create(&path).map_err(failed())?, Compression::fast());
         let limit = Limits::default().tar_split_len;
         io::copy(&mut lines.take(limit), &mut gzip).map_err(failed())?;
-        gzip.finish().and_then(|mut file| file.flush()).map_err(failed())
+        gzip.finish().and_then(|mut file| file.flush()).map_err(failed())?;
+        // Nobody has counted the bytes of a tar that is not here.
+        match record.tar_len {
+            0 => tar_len(&blob).map_err(unpublishable),
+            known => Ok(known),
+        }
     }
 
-    /// Puts everything in its place, instead of what an interrupted attempt left there, or others half removed. The caller is
-    /// about to list the layer.
-    pub(super) fn put(self) -> Result<(), Error> {
+    /// Puts what engines do not mind in its place, and takes away what an interrupted attempt left there, or others half
+    /// removed.
+    pub(super) fn make_way(&self) -> Result<(), Error> {
         let (place, id) = (self.place, self.id);
-        let (link, target) = (place.link(id), place.layer(id));
+        let link = place.link(id);
         rename(&self.path("tar-split"), &place.tar_split(id))?;
         remove_tree(&link)?;
         symlink(link_target(id), &link).map_err(at_path("create", &link))?;
-        move_away(place, &target)?;
-        let path = self.directory.keep();
-        rename(&path, &target)
+        move_away(place, &place.layer(id))
+    }
+
+    /// Puts the directory in its place. The caller is about to list the layer.
+    pub(super) fn put(self) -> Result<(), Error> {
+        let target = self.place.layer(self.id);
+        rename(&self.directory.keep(), &target)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -127,6 +152,22 @@ impl<'a> Staged<'a> {
         }
         Ok(())
     }
+}
+
+/// Adds up the bytes of the tar that a compressed tar-split is of.
+fn tar_len(blob: &[u8]) -> Result<u64, Unpublishable> {
+    let limits = Limits::default();
+    let damaged = |error: &dyn fmt::Display| Unpublishable::BadTarSplit(error.to_string());
+    let input = Input::open(blob, |_| {}).map_err(|error| damaged(&error))?;
+    let mut reader = Reader::new(BufReader::new(input.take(limits.tar_split_len)), &limits);
+    let mut tar_len: u64 = 0;
+    while let Some(record) = reader.read().map_err(|error| damaged(&error))? {
+        tar_len = tar_len.saturating_add(match record {
+            Record::Segment(bytes) => bytes.len() as u64,
+            Record::File { len, .. } => len,
+        });
+    }
+    Ok(tar_len)
 }
 
 /// Takes a directory out of sight, all at once; it is removed with what else is left in `staging`.

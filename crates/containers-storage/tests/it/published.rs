@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunked::{BlobDigest, DiffId};
-use morsel_containers_storage::additional::{Finding, Layer, Options, Report};
+use morsel_containers_storage::additional::{Finding, Layer, Layout, Publication, Report};
+use morsel_containers_storage::error::Unpublishable;
 use morsel_containers_storage::{AdditionalStore, Error, LayerId};
 use store::fetch::NoProgress;
+use store::images::Document;
 use store::pull::{self, Task};
 use store::tree::Marks;
-use store::{LayerRecord, Store};
+use store::{Image, LayerRecord, LayerState, Store};
 use tempfile::TempDir;
 use testkit::tar::Tar;
 use testkit::tools::{self, Tier};
@@ -49,8 +51,14 @@ impl Scene {
     }
 
     fn publish(&self, records: &[LayerRecord]) -> Result<Report, Error> {
-        let chain = Layer::chain(records)?;
-        self.additional.publish(&self.store, &chain, Options { marks: Marks::Trusted })
+        self.publish_as(records, Layout::Plain(Marks::Trusted))
+    }
+
+    fn publish_as(&self, records: &[LayerRecord], layout: Layout<'_>) -> Result<Report, Error> {
+        let chain = Layer::chain(records, LayerState::Indexed)?;
+        let image = image(records);
+        let wanted = Publication { image: &image, chain: &chain, layout, is_wanted: &|| true };
+        self.additional.publish(&self.store, &wanted)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,6 +67,19 @@ impl Scene {
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+/// An image with these layers.
+fn image(records: &[LayerRecord]) -> Image {
+    let digest = BlobDigest::of(b"");
+    Image {
+        name: "image".to_owned(),
+        root: Document { media_type: String::new(), digest, len: 0 },
+        manifest: digest,
+        config: digest,
+        platform: String::new(),
+        layers: records.iter().map(|record| record.toc_digest).collect(),
     }
 }
 
@@ -134,9 +155,102 @@ fn root_a_chain_is_published_once_and_as_engines_want_it() {
 fn root_what_is_not_proven_is_not_published() {
     let Some(scene) = Scene::new() else { return };
     let mut records = scene.pull(&tars());
-    records[1].state = store::LayerState::Complete;
-    assert!(matches!(scene.publish(&records), Err(Error::Unpublishable { .. })));
+    records[1].state = LayerState::Complete;
+    assert!(matches!(Layer::chain(&records, LayerState::Proven), Err(Error::Unpublishable { .. })));
+}
+
+#[test]
+fn root_nothing_appears_that_nobody_waits_for() {
+    let Some(scene) = Scene::new() else { return };
+    let records = scene.pull(&tars());
+    let (image, chain) = (image(&records), Layer::chain(&records, LayerState::Proven).unwrap());
+    let layout = Layout::Plain(Marks::Trusted);
+    let unwanted = Publication { image: &image, chain: &chain, layout, is_wanted: &|| false };
+
+    assert!(matches!(scene.additional.publish(&scene.store, &unwanted), Err(Error::Unwanted)));
+
     assert_eq!(scene.additional.layers().unwrap(), []);
+    assert_eq!(scene.additional.check().unwrap().0, []);
+    assert_eq!(made(&scene.publish(&records).unwrap()), 2);
+}
+
+#[test]
+fn root_mounts_show_all_that_lies_below_and_come_back() {
+    let Some(scene) = Scene::new() else { return };
+    let records = scene.pull(&tars());
+
+    let report = scene.publish_as(&records, Layout::Mounted(None)).unwrap();
+
+    let [base, upper] = &*ids(&report) else { panic!("{report:?}") };
+    let names = |id: &LayerId| {
+        let entries = fs::read_dir(scene.path(&format!("overlay/{id}/diff/a"))).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!((names(base), names(upper)), (vec!["gone".into(), "stays".into()], vec!["stays".to_owned()]));
+    assert!(!scene.path(&format!("overlay/{upper}/lower")).exists(), "nothing lies below");
+    assert_eq!(scene.additional.check().unwrap().0, []);
+    assert_eq!(made(&scene.publish(&records).unwrap()), 0, "whatever the layout");
+
+    // As after a reboot.
+    scene.additional.unmount(&[base.clone(), upper.clone()]);
+    let unmounted = [base, upper].map(|id| Finding::Unmounted { id: id.clone() });
+    assert_eq!(scene.additional.check().unwrap().0, unmounted);
+    assert_eq!(scene.additional.repair().unwrap().0, [], "it is for `restore`");
+    let restored = scene.additional.restore(&scene.store, None).unwrap();
+    assert!(restored.iter().all(|restored| restored.outcome.is_ok()), "{restored:?}");
+    assert_eq!((scene.additional.check().unwrap().0, names(upper).len()), (vec![], 1));
+
+    // A plain layer lies on the nearest mount only.
+    let third = Tar::new().file("./c", "c\n").finish();
+    let records = scene.pull(&[tars(), vec![third]].concat());
+    let report = scene.publish(&records).unwrap();
+    let link = scene.read(&format!("overlay/{upper}/link"));
+    assert_eq!(scene.read(&format!("overlay/{}/lower", ids(&report)[2])), format!("l/{link}"));
+
+    scene.additional.remove(&ids(&report)).unwrap();
+    assert_eq!(scene.additional.forget_mounts(&scene.store).unwrap().len(), 2);
+    assert_eq!(scene.store.mounts().list().unwrap(), []);
+    assert_eq!(fs::read_dir(scene.path("mounts")).unwrap().count(), 0);
+}
+
+/// An image says that a layer of its own is one that another image has.
+#[test]
+fn root_a_claim_is_given_to_nobody_else_and_goes_when_the_right_one_comes() {
+    let Some(scene) = Scene::new() else { return };
+    let right = scene.pull(&tars());
+    let other = Tar::new().dir("./a/").file("./a/evil", "evil\n").finish();
+    let proven = scene.pull(&[other]).remove(0);
+    let indexed = scene.store.layers().set_state(&proven, LayerState::Indexed).unwrap();
+    let lie = [LayerRecord { diff_id: right[0].diff_id, ..indexed.clone() }];
+    let mounted = Layout::Mounted(None);
+    // Content that is here is mounted without anybody who serves it.
+    scene.store.layers().set_state(&proven, LayerState::Complete).unwrap();
+
+    let base = ids(&scene.publish_as(&lie, mounted).unwrap()).remove(0);
+    let has = |name: &str| scene.path(&format!("overlay/{base}/diff/a/{name}")).exists();
+    assert!(has("evil"));
+
+    let unproven: Vec<_> =
+        right.iter().map(|record| LayerRecord { state: LayerState::Indexed, ..record.clone() }).collect();
+    let refused = scene.publish_as(&unproven, mounted);
+    assert!(
+        matches!(refused, Err(Error::Unpublishable { reason: Unpublishable::Claimed, .. })),
+        "{refused:?}"
+    );
+    assert!(has("evil"), "it is as good as the other one");
+
+    assert_eq!(made(&scene.publish(&right).unwrap()), 2);
+    assert!(has("gone") && !has("evil"));
+    assert_eq!(made(&scene.publish_as(&lie, mounted).unwrap()), 0, "the right one stays");
+    assert!(has("gone"));
+
+    // What turns out to be wrong is taken from engines, and so is what lies on it.
+    let gone = scene.additional.withdraw(&right[0].toc_digest).unwrap();
+    assert_eq!(gone.len(), 2);
+    assert_eq!((scene.additional.layers().unwrap(), scene.additional.check().unwrap().0), (vec![], vec![]));
 }
 
 #[test]

@@ -32,4 +32,4 @@ pub use attachments::Attachment;
 pub use client::Client;
 pub use room::Room;
 pub use run::RunDirectory;
-pub use service::{Ended, Options, ServedLayers, serve};
+pub use service::{Ended, Options, ServedLayers, forget, serve};

@@ -92,6 +92,15 @@ impl ServedLayers {
     }
 }
 
+/// Has the next daemon of the store at `store` not serve an image. No daemon runs meanwhile: whoever calls this has the store
+/// for itself.
+///
+/// # Errors
+/// Those of the file system.
+pub fn forget(store: &Path, manifest: &BlobDigest) -> Result<(), Error> {
+    Attachments::of(store).remove(manifest).map(drop)
+}
+
 /// Serves what is attached to a store, until a verb or `stop` ends it.
 ///
 /// # Errors

@@ -113,6 +113,18 @@ pub fn permit() -> Result<(), Error> {
     Context::open(KIND).map(drop)
 }
 
+/// Tells whether another overlay can lie on the one at `lower`, as that of a container does: kernels stack two file systems,
+/// and some count EROFS as one. `other` is any directory.
+///
+/// # Errors
+/// [`Error::Kernel`] when not.
+pub fn permit_on(lower: &Path, other: &Path) -> Result<(), Error> {
+    let context = Context::open(KIND)?;
+    context.set("lowerdir", way::in_one_string([lower, other]))?;
+    context.set_flag("ro")?;
+    context.mount(MountAttrFlags::empty()).map(drop)
+}
+
 impl Overlay {
     /// Puts an overlay together in the first way that works, and checks it.
     ///

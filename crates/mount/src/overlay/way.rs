@@ -89,6 +89,11 @@ impl fmt::Display for Way {
     }
 }
 
+/// Writes lower layers as one option.
+pub(super) fn in_one_string<const N: usize>(layers: [&Path; N]) -> Vec<u8> {
+    layers.map(escaped).join(&b':')
+}
+
 /// Writes a path so that its colons do not end it.
 fn escaped(path: &Path) -> Vec<u8> {
     let escape = |byte: &u8| match byte {

@@ -19,7 +19,7 @@ use serde::Serialize;
 use store::{ChainId, Image, LayerState, Listings, MountRecord, Store};
 
 pub use crate::metadata::Source;
-pub use crate::overlay::permit;
+pub use crate::overlay::{permit, permit_on};
 pub use progress::Progress;
 
 use crate::error::{Error, at_path};
@@ -163,6 +163,13 @@ pub fn umount(store: &Store, directory: &Path, is_lazy: bool) -> Result<bool, Er
     }
     store.mounts().remove(&directory)?;
     Ok(seen == Seen::Overlay)
+}
+
+/// Takes away whatever is mounted on a directory, without asking whose it is. Those who use it may go on, and a record of it
+/// stays.
+pub fn detach(directory: &Path) {
+    // It fails when nothing more is there, or for somebody who could not have mounted anything.
+    while unmount(directory, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH).is_ok() {}
 }
 
 /// Mounts again what there is a record of and is not mounted: after a reboot. Returns what became of each.

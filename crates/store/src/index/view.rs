@@ -43,7 +43,6 @@ impl View {
     fn lookup_together(&self, chunks: &[ContentDigest], places: &mut Vec<Option<Place>>) {
         let wanted = || chunks.iter().map(|chunk| Order::of(chunk, Owner::Objects));
         wanted().for_each(|wanted| self.0.runs().for_each(|run| run.touch_bucket(wanted)));
-        wanted().for_each(|wanted| self.0.runs().for_each(|run| run.touch_row(wanted)));
         let found: Vec<_> = wanted().map(|wanted| self.0.find(wanted)).collect();
         found.iter().flatten().for_each(|(run, number)| run.touch_object(*number));
         places.extend(found.into_iter().map(|found| place(found?)));

@@ -8,7 +8,7 @@ use super::row::{self, Order, Row};
 use super::shape::{OBJECT_LEN, Shape};
 use crate::staged::Staged;
 
-/// Bytes that are written at once.
+/// Bytes that are written at once. File systems keep what comes in writes of many large pages in such pages.
 const BUFFER_LEN_MIN: usize = 8 << 10;
 const BUFFER_LEN_MAX: usize = 16 << 20;
 
@@ -64,7 +64,9 @@ impl Writer {
 
     /// Adds the objects that rows point to, several lists one after another, and the buckets; returns the file.
     pub(super) fn finish(mut self, objects: &[&[u8]]) -> io::Result<Staged> {
-        objects.iter().try_for_each(|list| self.out.write_all(list))?;
+        // In pieces, so that the buffer is full when it is written, and no list past it.
+        let mut pieces = objects.iter().flat_map(|list| list.chunks(BUFFER_LEN_MIN));
+        pieces.try_for_each(|piece| self.out.write_all(piece))?;
         let count: usize = objects.iter().map(|list| list.len() / OBJECT_LEN).sum();
         self.shape.objects = u32::try_from(count).map_err(|_| io::ErrorKind::FileTooLarge)?;
         self.go_to(self.shape.buckets);

@@ -1,22 +1,25 @@
 //! What a daemon tells people, a line each.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chunked::ContentDigest;
+use containers_storage::AdditionalStore;
 use mount::fetch::{Events, Failure};
 use store::LayerRecord;
 use store::gc::Evicted;
 
+use crate::commands::publish::place;
 use crate::ui;
 use crate::ui::words::Bytes;
 
 /// Failed reads are told of so often: a registry that is down fails thousands of them.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes to standard error.
+/// Writes to standard error, and takes from engines what turns out to be wrong in the store at this path.
 #[derive(Debug)]
-pub(in crate::commands) struct Log;
+pub(in crate::commands) struct Log(pub(in crate::commands) PathBuf);
 
 impl Events for Log {
     fn read_failed(&self, content: &ContentDigest, failure: &Failure) {
@@ -38,6 +41,13 @@ impl Events for Log {
 
     fn quarantined(&self, layer: &LayerRecord, why: &str) {
         ui::say(&format!("QUARANTINE: layer {} is not what its image says: {why}\n", layer.blob));
+        let Ok(additional) = AdditionalStore::open(&place(&self.0)) else { return };
+        match additional.withdraw(&layer.toc_digest) {
+            Ok(gone) => {
+                gone.iter().for_each(|id| ui::say(&format!("engines do not find layer {id} any more\n")))
+            }
+            Err(error) => ui::say(&format!("engines still find it: {:#}\n", anyhow::Error::from(error))),
+        }
     }
 }
 

@@ -29,11 +29,13 @@ use signal_hook::iterator::Signals;
 pub(super) use events::Log;
 pub(super) use sources::Sources;
 pub(super) use start::client;
+pub(super) use units::{ENABLED, units};
 
 use super::store::room::{make_room, room};
 use crate::args::{Daemon, DaemonAction};
 use crate::exit::code;
 use crate::output::{print, print_text};
+use crate::ui;
 use crate::ui::json::to_json;
 
 /// Runs a daemon, or speaks with the one that runs.
@@ -100,8 +102,13 @@ fn work(args: &Daemon, manager: Manager) -> anyhow::Result<ExitCode> {
         ..Options::default()
     };
     let store = args.store.create()?;
+    if matches!(manager, Manager::Systemd) && inherited.objects.is_empty() {
+        let path = store.path().to_owned();
+        // Once it answers, which it does on this thread.
+        thread::spawn(move || start::adopt(&path).unwrap_or_else(|error| ui::say(&format!("{error:#}\n"))));
+    }
     let sources = Sources::default();
-    let ended = serve(&store, (&sources, &Log), inherited, &keep, &options, &stop)?;
+    let ended = serve(&store, (&sources, &Log(store.path().to_owned())), inherited, &keep, &options, &stop)?;
     drop(store);
     if let (Ended::NoRoom, Some(room)) = (ended, &options.room) {
         events::made_room(&make_room(&args.store.path()?, room));

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use mount::daemon::{Client, RunDirectory};
+use mount::overlay::DataDirectory;
+
+use crate::commands::publish::take_over;
 
 /// How long a daemon may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,6 +23,20 @@ pub(in crate::commands) fn client(store: &Path) -> anyhow::Result<Client> {
     if let Some(client) = Client::connect(store)? {
         return Ok(client);
     }
+    let client = start(store)?;
+    adopt(store)?;
+    Ok(client)
+}
+
+/// Has the daemon of a store, which has just been started, serve what engines find, instead of an earlier one.
+pub(super) fn adopt(store: &Path) -> anyhow::Result<()> {
+    let Some(mut client) = Client::connect(store)? else { return Ok(()) };
+    let path = client.status()?.objects;
+    let objects = File::open(&path).with_context(|| format!("cannot open `{}`", path.display()))?;
+    take_over(store, DataDirectory { fd: objects.as_fd(), path: &path })
+}
+
+fn start(store: &Path) -> anyhow::Result<Client> {
     let root = fs::canonicalize(store).with_context(|| format!("cannot find `{}`", store.display()))?;
     let log = RunDirectory::open(&root)?.path().join("log");
     let file = File::options().create(true).append(true).open(&log);

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::args::DoctorEngines;
 use crate::commands::publish::place;
-use crate::commands::setup::Places;
+use crate::commands::setup::{Places, systemd};
 use crate::commands::storage_helper::LOG;
 use crate::config::Config;
 use crate::exit::code;
@@ -49,6 +49,7 @@ pub(in crate::commands) fn run(args: &DoctorEngines) -> anyhow::Result<ExitCode>
     let root = std::path::absolute(args.store.path()?)?;
     let places = Places::of_user(&root)?;
     let mut checks = vec![published(&root), storage_conf(&root), helper(&places), config()];
+    checks.extend(after_reboot(&root));
     let engines = ENGINES.iter().filter_map(|(engine, since)| version(engine, *since));
     checks.extend(engines);
     let text = fs::read_to_string(root.join(LOG)).unwrap_or_default();
@@ -112,6 +113,20 @@ fn config() -> Check {
         Err(error) => (false, format!("{error:#}, so engines pull by themselves").replace('\n', " ")),
     };
     Check { what: "config.toml".to_owned(), is_good, finding }
+}
+
+/// Says whether mounts come back when the machine starts; `None` when there are none, or systemd has nothing to do with it.
+fn after_reboot(root: &Path) -> Option<Check> {
+    let mounts = AdditionalStore::open(&place(root)).and_then(|store| store.mounts()).ok()?;
+    if mounts.is_empty() || !systemd::is_there() {
+        return None;
+    }
+    let is_good = systemd::is_installed();
+    let finding = match is_good {
+        true => "mounts come back when the machine starts",
+        false => "there are no units that bring mounts back; `morsel setup podman` writes them",
+    };
+    Some(Check { what: "systemd".to_owned(), is_good, finding: finding.to_owned() })
 }
 
 /// Says whether an engine is new enough; `None` when it is not here.

@@ -8,7 +8,7 @@ mod shared_profile;
 mod wait;
 
 pub(crate) use detach::run as detach;
-pub(super) use prepare::{Ready, prepare, resume};
+pub(super) use prepare::{Ready, prepare, prepare_chosen, resume};
 pub(crate) use record::run as record;
 pub(super) use release::release;
 pub(crate) use wait::run as wait;

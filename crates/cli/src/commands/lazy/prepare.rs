@@ -64,10 +64,28 @@ pub(in crate::commands) fn prepare(
         Err(error) => return Err(error.into()),
     }
     let reference = request.references.first().context("no image was named")?;
+    with_daemon(store, fill, || Ok(index(store, request, reference)?.indexed))
+}
+
+/// Gets an image ready that was chosen from what is behind a reference.
+pub(in crate::commands) fn prepare_chosen(
+    store: &Store,
+    request: &request::Pull,
+    (source, chosen): (&dyn ImageSource, &Chosen<'_>),
+    interrupt: &Interrupt,
+) -> anyhow::Result<Ready> {
+    with_daemon(store, true, || index_layers(store, request, source, chosen, interrupt))
+}
+
+fn with_daemon(
+    store: &Store,
+    fill: bool,
+    index: impl FnOnce() -> anyhow::Result<Indexed>,
+) -> anyhow::Result<Ready> {
     // Most often there is something to serve in the end: the daemon starts while the network is slow.
     let (daemon, indexed) = thread::scope(|scope| {
         let daemon = scope.spawn(|| client(store.path()));
-        let indexed = index(store, request, reference);
+        let indexed = index();
         (daemon.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), indexed)
     });
     let served = indexed.and_then(|indexed| match rootfs::is_complete(store, &indexed.image)? {
@@ -84,47 +102,50 @@ pub(in crate::commands) fn prepare(
 pub(super) struct Indexed {
     pub(super) image: Image,
     pub(super) place: Place,
-    pub(super) source: Box<dyn ImageSource>,
-    pub(super) manifest: Descriptor,
     /// The entries of those of its layers whose TOCs came now.
     listings: Listings,
 }
 
+/// The same, with what it came from.
+pub(super) struct Opened {
+    pub(super) indexed: Indexed,
+    pub(super) source: Box<dyn ImageSource>,
+    pub(super) manifest: Descriptor,
+}
+
 /// Brings in the manifest of an image, and the TOC and tar-split of each layer.
-pub(super) fn index(
-    store: &Store,
-    request: &request::Pull,
-    reference: &Reference,
-) -> anyhow::Result<Indexed> {
+pub(super) fn index(store: &Store, request: &request::Pull, reference: &Reference) -> anyhow::Result<Opened> {
     let access = access(&request.registry)?;
     let source = transport::open(reference, &access)?;
-    let indexed = index_layers(store, request, &*source);
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let chosen = Chosen::choose(&*source, request.platform.as_ref())?;
+    let indexed = index_layers(store, request, &*source, &chosen, &interrupt);
     remember(&access);
-    let ((image, manifest, listings), place) = (indexed?, place::of(&*source, &request.registry)?);
-    Ok(Indexed { image, place, source, manifest, listings })
+    let (indexed, manifest) = (indexed?, chosen.descriptor());
+    Ok(Opened { indexed, source, manifest })
 }
 
 fn index_layers(
     store: &Store,
     request: &request::Pull,
     source: &dyn ImageSource,
-) -> anyhow::Result<(Image, Descriptor, Listings)> {
-    let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let chosen = Chosen::choose(source, request.platform.as_ref())?;
+    chosen: &Chosen<'_>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Indexed> {
     let mut tasks = Vec::new();
-    chosen.add_tasks(&interrupt, &mut tasks)?;
+    chosen.add_tasks(interrupt, &mut tasks)?;
     let options = pull::Options { layers: Some(request.layers), fetch: request.fetch, ..Default::default() };
     let (mut records, mut listings) = (Vec::new(), Listings::new());
-    let manifest = chosen.descriptor();
     let indexed = thread::scope(|scope| {
-        scope.spawn(|| find_profile(store, source, &manifest.digest));
+        scope.spawn(|| find_profile(store, source, &chosen.manifest()));
         pull::index(store, &tasks, &options, &NoProgress)
     });
     for pull::Indexed { record, entries, .. } in indexed? {
         listings.extend(entries.map(|entries| (record.toc_digest, entries)));
         records.push(record);
     }
-    Ok((chosen.put(store, &tasks, &records)?, manifest, listings))
+    let (image, place) = (chosen.put(store, &tasks, &records)?, place::of(source, &request.registry)?);
+    Ok(Indexed { image, place, listings })
 }
 
 /// Brings in what others found out that the image's programs read first, unless something is known of it here. Without it,
@@ -151,7 +172,7 @@ pub(in crate::commands) fn resume(store: &Store) -> anyhow::Result<Option<(File,
 /// Has what is missing of an image served, and makes its metadata meanwhile.
 fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> anyhow::Result<Ready> {
     let start = Instant::now();
-    let Indexed { image, place, mut listings, .. } = indexed;
+    let Indexed { image, place, mut listings } = indexed;
     let tables = contents::directory_of(store);
     for toc_digest in &image.layers {
         if !listings.contains_key(toc_digest) && !contents::is_built(toc_digest, &tables) {

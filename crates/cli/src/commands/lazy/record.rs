@@ -19,7 +19,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use store::{Image, Store};
 
 use super::super::daemon::{Log, Sources};
-use super::prepare::{Indexed, index};
+use super::prepare::{Indexed, Opened, index};
 use super::shared_profile;
 use crate::access::access;
 use crate::args::Record;
@@ -35,8 +35,9 @@ pub(crate) fn run(args: &Record) -> anyhow::Result<ExitCode> {
     let store = args.store.create()?;
     let request = request::Pull::of_record(args)?;
     let reference = request.references.first().context("no image was named")?;
-    let Indexed { image, place, source, manifest, .. } = index(&store, &request, reference)
-        .with_context(|| format!("cannot bring in what has to be known of `{}`", args.image))?;
+    let Opened { indexed: Indexed { image, place, .. }, source, manifest } =
+        index(&store, &request, reference)
+            .with_context(|| format!("cannot bring in what has to be known of `{}`", args.image))?;
     let source: Arc<dyn ImageSource> = Arc::from(source);
     let sources = Sources::with(&place, Arc::clone(&source));
     let (status, Recorded { reads, blob_len }) = record(&store, &sources, &image, &place, &args.command)?;
@@ -79,7 +80,8 @@ fn record(
     };
     let (objects, root, changes) = (directory("objects")?, directory("root")?, directory("changes")?);
     let options = fetch::Options { quiet: NEVER, ..fetch::Options::default() };
-    let (fetcher, ended) = Fetcher::new(store, sources, &Log, options);
+    let log = Log(store.path().to_owned());
+    let (fetcher, ended) = Fetcher::new(store, sources, &log, options);
     for toc_digest in &image.layers {
         let record = store.layers().get(toc_digest)?.context("a layer is not in the store any more")?;
         let table = contents::build(store, &record, &contents::directory_of(store))?;

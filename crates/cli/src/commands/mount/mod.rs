@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
+use containers_storage::AdditionalStore;
 use mount::fuse::Device;
 use mount::overlay::DataDirectory;
 use mount::rootfs::{self, Mounted, Restored};
@@ -15,6 +16,7 @@ use serde::Serialize;
 use store::{Image, MountRecord, Store};
 
 use super::lazy::{Ready, prepare, release, resume};
+use super::publish;
 use crate::args::{Mount, Mounts, Restore, Umount};
 use crate::exit;
 use crate::image_name;
@@ -147,6 +149,9 @@ pub(crate) fn mounts(args: &Mounts) -> anyhow::Result<ExitCode> {
 pub(crate) fn restore(args: &Restore) -> anyhow::Result<ExitCode> {
     let store = args.store.open()?;
     let cannot = || format!("cannot restore the mounts of `{}`", store.path().display());
+    if let Ok(additional) = AdditionalStore::open(&publish::place(store.path())) {
+        additional.forget_mounts(&store).with_context(cannot)?;
+    }
     let missing = resume(&store).with_context(cannot)?;
     let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
     let restored = rootfs::restore(&store, missing).with_context(cannot)?;

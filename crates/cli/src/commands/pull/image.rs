@@ -53,7 +53,7 @@ impl<'a> Image<'a> {
     }
 
     /// Returns the digest of its manifest.
-    pub(super) fn manifest(&self) -> BlobDigest {
+    pub(in crate::commands) fn manifest(&self) -> BlobDigest {
         self.instance.manifest.digest()
     }
 
@@ -161,7 +161,8 @@ fn is_for(task: &Task<'_>, layer: &Descriptor, diff_id: Option<DiffId>) -> bool 
     task.blob == layer.digest && task.diff_id == diff_id && has_annotations()
 }
 
-fn is_chunked(layer: &Descriptor) -> bool {
+/// Tells whether a layer says of itself that it can be fetched in parts.
+pub(in crate::commands) fn is_chunked(layer: &Descriptor) -> bool {
     let annotations = Annotations::parse(|key| layer.annotations.get(key).map(String::as_str));
     matches!(annotations, Ok(Some(Annotations::ZstdChunked { .. })))
 }

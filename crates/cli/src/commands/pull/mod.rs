@@ -11,8 +11,8 @@ use chunked::Class;
 use registry::transport;
 use store::pull;
 
-pub(super) use image::Image;
 pub(crate) use image::choose;
+pub(super) use image::{Image, is_chunked};
 use receipt::Receipt;
 
 use super::store::sync;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::plan::Change;
-use super::storage_conf;
+use super::{storage_conf, systemd};
 use crate::access::config_home;
 use crate::commands::publish;
 use crate::store_place::NoHome;
@@ -35,7 +35,8 @@ const VENDOR: &str = "/usr/share/containers/storage.conf";
 const CONFIG: &str = "\
 # What is done when podman, CRI-O, buildah or skopeo pull.
 [storage-helper]
-# mode = \"eager\"        # or \"off\": engines pull by themselves
+# mode = \"eager\"        # or \"lazy\": content comes when it is read; \"off\": engines pull by themselves
+# layout = \"auto\"       # \"mounted\" or \"plain\"; auto mounts what is lazy
 # wait = 600            # seconds that an engine waits; the work goes on after that
 # seeds = [\"/usr\"]      # places that may have content
 
@@ -122,6 +123,9 @@ impl Places {
         let store = self.add_store()?;
         changes.push(self.drop_in_of_storage(&store)?);
         changes.extend(self.keep_store()?);
+        if self.scope == Scope::System && systemd::is_there() {
+            changes.extend(systemd::install(&self.store)?);
+        }
         changes.extend([store, drop_in]);
         Ok(changes)
     }
@@ -142,6 +146,8 @@ impl Places {
             if self.scope == Scope::System {
                 changes
                     .push(Change { after: None, ..Change::of(TMPFILES.into(), "made the store be there")? });
+                let units = systemd::uninstall(&self.store)?;
+                changes.extend(units.into_iter().filter(Change::is_needed));
             }
         }
         Ok(changes)

@@ -3,6 +3,7 @@
 mod files;
 mod plan;
 mod storage_conf;
+pub(in crate::commands) mod systemd;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,9 +49,16 @@ pub(super) fn run(args: &Setup) -> anyhow::Result<ExitCode> {
         args.store.create()?;
         AdditionalStore::setup(&place(&root))?;
     }
+    let has_units = scope == Scope::System && systemd::is_there();
+    if has_units && args.undo && used.is_empty() {
+        systemd::disable();
+    }
     for change in &changes {
         change.execute()?;
         ui::say(&change.summary());
+    }
+    if has_units && !args.undo {
+        systemd::enable();
     }
     ui::say(&ending(args.undo, &used));
     Ok(ExitCode::SUCCESS)

@@ -7,15 +7,20 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, id};
 
 use registry::http::Verification;
 use registry::platform::Selector;
+
+use crate::args::RegistryArgs;
 
 /// The variables by which the waiter tells the worker.
 const PLATFORM: &str = "MORSEL_CALLER_PLATFORM";
 const NO_TLS: &str = "MORSEL_CALLER_WITHOUT_TLS";
 const STORAGE: &str = "MORSEL_CALLER_STORAGE";
+const AUTHFILE: &str = "MORSEL_CALLER_AUTHFILE";
+const MAPS_USERS: &str = "MORSEL_CALLER_MAPS_USERS";
+const WAITER: &str = "MORSEL_WAITER";
 
 /// Longest command line that is read.
 const LEN_MAX: usize = 1 << 20;
@@ -89,6 +94,13 @@ impl Caller {
         })
     }
 
+    /// Tells whether a container is to be run with users of its own.
+    fn maps_users(&self) -> bool {
+        let maps = ["--uidmap", "--gidmap", "--subuidname", "--subgidname", "--userns-uid-map"];
+        let own = self.option("--userns").is_some_and(|users| !matches!(users, "" | "host"));
+        own || maps.iter().any(|name| self.option(name).is_some())
+    }
+
     /// Tells a worker, which has another parent.
     pub(super) fn pass_on(&self, command: &mut Command) {
         let set = |command: &mut Command, name: &str, value: Option<&OsStr>| {
@@ -100,6 +112,9 @@ impl Caller {
         set(command, PLATFORM, self.platform().as_deref().map(OsStr::new));
         set(command, NO_TLS, self.is_without_tls().then_some(OsStr::new("1")));
         set(command, STORAGE, self.option("--root").map(OsStr::new));
+        command.env(WAITER, id().to_string());
+        set(command, MAPS_USERS, self.maps_users().then_some(OsStr::new("1")));
+        set(command, AUTHFILE, self.option("--authfile").map(OsStr::new));
     }
 }
 
@@ -115,9 +130,29 @@ pub(super) struct Told {
     pub(super) verification: Verification,
     /// Where the engine keeps its images, if that is not what the files say.
     pub(super) storage: Option<PathBuf>,
+    /// Where credentials are, if not in the usual files.
+    authfile: Option<PathBuf>,
+    /// Whether a container is to be run with users of its own.
+    pub(super) maps_users: bool,
+    /// The process that waits, while the engine does.
+    waiter: Option<u32>,
 }
 
 impl Told {
+    /// Tells whether the engine still waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiter == Some(parent_id())
+    }
+
+    /// Says how to get at the registry later, without the engine.
+    pub(super) fn registry(&self) -> RegistryArgs {
+        RegistryArgs {
+            authfile: self.authfile.clone(),
+            tls_verify: self.verification == Verification::On,
+            ..RegistryArgs::default()
+        }
+    }
+
     /// Reads what the waiter passed on.
     pub(super) fn read() -> Self {
         let value = |name| std::env::var(name).ok();
@@ -125,6 +160,9 @@ impl Told {
             platform: value(PLATFORM).and_then(|text| text.parse().ok()),
             verification: if value(NO_TLS).is_some() { Verification::Off } else { Verification::On },
             storage: std::env::var_os(STORAGE).map(PathBuf::from),
+            authfile: std::env::var_os(AUTHFILE).map(PathBuf::from),
+            maps_users: value(MAPS_USERS).is_some(),
+            waiter: value(WAITER).and_then(|text| text.parse().ok()),
         }
     }
 }
@@ -169,5 +207,11 @@ mod tests {
         assert!(caller("podman pull --tls-verify=false a").is_without_tls());
         assert!(!caller("podman pull --tls-verify=true a").is_without_tls());
         assert_eq!(caller("podman --root /x pull a").option("--root"), Some("/x"));
+        for line in
+            ["podman run --userns=auto a", "podman run --uidmap 0:1:2 a", "buildah from --userns auto a"]
+        {
+            assert!(caller(line).maps_users(), "{line}");
+        }
+        assert!(!caller("podman run --userns=host a").maps_users() && !caller("podman run a").maps_users());
     }
 }

@@ -1,4 +1,5 @@
-//! What the helper did: a file beside the store. Engines throw away what their helpers write.
+//! What the helper did: the journal, where there is one, and a file beside the store. Engines throw away what their helpers
+//! write.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::args::StorePlace;
 use crate::exit;
+use crate::journal::{self, Priority};
 use crate::ui::{self, harmless};
 
 /// The file, in the store.
@@ -35,14 +37,20 @@ impl Log {
     /// Writes down a failure, with its causes.
     pub(super) fn failure(&self, error: &anyhow::Error) {
         let causes: Vec<_> = error.chain().map(exit::words).collect();
-        self.say(&causes.join(": "));
+        self.write(Priority::Warning, &causes.join(": "));
     }
 
     /// Writes a line.
     pub(super) fn say(&self, text: &str) {
+        self.write(Priority::Info, text);
+    }
+
+    fn write(&self, priority: Priority, text: &str) {
         let time = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let line = format!("{time} {} {}\n", id(), text.replace('\n', " "));
-        ui::say(&line);
+        if journal::send(priority, &harmless(text)).is_err() {
+            ui::say(&line);
+        }
         let Some(directory) = &self.directory else { return };
         let path = directory.join(LOG);
         if fs::metadata(&path).is_ok_and(|file| file.len() > LEN_MAX) {

@@ -7,10 +7,12 @@ use anyhow::Context;
 use containers_storage::additional::{Findings, Removed};
 use containers_storage::record::chain_ids;
 use containers_storage::{AdditionalStore, EngineStorage, LayerId};
+use mount::daemon::forget;
 use store::Store;
 
-use crate::commands::publish::place;
+use crate::commands::publish::{place, restore};
 use crate::image_stores::image_stores;
+use crate::ui;
 
 /// Returns the layers of the additional image store that nothing needs, and that no engine asked for since `grace`; `None`
 /// when there is no such store.
@@ -25,18 +27,31 @@ pub(super) fn unneeded(
     Ok(Some((additional, unneeded)))
 }
 
-/// Removes layers that nothing needs. The store is ours alone, so nobody publishes.
+/// Removes layers that nothing needs, and what was only kept for them to be mounted. The store is ours alone, so nobody
+/// publishes, and no daemon runs.
 pub(super) fn remove(store: &Store, grace: Duration) -> anyhow::Result<Removed> {
-    match unneeded(store, grace)? {
-        Some((additional, unneeded)) => Ok(additional.remove(&unneeded)?),
-        None => Ok(Removed::default()),
+    let Some((additional, unneeded)) = unneeded(store, grace)? else { return Ok(Removed::default()) };
+    let removed = additional.remove(&unneeded)?;
+    let forgotten = additional.forget_mounts(store)?;
+    let mounted: BTreeSet<_> =
+        store.mounts().list()?.into_iter().map(|record| record.image.manifest).collect();
+    for image in forgotten.iter().filter(|image| !mounted.contains(&image.manifest)) {
+        forget(store.path(), &image.manifest)?;
     }
+    Ok(removed)
 }
 
 /// Checks the additional image store, and repairs it if that is wanted.
 pub(super) fn check(store: &Store, repair: bool) -> anyhow::Result<Findings> {
     match AdditionalStore::open(&place(store.path())) {
-        Ok(additional) if repair => Ok(additional.repair()?),
+        Ok(additional) if repair => {
+            let findings = additional.check()?;
+            additional.repair()?;
+            for line in restore(store, &additional)? {
+                ui::say(&format!("{line}\n"));
+            }
+            Ok(findings)
+        }
         Ok(additional) => Ok(additional.check()?),
         Err(_) => Ok(Findings::default()),
     }

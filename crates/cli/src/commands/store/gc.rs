@@ -56,13 +56,14 @@ fn plan(store: &Store, args: &Gc) -> anyhow::Result<()> {
 
 fn collect(store: Store, args: &Gc) -> anyhow::Result<()> {
     let store = super::take(store, args.no_wait)?;
+    // These first: what is mounted for engines is kept.
+    let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     let served = ServedLayers::of(store.path())?;
     let removed = gc::collect(&store, &served.all())?;
     let evicted = match room(args.quota)? {
         Some(room) => Some(gc::evict(&store, &room.quota(&served))?),
         None => None,
     };
-    let published_layers = additional::remove(&store, grace(args))?.layers.len() as u64;
     match args.json {
         true => print(&to_json(&Report { removed, evicted, published_layers })?),
         false => print_text(&text("removed", &removed.removed, evicted.as_ref(), published_layers)),

@@ -59,6 +59,32 @@ mark prune; podman system prune -af >/dev/null; podman images -q
 mark check; podman system check
 "#;
 
+/// The same with mounts, which only root of the machine can use as they are.
+#[test]
+fn engine_podman_5_8_has_a_normal_day_with_mounts() {
+    let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", "[storage-helper]\nmode = 'lazy'\n");
+    let (name, id) = scene.push("day", &[base(), upper()]);
+    let image = scene.convert(&name);
+    let host = scene.registry.host();
+    // podman compares whole trees then, and finds more than the marks of overlayfs tell it.
+    let differs = ["mark uidmap", "mark userns", "mark image-diff"];
+    let day: Vec<_> = DAY.lines().filter(|line| !differs.iter().any(|mark| line.starts_with(mark))).collect();
+    let script = format!("set -- {image} {host}; podman pull -q {image} >/dev/null\n{}", day.join("\n"));
+
+    let through_us = scene.machine.sh(&script);
+    assert_eq!(scene.layers_of_engines(), [], "{}", scene.log());
+    assert!(scene.log().contains("now as mounts"), "{}", scene.log());
+
+    let by_itself = scene.another_machine("sid").sh(&script);
+    assert_eq!(through_us, by_itself, "{}", scene.log());
+    assert!(through_us.contains(&format!("== load\n{id}\n")), "{through_us}");
+    let diff = scene
+        .machine
+        .sh(&format!("morsel restore -q; podman pull -q {image} >/dev/null; podman image diff {image}"));
+    assert_eq!(diff.lines().count(), 7, "{diff}");
+}
+
 /// podman says the same in every case, whether it pulled by itself or through us.
 #[test]
 fn engine_podman_5_8_has_a_normal_day() {

@@ -9,7 +9,7 @@ use testkit::tools::Tier;
 
 use testkit::registry::push;
 
-use super::Scene;
+use super::{KILL, Scene};
 
 /// Runs everything that a person would try, and pulls at the end.
 const USE: &str = "podman ps -a >/dev/null; podman images >/dev/null; podman pull -q $image >/dev/null
@@ -100,36 +100,46 @@ fn engine_podman_5_8_goes_on_when_the_registry_hangs_or_the_disk_is_full() {
     assert_eq!(out, "app\n", "{}", scene.log());
 }
 
-/// Kills the helper at some moment of a pull, `count` times, and uses podman after each.
-fn interrupted(count: u64) {
+/// Kills all of us at some moment of a pull, again and again, and uses podman after each. `MORSEL_INTERRUPTIONS` says how
+/// often; without it, it is few enough times to take half a minute.
+fn interrupted(mode: &str) {
+    let count = std::env::var("MORSEL_INTERRUPTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
     let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", &format!("[storage-helper]\nmode = '{mode}'\n"));
+    // What is not here yet cannot be read when nobody serves it, until the next pull.
+    let first = if mode == "lazy" { "podman pull -q $image >/dev/null" } else { "podman ps -a >/dev/null" };
+    let killed = scene.machine.path("var/lib/morsel/killed");
     let base = Tar::new().dir("./opt/").file("./opt/base", data::stream(1, 2_000_000)).file("./opt/gone", "");
     let upper = Tar::new().dir("./opt/").file("./opt/name", "app\n").file("./opt/.wh.gone", "");
     let (name, _) = scene.push("app", &[base, upper]);
     let image = scene.convert(&name);
     for round in 0..count {
-        // Moments spread over the two seconds that all of it takes here.
-        let moment = (round * 7919) % 2000;
+        // Milliseconds from when the helper begins, spread over what it takes here.
+        let moment = (round * 7919) % 500;
         let out = scene.machine.sh(&format!(
-            "image={image}
+            "{KILL} image={image}
              rm -rf /var/lib/morsel/ais/overlay/* /var/lib/morsel/ais/overlay-layers/*; morsel setup podman 2>/dev/null
              morsel rm $image >/dev/null 2>&1 || true; morsel gc >/dev/null
              podman pull -q $image >/dev/null & pull=$!
-             sleep {}.{:03}; pkill -KILL -x morsel || true
-             wait $pull
+             for i in $(seq 300); do grep -qsx morsel /proc/[0-9]*/comm && break || sleep 0.01; done
+             sleep 0.{moment:03}; kill_morsel && echo {round} >>/var/lib/morsel/killed || true
+             wait $pull; {first}
              podman run --rm $image /bin/sh -c 'cat /opt/name; ls /opt'
              {USE}
-             morsel doctor podman >/dev/null",
-            moment / 1000,
-            moment % 1000
+             morsel doctor podman >/dev/null"
         ));
         assert_eq!(out, "app\nbase\nname\napp\n", "round {round}: {}", scene.log());
     }
+    let killed = std::fs::read_to_string(killed).unwrap_or_default().lines().count() as u64;
+    assert!(killed > count / 4, "only {killed} of {count} pulls were still under way");
 }
 
-/// Six times take half a minute; `MORSEL_INTERRUPTIONS` says how many there shall be.
 #[test]
 fn engine_podman_5_8_goes_on_when_the_helper_is_killed() {
-    let count = std::env::var("MORSEL_INTERRUPTIONS").ok().and_then(|count| count.parse().ok());
-    interrupted(count.unwrap_or(6));
+    interrupted("eager");
+}
+
+#[test]
+fn engine_podman_5_8_goes_on_when_the_helper_and_the_daemon_are_killed() {
+    interrupted("lazy");
 }

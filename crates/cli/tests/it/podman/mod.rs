@@ -2,8 +2,10 @@
 
 mod everyday;
 mod faults;
+mod lazy;
 mod pulls;
 mod together;
+mod units;
 
 use std::path::Path;
 use std::process::Command;
@@ -19,6 +21,14 @@ use testkit::tar::Tar;
 use testkit::tools::Tier;
 
 use crate::harness::morsel;
+
+/// Defines a command that kills every process of ours, and fails when there is none. The roots of suites have no `pkill`.
+pub(crate) const KILL: &str = r#"kill_morsel() (
+    set --; for process in /proc/[0-9]*; do
+        [ "$(cat $process/comm 2>/dev/null)" != morsel ] || set -- "$@" ${process#/proc/}
+    done; kill -KILL "$@" 2>/dev/null
+)
+"#;
 
 /// A machine that was set up, and a registry with images that run there.
 pub(crate) struct Scene {
@@ -84,8 +94,13 @@ impl Scene {
     /// Converts an image in the registry to zstd:chunked, and returns the name of what it becomes.
     pub(crate) fn convert(&self, name: &str) -> String {
         let converted = format!("{name}-zc");
-        run(morsel().args(["convert", "-q", "--tls-verify=false", name, &converted]));
+        self.convert_as(name, &converted);
         converted
+    }
+
+    /// Does the same with a name of its own.
+    pub(crate) fn convert_as(&self, name: &str, converted: &str) {
+        run(morsel().args(["convert", "-q", "--tls-verify=false", name, converted]));
     }
 
     /// Returns the requests for layers of whoever is not us.

@@ -233,3 +233,26 @@ fn engine_podman_5_8_works_for_users() {
         "podman rmi -af >/dev/null; morsel setup podman --undo; ! find .config/containers -name '*.conf' | grep .",
     );
 }
+
+/// Layers that appear while podman pulls them by itself would be in its way.
+#[test]
+fn engine_podman_5_8_does_not_wait_and_finds_the_layers_the_next_time() {
+    let Some(scene) = Scene::start("sid") else { return };
+    let (name, id) = scene.push("app", &[Tar::new().file("./name", data::stream(1, 1_000_000))]);
+    let image = scene.convert(&name);
+    let config = |wait: u64| format!("[storage-helper]\nwait = {wait}\n");
+    scene.machine.write("etc/morsel/config.toml", &config(0));
+
+    let out = scene.machine.sh(&format!(
+        "podman pull -q {image}; while grep -qsx morsel /proc/[0-9]*/comm; do sleep 0.1; done
+         cat /var/lib/morsel/ais/overlay-layers/layers.json; podman system check"
+    ));
+    assert_eq!(out, format!("{id}\n[]"), "{}", scene.log());
+    assert!(scene.log().contains("does not wait"), "{}", scene.log());
+
+    scene.machine.write("etc/morsel/config.toml", &config(60));
+    let before = scene.registry.requests().len();
+    let out = scene.machine.sh(&format!("podman rmi -f {image} >/dev/null; podman pull -q {image}"));
+    assert_eq!(out, format!("{id}\n"), "{}", scene.log());
+    assert_eq!(layer_requests(&scene, before), Vec::<String>::new(), "{}", scene.log());
+}

@@ -10,7 +10,17 @@ use super::Scene;
 
 #[test]
 fn engine_20_pulls_at_once_fetch_nothing_twice_and_gc_takes_nothing() {
+    pulled_at_once("eager");
+}
+
+#[test]
+fn engine_20_lazy_pulls_at_once_fetch_nothing_twice_and_gc_takes_nothing() {
+    pulled_at_once("lazy");
+}
+
+fn pulled_at_once(mode: &str) {
     let Some(scene) = Scene::start("sid") else { return };
+    scene.machine.write("etc/morsel/config.toml", &format!("[storage-helper]\nmode = '{mode}'\n"));
     let base = || Tar::new().dir("./opt/").file("./opt/base", data::stream(1, 300_000));
     let app = |seed: u64| Tar::new().dir("./opt/").file("./opt/app", data::stream(seed, 20_000));
     let mut script = "set --\n".to_owned();

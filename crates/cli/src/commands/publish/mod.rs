@@ -1,27 +1,36 @@
 //! Lets engines find the layers of images: brings them into the store, and publishes them in the additional image store.
 
+mod choice;
+mod restore;
+
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use chunked::TocDigest;
-use containers_storage::additional::{Layer, Options, Report};
+use chunked::{Class, TocDigest};
+use containers_storage::additional::{Layer, Layout, Made, Publication, Report};
 use containers_storage::record::{LayerRecord, chain_ids};
 use containers_storage::{AdditionalStore, EngineStorage};
+use mount::overlay::DataDirectory;
 use registry::platform::Selector;
 use registry::{Descriptor, ImageSource, transport};
 use serde::Serialize;
-use store::Store;
 use store::pull::{self, Accept, Identity};
 use store::tree::Marks;
+use store::{LayerState, Store};
 
+use self::choice::{Choice, How, choose};
+pub(super) use self::restore::{restore, take_over};
+use super::lazy::{Ready, prepare_chosen, release};
 use super::pull::Image;
 use crate::access::{access, remember};
 use crate::image_name::stored_name;
 use crate::image_stores::image_stores;
 use crate::interrupt::Interrupt;
 use crate::output::print;
-use crate::request::Pull;
+use crate::request::{Publish, Pull, Wish};
+use crate::ui::harmless;
 use crate::ui::json::to_json;
 use crate::ui::pull_progress::PullProgress;
 use crate::ui::words::count;
@@ -39,7 +48,14 @@ pub(super) enum Outcome {
     /// An engine has all of it itself.
     InEngine { storage: PathBuf },
     /// It was published.
-    Published(Report),
+    Published {
+        #[serde(flatten)]
+        report: Report,
+        /// Whether content comes later.
+        is_lazy: bool,
+        /// Why it is not as it was wanted; `None` when it is.
+        why: Option<String>,
+    },
 }
 
 /// Returns where the additional image store of a store is.
@@ -48,7 +64,8 @@ pub(super) fn place(store: &Path) -> PathBuf {
 }
 
 /// Publishes the images of a request.
-pub(super) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
+pub(super) fn run(request: &Publish) -> anyhow::Result<ExitCode> {
+    let Publish { pull: request, wish } = request;
     let store = request.store.create()?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
     let access = access(&request.registry)?;
@@ -56,7 +73,13 @@ pub(super) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
     for reference in &request.references {
         let cannot = || format!("cannot publish `{reference}`");
         let source = transport::open(reference, &access).with_context(cannot)?;
-        let publisher = Publisher { store: &store, interrupt: &interrupt, options: request };
+        let publisher = Publisher {
+            store: &store,
+            interrupt: &interrupt,
+            options: request,
+            wish: wish.clone(),
+            is_wanted: &|| true,
+        };
         let outcome = publisher.publish(&*source, request.platform.as_ref(), None).with_context(cannot)?;
         outcomes.push((stored_name(source.reference()), outcome));
     }
@@ -77,6 +100,9 @@ pub(super) struct Publisher<'a> {
     pub(super) store: &'a Store,
     pub(super) interrupt: &'a Interrupt,
     pub(super) options: &'a Pull,
+    pub(super) wish: Wish,
+    /// Tells whether whoever asked still waits.
+    pub(super) is_wanted: &'a dyn Fn() -> bool,
 }
 
 impl Publisher<'_> {
@@ -98,9 +124,61 @@ impl Publisher<'_> {
         if let Some(storage) = storages.first() {
             additional.note_engine(storage)?;
         }
-        if let Some(outcome) = already_here(&additional, &image, &storages)? {
+        if let Some(outcome) = already_here(self.store, &additional, &image, &storages)? {
             return Ok(outcome);
         }
+        let Choice { how, mut why } = choose(&self.wish, image.layers().map(|(layer, _)| layer));
+        if how == How::Lazy {
+            match self.lazily(&additional, source, &image) {
+                Ok(report) => return Ok(Outcome::Published { report, is_lazy: true, why }),
+                // What lies is not asked again.
+                Err(error) if is_about_integrity(&error) || !(self.is_wanted)() => return Err(error),
+                Err(error) => why = Some(format!("{error:#}")),
+            }
+        }
+        let report = self.eagerly(&additional, &image, how == How::Mounted)?;
+        Ok(Outcome::Published { report, is_lazy: false, why })
+    }
+
+    /// Publishes an image of which nothing is here but what has to be known to mount it.
+    fn lazily(
+        &self,
+        additional: &AdditionalStore,
+        source: &dyn ImageSource,
+        image: &Image<'_>,
+    ) -> anyhow::Result<Report> {
+        let ready = prepare_chosen(self.store, self.options, (source, image), self.interrupt);
+        let Ready { image, missing, .. } = ready.inspect_err(|_| self.interrupt.die_if_asked())?;
+        let records = image.layers.iter().map(|toc| self.store.layers().get(toc));
+        let records = records.collect::<Result<Option<Vec<_>>, _>>()?;
+        let records = records.context("a layer is not in the store any more")?;
+        let missing = missing.as_ref().map(|(fd, path)| DataDirectory { fd: fd.as_fd(), path });
+        let chain = Layer::chain(&records, LayerState::Indexed)?;
+        let published = self.list(additional, &image, &chain, Layout::Mounted(missing));
+        if published.is_err() {
+            release(self.store, &image)?;
+        }
+        published
+    }
+
+    fn list(
+        &self,
+        additional: &AdditionalStore,
+        image: &store::Image,
+        chain: &[Layer],
+        layout: Layout<'_>,
+    ) -> anyhow::Result<Report> {
+        let publication = Publication { image, chain, layout, is_wanted: self.is_wanted };
+        Ok(additional.publish(self.store, &publication)?)
+    }
+
+    /// Publishes an image after all of it was brought in and proven.
+    fn eagerly(
+        &self,
+        additional: &AdditionalStore,
+        image: &Image<'_>,
+        is_mounted: bool,
+    ) -> anyhow::Result<Report> {
         let mut tasks = Vec::new();
         image.add_tasks(self.interrupt, &mut tasks)?;
         let progress = PullProgress::start(self.options.form);
@@ -114,12 +192,25 @@ impl Publisher<'_> {
         self.store.sync()?;
         let records: Vec<_> = pulled.iter().map(|(record, _)| record.clone()).collect();
         // First the image, so that nothing collects what is about to be published.
-        image.put(self.store, &tasks, &records)?;
+        let stored = image.put(self.store, &tasks, &records)?;
         let of_layers = image.layers_of(&tasks, &records)?;
-        let chain = Layer::chain(&of_layers)?;
+        let chain = Layer::chain(&of_layers, LayerState::Proven)?;
         let marks = if who::is_system() { Marks::Trusted } else { Marks::User };
-        Ok(Outcome::Published(additional.publish(self.store, &chain, Options { marks })?))
+        let layout = match is_mounted {
+            true => Layout::Mounted(None),
+            false => Layout::Plain(marks),
+        };
+        self.list(additional, &stored, &chain, layout)
     }
+}
+
+/// Tells whether a failure says that an image is not what it claims to be.
+fn is_about_integrity(error: &anyhow::Error) -> bool {
+    let class = |cause: &(dyn std::error::Error + 'static)| {
+        let of_store = cause.downcast_ref::<store::Error>().map(store::Error::class);
+        of_store.or_else(|| cause.downcast_ref::<mount::Error>().map(mount::Error::class))
+    };
+    error.chain().any(|cause| class(cause) == Some(Class::Corrupt))
 }
 
 /// Returns the digest of the TOC that a layer is said to have.
@@ -130,6 +221,7 @@ fn toc_digest(layer: &Descriptor) -> Option<TocDigest> {
 
 /// Tells whether engines need nothing any more.
 fn already_here(
+    store: &Store,
     additional: &AdditionalStore,
     image: &Image<'_>,
     storages: &[PathBuf],
@@ -140,12 +232,15 @@ fn already_here(
         return Ok(None);
     }
     let found = additional.find(&ids)?;
-    let is_found = |((layer, _), record): ((&Descriptor, _), &Option<LayerRecord>)| {
-        record
-            .as_ref()
-            .is_some_and(|record| toc_digest(layer).is_none_or(|toc| record.toc_digest == Some(toc)))
+    let mut tocs = Vec::new();
+    let mut is_found = |((layer, _), record): ((&Descriptor, _), &Option<LayerRecord>)| {
+        let Some(record) = record else { return Ok(false) };
+        let Some(toc) = toc_digest(layer) else { return Ok(!additional.is_claim(store, &record.id, &[])?) };
+        tocs.push(toc);
+        Ok(record.toc_digest == Some(toc) && !additional.is_claim(store, &record.id, &tocs)?)
     };
-    if image.layers().zip(&found).all(is_found) {
+    let all: anyhow::Result<Vec<bool>> = image.layers().zip(&found).map(&mut is_found).collect();
+    if all?.into_iter().all(|is_found| is_found) {
         ids.iter().for_each(|id| additional.touch(id));
         return Ok(Some(Outcome::Here));
     }
@@ -164,10 +259,15 @@ impl std::fmt::Display for Outcome {
         match self {
             Self::Here => f.write_str("engines find all of it already"),
             Self::InEngine { storage } => write!(f, "`{}` has all of it", storage.display()),
-            Self::Published(report) => {
-                let made = report.layers.iter().filter(|layer| layer.made.is_some()).count() as u64;
+            Self::Published { report, is_lazy, why } => {
+                let made: Vec<_> = report.layers.iter().filter_map(|layer| layer.made).collect();
                 let all = count(report.layers.len() as u64, "layer", "layers");
-                write!(f, "{all}, of which {made} were published now")
+                write!(f, "{all}, of which {} were published now", made.len())?;
+                let (is_mounted, later) = (made.contains(&Made::Mounted), "; content comes when it is read");
+                f.write_str(if is_mounted { " as mounts" } else { "" })?;
+                f.write_str(if *is_lazy { later } else { "" })?;
+                let why = why.as_deref().map(|why| format!("; not as it was wanted: {}", harmless(why)));
+                f.write_str(&why.unwrap_or_default())
             }
         }
     }
