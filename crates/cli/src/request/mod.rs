@@ -136,6 +136,10 @@ pub(crate) enum Invalid {
         "with `--from-file`, the images are in the file, and `{0}` cannot be another; expected only where they go"
     )]
     SourceAndList(String),
+    #[error(
+        "an estimate takes rate and round trip of a link, and nothing else; expected `--link {expected}`, found `{found}`"
+    )]
+    EstimatedLink { found: link::Link, expected: link::Link },
     #[error("standard input can be read only once, expected a file or an image")]
     StreamToRepeat,
     #[error("standard input is a terminal, expected a layer from a pipe or a file")]

@@ -120,11 +120,20 @@ pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
     Ok(Request::Publish(Box::new(Publish { pull, wish })))
 }
 
+/// Takes a link that nothing else is known of, as estimates would leave it out.
+fn estimated(found: link::Link) -> Result<Link, Invalid> {
+    let expected = link::Link::new(found.rate, found.round_trip);
+    match found == expected {
+        true => Ok(Link::new(found.round_trip, found.rate)),
+        false => Err(Invalid::EstimatedLink { found, expected }),
+    }
+}
+
 pub(super) fn estimate(args: args::Estimate) -> Result<Request, Invalid> {
     Ok(Request::Estimate(Box::new(Estimate {
         reference: image(&args.image)?,
         from: args.from.as_deref().map(image).transpose()?,
-        link: args.link.map(|link| Link::new(link.round_trip, link.rate)),
+        link: args.link.map(estimated).transpose()?,
         platform: args.platform,
         plan: args.plan,
         json: args.json,

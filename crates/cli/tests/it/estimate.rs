@@ -271,6 +271,12 @@ fn people_read_why() {
     For more information, try '--help'.
     --- exit 2
     ");
+    insta::assert_snapshot!(sandbox.run("morsel estimate oci:images:new --link 1Gbit,1ms,jitter=5ms,connections=8"), @"
+    $ morsel estimate oci:images:new --link 1Gbit,1ms,jitter=5ms,connections=8
+    --- stderr
+    error: an estimate takes rate and round trip of a link, and nothing else; expected `--link 1Gbit,1ms`, found `1Gbit,1ms,jitter=5ms,connections=8`
+    --- exit 2
+    ");
     insta::assert_snapshot!(sandbox.run("morsel estimate ./layer.tar"), @"
     $ morsel estimate ./layer.tar
     --- stderr
