@@ -10,8 +10,10 @@ use crate::error::Error;
 
 /// Between two looks when nothing is known to have changed: others bring content in, too.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// Until the first look, and until one after an image was detached: verbs often come one after another, and each should find
-/// the daemon that the one before it found.
+/// Until the first look: whoever started the daemon is in a hurry.
+const FIRST: Duration = Duration::from_secs(30);
+/// Until a look after an image was detached: verbs often come one after another, and each should find the daemon that the
+/// one before it found.
 const SETTLED: Duration = Duration::from_secs(2);
 /// A look takes no more than this part of the time.
 const SHARE: u32 = 20;
@@ -60,7 +62,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Starts to watch over so much room.
     pub(super) fn new(len: u64, now: Instant) -> Self {
-        Self { len, earliest: now, latest: now + SETTLED, fetched_len: 0 }
+        Self { len, earliest: now, latest: now + FIRST, fetched_len: 0 }
     }
 
     /// Takes note that an image is not served any more.
@@ -91,7 +93,7 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut watch = Watch::new(3200, start);
-        assert!(!watch.is_due(at(1), 100) && watch.is_due(at(1), 101) && watch.is_due(at(2), 0));
+        assert!(!watch.is_due(at(1), 100) && watch.is_due(at(1), 101) && watch.is_due(at(30), 0));
         watch.looked(at(2), at(3), 101);
         // It took a second, so it is not done again for twenty.
         assert!(!watch.is_due(at(22), 1000) && watch.is_due(at(23), 202) && !watch.is_due(at(23), 201));
