@@ -17,6 +17,7 @@ mod output;
 mod request;
 mod seeds;
 mod store_place;
+mod sys;
 mod ui;
 mod who;
 
@@ -28,6 +29,7 @@ use args::Args;
 use request::Request;
 
 fn main() -> ExitCode {
+    sys::give_large_buffers_back();
     let done = Request::try_from(Args::parse()).map_err(Into::into).and_then(commands::run);
     match done {
         Ok(code) => code,

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use chunked::Class;
 use chunked::plan::{FetchPlan, plan_in};
+use chunked::{Abilities, Class};
 use crossbeam_channel::bounded;
 
 use super::Fetch;
@@ -34,6 +34,8 @@ impl Fetch<'_> {
                 return Ok(());
             }
             let abilities = self.source.abilities();
+            let parallelism = abilities.parallelism.div_ceil(self.others.at_once.max(1));
+            let abilities = Abilities { parallelism, ..abilities };
             let plan = plan_in(self.options.way, &self.needs.missing(), self.needs.payload(), &abilities);
             fetched.planned(&plan);
             self.meter.plan(plan.fetched());
@@ -56,7 +58,7 @@ impl Fetch<'_> {
         let halt = Halt::new(self.others.stop);
         let requests = Mutex::new(plan.requests.iter());
         let next = || requests.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let (batches, decodable) = bounded(jobs.saturating_mul(2));
+        let (batches, decodable) = bounded(jobs);
         thread::scope(|scope| {
             for _ in 0..jobs {
                 let (decodable, halt) = (decodable.clone(), &halt);

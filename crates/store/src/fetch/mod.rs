@@ -155,6 +155,8 @@ pub(crate) struct Fetch<'a> {
 pub(crate) struct Others<'a> {
     /// What the other layers bring.
     pub(crate) elsewhere: &'a Elsewhere,
+    /// How many layers come at once, and share memory and connections.
+    pub(crate) at_once: usize,
     /// Whether one of them failed, so that all are given up.
     pub(crate) stop: &'a AtomicBool,
     /// Where else content may be.
@@ -188,8 +190,8 @@ impl<'a> Fetch<'a> {
     /// Those of the source and of the store. [`Failure::Content`] and its kin when bytes are not what the TOC promises: then
     /// what was verified stays, and nothing else.
     pub(crate) fn run(&self, diff_id: Option<&DiffId>) -> Result<Fetched, Failure> {
-        let board = Board::new(self.options.memory);
-        let pool = Arc::new(Pool::new(self.options.jobs.get().saturating_mul(4)));
+        let board = Board::new(self.options.memory / self.others.at_once.max(1));
+        let pool = Arc::new(Pool::new(self.options.jobs.get().saturating_mul(2)));
         let mut fetched = Fetched::of(self.needs);
         let proven = thread::scope(|scope| {
             let proof = scope.spawn(|| {

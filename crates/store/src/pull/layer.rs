@@ -6,7 +6,7 @@ use super::present::find_present;
 use super::report::{How, LayerReport};
 use super::{Accept, Pull, Task};
 use crate::error::Error;
-use crate::fetch::{self, Contents, Failure, Fetch, Fetched, Needs, fetch_plain};
+use crate::fetch::{Contents, Failure, Fetch, Fetched, Needs, fetch_plain};
 use crate::index;
 use crate::layers::{LayerRecord, LayerState, Origin};
 
@@ -154,8 +154,7 @@ impl Pull<'_> {
 
     fn fetch(&self, task: &Task<'_>, layer: &ChunkedLayer, needs: &Needs<'_>) -> Result<Fetched, Failure> {
         let fetch = &self.options.fetch;
-        let fetch = fetch::Options { memory: fetch.memory / self.at_once, ..*fetch };
-        Fetch::new(self.store, &*task.source, (layer, needs), &fetch, self.others(), self.progress)
+        Fetch::new(self.store, &*task.source, (layer, needs), fetch, self.others(), self.progress)
             .run(task.diff_id.as_ref())
     }
 

@@ -31,7 +31,7 @@ pub use prove::prove;
 pub use report::{How, LayerReport};
 
 /// Layers at once where nobody says how many.
-const LAYERS: usize = 3;
+const LAYERS: usize = 2;
 
 /// A layer that an image needs.
 pub struct Task<'a> {
@@ -138,7 +138,12 @@ impl<'a> Pull<'a> {
     }
 
     fn others(&self) -> Others<'_> {
-        Others { elsewhere: &self.elsewhere, stop: &self.stop, seeds: &self.options.seeds }
+        Others {
+            elsewhere: &self.elsewhere,
+            at_once: self.at_once,
+            stop: &self.stop,
+            seeds: &self.options.seeds,
+        }
     }
 
     fn is_stopped(&self) -> bool {

@@ -28,7 +28,7 @@ pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<L
     // Nothing can be read of it, so that what is missing is an error.
     let nowhere: &[u8] = &[];
     let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
-    let others = Others { elsewhere: &elsewhere, stop: &stop, seeds: &Seeds::default() };
+    let others = Others { elsewhere: &elsewhere, at_once: 1, stop: &stop, seeds: &Seeds::default() };
     let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, others, &NoProgress)
         .run(record.diff_id.as_ref())
         .map_err(failed)?;
