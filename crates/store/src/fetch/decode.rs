@@ -37,8 +37,9 @@ impl<'p, 'a> Decode<'p, 'a> {
     /// Decodes the frames, puts their contents into the store, and leaves them for the proof.
     pub(super) fn batch(&mut self, batch: Batch<'_>) -> Result<(), Failure> {
         let mut runs = Run::all(self.fetch, &batch.frames)?;
-        let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
-        decoded.bytes.resize(runs.last().map_or(0, |run| run.span().end), 0);
+        let len = runs.last().map_or(0, |run| run.span().end);
+        let mut decoded = Decoded::with_room(self.pool, len as u64);
+        decoded.bytes.resize(len, 0);
         self.decode(&batch, &runs, &mut decoded.bytes)?;
         self.check(&mut runs, &decoded.bytes)?;
         let mut pieces = Vec::with_capacity(batch.frames.len());

@@ -59,7 +59,7 @@ fn copy_one(
     let chunk = fetch.chunk(frame.id)?;
     // Of a small file nothing but its own digest is checked afterwards.
     let digest = chunk.digest.filter(|_| !wanted.is_small()).unwrap_or(wanted.digest);
-    let mut decoded = Decoded { bytes: pool.take(), pool: Arc::clone(pool) };
+    let mut decoded = Decoded::with_room(pool, chunk.file.len());
     let place = place_of(fetch.store, chunk, &wanted.digest, wanted.chunks.len());
     let found = place.and_then(|place| read(fetch, &place, &digest, &mut decoded.bytes));
     // Whole files were asked for before.

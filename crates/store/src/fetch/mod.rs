@@ -190,8 +190,11 @@ impl<'a> Fetch<'a> {
     /// Those of the source and of the store. [`Failure::Content`] and its kin when bytes are not what the TOC promises: then
     /// what was verified stays, and nothing else.
     pub(crate) fn run(&self, diff_id: Option<&DiffId>) -> Result<Fetched, Failure> {
-        let board = Board::new(self.options.memory / self.others.at_once.max(1));
-        let pool = Arc::new(Pool::new(self.options.jobs.get().saturating_mul(2)));
+        let memory = self.options.memory / self.others.at_once.max(1);
+        let board = Board::new(memory);
+        // As many as may lie on the board, and what is in the hands of the threads.
+        let buffers = self.options.jobs.get().saturating_mul(2).saturating_add(memory / pool::ROOM);
+        let pool = Arc::new(Pool::new(buffers));
         let mut fetched = Fetched::of(self.needs);
         let proven = thread::scope(|scope| {
             let proof = scope.spawn(|| {

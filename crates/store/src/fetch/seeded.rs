@@ -134,7 +134,7 @@ impl<'p, 'a: 'p> Search<'p, 'a> {
         wanted: &Wanted<'_>,
         frames: &[Frame],
     ) -> Result<bool, Failure> {
-        let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
+        let mut decoded = Decoded::with_room(self.pool, wanted.size);
         let holes = wanted.holes();
         let content = take::Content { digest: &wanted.digest, len: wanted.size, holes: &holes };
         let objects = self.fetch.store.objects();

@@ -141,7 +141,7 @@ impl<'p, 'a> Search<'p, 'a> {
 
     /// Takes a chunk if it is missing.
     fn take(&mut self, place: usize, file: &File, range: FileRange) -> Result<u64, Failure> {
-        let mut decoded = Decoded { bytes: self.pool.take(), pool: Arc::clone(self.pool) };
+        let mut decoded = Decoded::with_room(self.pool, range.len());
         decoded.bytes.resize(usize::try_from(range.len()).unwrap_or(0), 0);
         if file.read_exact_at(&mut decoded.bytes, range.start()).is_err() {
             return Ok(0);

@@ -39,7 +39,7 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     fn new(pool: &Pool) -> Self {
-        let mut bytes = pool.take();
+        let mut bytes = pool.take(BATCH_LEN);
         bytes.clear();
         Self { bytes, frames: Vec::new(), len: 0, started: Instant::now() }
     }
