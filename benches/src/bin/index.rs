@@ -41,12 +41,20 @@ fn main() -> Result<()> {
     println!("rows,{rows},");
     println!("layers,{layers},");
     let store = Store::open(Path::new(&dir))?;
-    let spent = Spent::start();
+    let (mut building, mut settling, mut merges) = ([0.0; 2], [0.0; 2], 0);
     for layer in digests.chunks(rows.div_ceil(layers)) {
+        let spent = Spent::start();
         store.index().add(places(layer))?;
+        building = sum(building, spent.seconds());
+        // What comes after a pull, in the background.
+        let spent = Spent::start();
+        merges += usize::from(store.index().settle()?);
+        settling = sum(settling, spent.seconds());
     }
-    let [wall, cpu] = spent.seconds().map(|seconds| rows as f64 / seconds);
+    let [wall, cpu] = building.map(|seconds| rows as f64 / seconds);
     println!("rows built a second,{wall:.0},{cpu:.0}");
+    let [wall, cpu] = settling;
+    println!("seconds of merging in the background ({merges} times),{wall:.2},{cpu:.2}");
     store.sync()?;
     let shape = store.index().shape();
     ensure!(shape.rows == rows as u64, "the index has {} rows, expected {rows}", shape.rows);
@@ -108,6 +116,10 @@ impl Spent {
         let cpu = (now.tv_sec - self.1.tv_sec) as f64 + (now.tv_nsec - self.1.tv_nsec) as f64 / 1e9;
         [self.0.elapsed().as_secs_f64(), cpu]
     }
+}
+
+fn sum([wall, cpu]: [f64; 2], [more_wall, more_cpu]: [f64; 2]) -> [f64; 2] {
+    [wall + more_wall, cpu + more_cpu]
 }
 
 /// Numbers that look random: splitmix64.

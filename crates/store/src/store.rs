@@ -253,15 +253,27 @@ impl Store {
         })
     }
 
-    /// Puts on disk what earlier processes wrote into the store at `root` and did not sync. It waits for others that do this,
-    /// and for nobody else, and keeps nobody from the store.
+    /// Puts on disk what earlier processes wrote into the store at `root` and did not sync, and merges the runs of the dedup
+    /// index where that makes lookups quicker. It waits for others that do this, and keeps nobody from the store; who adds to
+    /// the index may wait for the merge.
     ///
     /// # Errors
     /// [`Error::NoStore`] when there is none; those of the file system.
     pub fn settle(root: &Path) -> Result<(), Error> {
         let root = find(root)?;
-        let _only_one = lock::exclusive(&root.subdirectory("locks")?, SYNC)?;
-        Durability::new(root, BootId::current()).settle()
+        let locks = root.subdirectory("locks")?;
+        let _only_one = lock::exclusive(&locks, SYNC)?;
+        let durability = Arc::new(Durability::new(root.clone(), BootId::current()));
+        // Whoever opens the store checks first what another boot left, and must see that it did.
+        if durability.is_suspect()? {
+            return Ok(());
+        }
+        durability.settle()?;
+        let (index, temporary) = (root.subdirectory("index")?, root.subdirectory("tmp")?);
+        match DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?.settle()? {
+            true => durability.sync(),
+            false => Ok(()),
+        }
     }
 
     /// Puts all that was written on disk. Before this, a power loss may take it.

@@ -14,6 +14,17 @@ use crate::error::Error;
 const SMALL: u32 = 1 << 15;
 /// How much longer each run is than all after it, at least.
 const RATIO: u32 = 8;
+/// How much longer the first run is than all after it, at least, once there was time to see to it. Each row is written again
+/// about as often.
+const SETTLED_RATIO: u32 = 16;
+
+/// Tells from which run on merging is worth it: from the first one if much came after it, else all but that.
+fn settled_from(runs: &Runs) -> usize {
+    let mut counts = runs.usable.iter().map(|(_, run)| run.rows_count());
+    let first = counts.next().unwrap_or(0);
+    let rest = counts.fold(0, u32::saturating_add);
+    usize::from(rest <= first / SETTLED_RATIO)
+}
 
 impl DedupIndex {
     /// Merges the last runs into one, as long as the one before is small, or not much longer. So there are few runs, at most
@@ -33,6 +44,19 @@ impl DedupIndex {
     /// Merges all runs into one, so that a lookup has one place to look at. It is worth it after much was added.
     pub(super) fn merge_all(&self, runs: &mut Runs) -> Result<(), Error> {
         self.merge_from(runs, 0)
+    }
+
+    /// Merges as much as is worth it when nobody waits, which leaves two runs at most; tells whether there was anything to merge.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn settle(&self) -> Result<bool, Error> {
+        let is_settled = |runs: &Runs| runs.usable.len() <= settled_from(runs).saturating_add(1);
+        if is_settled(&Runs::load(&self.directory)?) {
+            return Ok(false);
+        }
+        self.change(|runs| self.merge_from(runs, settled_from(runs)))?;
+        Ok(true)
     }
 
     /// Merges the runs from a place on.

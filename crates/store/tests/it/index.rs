@@ -27,6 +27,26 @@ fn run_files(root: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
+#[test]
+fn an_index_is_one_run_and_little_more_once_it_was_settled() {
+    let on_disk = Place::new();
+    let index = on_disk.store.index();
+    for (added, runs, settled) in
+        [(100_000, 1, false), (10_000, 2, true), (5_000, 2, false), (3_000, 2, true)]
+    {
+        let rows = index.shape().rows;
+        add(index, (rows..rows + added).map(|chunk| (chunk, chunk)));
+        assert_eq!(index.shape().runs, runs, "after {added} more");
+        Store::settle(&on_disk.root()).unwrap();
+        let reopened = Store::open(&on_disk.root()).unwrap();
+        assert_eq!(reopened.index().shape().runs, if settled { 1 } else { runs }, "after {added} more");
+        assert_eq!(run_files(&on_disk.root()).len() as u64, reopened.index().shape().runs);
+        assert!(
+            (0..rows + added).step_by(1000).all(|chunk| reopened.index().lookup(&digest(chunk)).is_some())
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
