@@ -68,12 +68,17 @@ impl Directory {
         if let Some(there) = self.find_subdirectory(name)? {
             return Ok(there);
         }
-        match mkdirat(self, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(at_path("create", self.path_of(name))(error)),
-        }
+        self.make_subdirectory(name)?;
         let missing = || at_path("open", self.path_of(name))(Errno::NOENT);
         self.find_subdirectory(name)?.ok_or_else(missing)
+    }
+
+    /// Makes the directory `name` unless something is there.
+    pub(crate) fn make_subdirectory(&self, name: &str) -> Result<(), Error> {
+        match mkdirat(self, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(at_path("create", self.path_of(name))(error)),
+        }
     }
 
     /// Opens the regular file `name` for reading; `None` when there is none.

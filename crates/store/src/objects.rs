@@ -47,8 +47,7 @@ impl Objects {
         let objects = Self { directory, fans, temporary, durability };
         // Looking for what is not there is quickest where its directory is. Where nothing can be written, it stays away.
         if let Ok(None) = objects.directory.find_subdirectory("ff") {
-            let _ =
-                (0..=u8::MAX).try_for_each(|first| objects.directory.subdirectory(&fan_of(first)).map(drop));
+            let _ = (0..=u8::MAX).try_for_each(|first| objects.directory.make_subdirectory(&fan_of(first)));
         }
         objects
     }

@@ -113,15 +113,24 @@ fn interrupted(mode: &str) {
     let upper = Tar::new().dir("./opt/").file("./opt/name", "app\n").file("./opt/.wh.gone", "");
     let (name, _) = scene.push("app", &[base, upper]);
     let image = scene.convert(&name);
+    let pull = format!(
+        "image={image}
+         rm -rf /var/lib/morsel/ais/overlay/* /var/lib/morsel/ais/overlay-layers/*; morsel setup podman 2>/dev/null
+         morsel rm $image >/dev/null 2>&1 || true; morsel gc >/dev/null
+         podman pull -q $image >/dev/null & pull=$!
+         for i in $(seq 300); do grep -qsx morsel /proc/[0-9]*/comm && break || sleep 0.01; done"
+    );
+    // Milliseconds from when the helper begins until podman has the image: the moments are spread over them.
+    let out = scene.machine.sh(&format!(
+        "{pull}
+         begin=$(date +%s%3N); wait $pull; echo $(($(date +%s%3N) - begin))
+         podman rmi -f $image >/dev/null"
+    ));
+    let takes: u64 = out.trim().parse().unwrap();
     for round in 0..count {
-        // Milliseconds from when the helper begins, spread over what it takes here.
-        let moment = (round * 7919) % 500;
+        let moment = (round * 7919) % takes.clamp(1, 1000);
         let out = scene.machine.sh(&format!(
-            "{KILL} image={image}
-             rm -rf /var/lib/morsel/ais/overlay/* /var/lib/morsel/ais/overlay-layers/*; morsel setup podman 2>/dev/null
-             morsel rm $image >/dev/null 2>&1 || true; morsel gc >/dev/null
-             podman pull -q $image >/dev/null & pull=$!
-             for i in $(seq 300); do grep -qsx morsel /proc/[0-9]*/comm && break || sleep 0.01; done
+            "{KILL} {pull}
              sleep 0.{moment:03}; kill_morsel && echo {round} >>/var/lib/morsel/killed || true
              wait $pull; {first}
              podman run --rm $image /bin/sh -c 'cat /opt/name; ls /opt'
