@@ -48,7 +48,7 @@ Exit codes:
   8  verify only: consistent, but not proven
   9  mirror verify only: sparse on purpose";
 
-/// Turn container image layers into zstd:chunked, look into them, and prove them.
+/// Convert container images to zstd:chunked, pull only what is missing of them, mount them at once, mirror and serve them.
 #[derive(Debug, Parser)]
 #[command(name = "morsel", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(propagate_version = true)]

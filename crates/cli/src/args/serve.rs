@@ -17,7 +17,7 @@ pub(crate) struct Serve {
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// Where to listen; port 0 takes one that is free
+    /// IP address and port to listen at; port 0 takes one that is free
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
 

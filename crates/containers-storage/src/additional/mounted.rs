@@ -18,7 +18,7 @@ use super::place::Place;
 use crate::error::{Error, at_path, damaged};
 use crate::file;
 use crate::lock::OwnLock;
-use crate::record::LayerId;
+use crate::record::{LayerId, chain_ids};
 
 /// The file in a layer's directory that says what is mounted on `diff`.
 const MOUNTED: &str = "mounted.json";
@@ -134,7 +134,8 @@ impl AdditionalStore {
     }
 
     /// Tells whether a layer shows content that nobody has proven yet to be of its diff ID, and it is not of the layers with
-    /// these TOCs. Its image claims to have the layer, and may lie: no other image must get it for that.
+    /// these TOCs. Its image claims to have the layer, and may lie: no other image must get it for that. Content that is proven
+    /// to be of another diff ID proves nothing here.
     ///
     /// # Errors
     /// Those of the store; [`Error::Damaged`].
@@ -143,12 +144,13 @@ impl AdditionalStore {
         if image.layers == tocs {
             return Ok(false);
         }
-        let is_proven = |toc_digest: &TocDigest| {
+        let proven = |toc_digest: &TocDigest| {
             let record = store.layers().get(toc_digest)?;
-            Ok(record.is_some_and(|record| record.state == LayerState::Proven))
+            let record = record.filter(|record| record.state == LayerState::Proven);
+            Ok(record.and_then(|record| record.diff_id))
         };
-        let proven: Result<Vec<bool>, store::Error> = image.layers.iter().map(is_proven).collect();
-        Ok(!proven?.into_iter().all(|is_proven| is_proven))
+        let diff_ids: Result<Option<Vec<_>>, store::Error> = image.layers.iter().map(proven).collect();
+        Ok(diff_ids?.is_none_or(|diff_ids| chain_ids(&diff_ids).last() != Some(id)))
     }
 }
 

@@ -187,8 +187,13 @@ impl AdditionalStore {
                 return Err(layer.unpublishable(Unpublishable::Claimed));
             }
             if let Some(Some(record)) = here.get(position).filter(|_| !is_claim) {
+                let renamed = layer.renamed(record);
+                // Engines find it by this name from then on, so the name has to be proven.
+                if renamed.is_some() && layer.record.state < LayerState::Proven {
+                    return Err(layer.unpublishable(Unpublishable::Claimed));
+                }
                 self.touch(&layer.id);
-                records.extend(layer.renamed(record));
+                records.extend(renamed);
                 layers.push(Published { id: layer.id.clone(), made: None });
                 continue;
             }

@@ -235,17 +235,27 @@ fn root_a_claim_is_given_to_nobody_else_and_goes_when_the_right_one_comes() {
 
     let unproven: Vec<_> =
         right.iter().map(|record| LayerRecord { state: LayerState::Indexed, ..record.clone() }).collect();
-    let refused = scene.publish_as(&unproven, mounted);
-    assert!(
-        matches!(refused, Err(Error::Unpublishable { reason: Unpublishable::Claimed, .. })),
-        "{refused:?}"
-    );
+    let is_refused = |records: &[LayerRecord]| {
+        let refused = scene.publish_as(records, mounted);
+        let is_claimed = matches!(refused, Err(Error::Unpublishable { reason: Unpublishable::Claimed, .. }));
+        assert!(is_claimed, "{refused:?}");
+    };
+    is_refused(&unproven);
     assert!(has("evil"), "it is as good as the other one");
+    // What it shows is proven to be something else.
+    scene.store.layers().set_state(&proven, LayerState::Proven).unwrap();
+    is_refused(&unproven);
 
     assert_eq!(made(&scene.publish(&right).unwrap()), 2);
     assert!(has("gone") && !has("evil"));
-    assert_eq!(made(&scene.publish_as(&lie, mounted).unwrap()), 0, "the right one stays");
-    assert!(has("gone"));
+    let listed = scene.additional.layers().unwrap();
+    is_refused(&lie);
+    assert!(has("gone"), "the right one stays");
+    assert_eq!(
+        scene.additional.layers().unwrap(),
+        listed,
+        "and is not found by what the other one is called"
+    );
 
     // What turns out to be wrong is taken from engines, and so is what lies on it.
     let gone = scene.additional.withdraw(&right[0].toc_digest).unwrap();

@@ -79,6 +79,23 @@ impl Client {
     /// [`Error::Daemon`] when it does not end; those of the connection.
     pub fn stop(mut self) -> Result<(), Error> {
         self.tell(&Question::Stop)?;
+        self.wait_for_its_end()
+    }
+
+    /// Does so if it serves nothing.
+    ///
+    /// # Errors
+    /// Those of [`Client::stop`].
+    pub fn stop_if_idle(mut self) -> Result<(), Error> {
+        match self.ask(&Question::StopIfIdle)? {
+            Answer::Done => self.wait_for_its_end(),
+            // That of an earlier version does not know the question, and stays.
+            Answer::Busy | Answer::Failed { .. } => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn wait_for_its_end(&self) -> Result<(), Error> {
         let start = Instant::now();
         while self.run.try_lock()?.is_none() {
             if start.elapsed() > PATIENCE {

@@ -37,6 +37,8 @@ pub enum Question {
     GiveWay,
     /// To have the daemon end.
     Stop,
+    /// To have the daemon end if it serves nothing.
+    StopIfIdle,
 }
 
 impl Question {
@@ -69,6 +71,8 @@ pub enum Answer {
     },
     /// It is done.
     Done,
+    /// Something is served.
+    Busy,
     /// How everything is.
     Status(Box<Status>),
     /// It is not possible.

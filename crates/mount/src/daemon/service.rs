@@ -144,7 +144,8 @@ pub fn serve(
         session.stop();
         fetcher.stop();
         let ended = service.ended();
-        if ended == Ended::Asked {
+        // After a failure the next one goes on with what is kept.
+        if served.is_ok() && ended == Ended::Asked {
             // What still uses it gets errors from now on.
             let _ = rustix::mount::unmount(service.run.objects(), UnmountFlags::DETACH);
             service.nodes.clear()?;
@@ -162,6 +163,7 @@ pub(super) struct Service<'f, 's> {
     nodes: Nodes,
     attachments: Attachments,
     served: Mutex<BTreeMap<BlobDigest, Served>>,
+    attaching: Mutex<()>,
     is_stopping: AtomicBool,
     ended: Mutex<Ended>,
     is_detached: AtomicBool,
@@ -186,8 +188,9 @@ impl<'f, 's> Service<'f, 's> {
     fn new(store: &'s Store, fetcher: &'f Fetcher<'s>, run: RunDirectory) -> Self {
         let (nodes, attachments) = (Nodes::of(run.path()), Attachments::of(store.path()));
         let (is_stopping, is_detached) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (served, ended) = (Mutex::default(), Mutex::new(Ended::Asked));
-        Self { store, fetcher, run, nodes, attachments, served, is_stopping, ended, is_detached }
+        let (served, attaching) = (Mutex::default(), Mutex::default());
+        let ended = Mutex::new(Ended::Asked);
+        Self { store, fetcher, run, nodes, attachments, served, attaching, is_stopping, ended, is_detached }
     }
 
     /// Attaches what was attached before. The tables that the kernel knows get the numbers it knows them by.
@@ -307,8 +310,19 @@ impl<'f, 's> Service<'f, 's> {
                 self.end(Ended::Asked);
                 Ok(Answer::Done)
             }
+            Question::StopIfIdle => Ok(self.stop_if_idle()),
         };
         answered.unwrap_or_else(|error| Answer::Failed { why: crate::error::chain(&error) })
+    }
+
+    /// Ends, unless something is served. Nothing is from then on.
+    fn stop_if_idle(&self) -> Answer {
+        let served = self.served();
+        if served.is_empty() {
+            self.end(Ended::Asked);
+            return Answer::Done;
+        }
+        Answer::Busy
     }
 
     fn attach(&self, attachment: Attachment) -> Result<Answer, Error> {
@@ -330,15 +344,24 @@ impl<'f, 's> Service<'f, 's> {
         if let Some(profile) = Profile::load(self.store.path(), &attachment.manifest)? {
             self.fetcher.prefetch_all(&profile.reads)?;
         }
-        self.served().insert(attachment.manifest, Served { attachment, layers });
+        let mut served = self.served();
+        if self.is_stopping() && self.ended() == Ended::Asked {
+            return Err(Error::Daemon { why: "it ends".to_owned() });
+        }
+        served.insert(attachment.manifest, Served { attachment, layers });
         Ok(())
     }
 
     fn serve_layer(&self, record: &LayerRecord, attachment: &Attachment) -> Result<Arc<Layer>, Error> {
-        if self.fetcher.tables().number(&record.toc_digest).is_none() {
-            self.nodes.add(&record.toc_digest)?;
-        }
-        let layer = self.fetcher.attach(record, self.table(record)?);
+        let table = self.table(record)?;
+        let layer = {
+            // The tables have to be listed in the order of their numbers: whoever takes over counts them.
+            let _one_at_a_time = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.fetcher.tables().number(&record.toc_digest).is_none() {
+                self.nodes.add(&record.toc_digest)?;
+            }
+            self.fetcher.attach(record, table)
+        };
         self.fetcher.add_place(&layer, &attachment.place);
         if attachment.fill {
             self.fetcher.fill(&layer, true);

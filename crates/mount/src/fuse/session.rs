@@ -81,11 +81,16 @@ impl<'f, 's> Session<'f, 's> {
 
     /// Asks for the requests that another process took and did not answer, after it is gone.
     ///
+    /// Before Linux 6.9 the kernel cannot ask again: who waits for one of those waits on, and everything else goes on.
+    ///
     /// # Errors
-    /// [`Error::File`] when the kernel cannot do so: before Linux 6.9.
+    /// Those of the system.
     pub fn take_over(&self) -> Result<(), Error> {
         let Some(device) = self.devices.first() else { return Ok(()) };
-        device.ask_again().map_err(at_path("take over", "/dev/fuse"))
+        match device.ask_again() {
+            Err(Errno::INVAL) => Ok(()),
+            asked => asked.map_err(at_path("take over", "/dev/fuse")),
+        }
     }
 
     /// Starts to answer, until the file system is unmounted.

@@ -161,9 +161,11 @@ fn find_profile(store: &Store, source: &dyn ImageSource, manifest: &BlobDigest) 
 /// Returns the directory that serves what is missing of the mounts that there are records of; `None` when nothing is.
 pub(in crate::commands) fn resume(store: &Store) -> anyhow::Result<Option<(File, PathBuf)>> {
     for record in store.mounts().list()? {
-        if !rootfs::is_complete(store, &record.image)? {
-            let objects = client(store.path())?.status()?.objects;
-            return open(objects).map(Some);
+        match rootfs::is_complete(store, &record.image) {
+            Ok(false) => return open(client(store.path())?.status()?.objects).map(Some),
+            // What is in quarantine is told of by itself, and does not keep the others from being mounted.
+            Ok(true) | Err(mount::Error::Quarantined { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(None)
@@ -182,10 +184,12 @@ fn serve(store: &Store, mut daemon: Client, indexed: Indexed, fill: bool) -> any
     }
     let attachment = attachment(&image, place, fill);
     let (objects, is_new) = thread::scope(|scope| {
-        let objects = scope.spawn(|| {
+        let objects = scope.spawn(|| -> anyhow::Result<PathBuf> {
             // Here, as what that takes is gone with this process; the daemon stays.
             contents::build_listed(&listings, &tables)?;
-            daemon.attach(attachment)
+            let attached = daemon.attach(attachment.clone());
+            // It served nothing until now, so another command may have ended it meanwhile.
+            attached.or_else(|_| Ok(client(store.path())?.attach(attachment)?))
         });
         let is_new = rootfs::make_metadata(store, &image, &listings);
         (objects.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), is_new)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use mount::fetch::{self, Fetcher, Place, Recorded};
 use mount::fuse::{self, Device, Session};
 use mount::overlay::DataDirectory;
@@ -41,6 +41,11 @@ pub(crate) fn run(args: &Record) -> anyhow::Result<ExitCode> {
     let source: Arc<dyn ImageSource> = Arc::from(source);
     let sources = Sources::with(&place, Arc::clone(&source));
     let (status, Recorded { reads, blob_len }) = record(&store, &sources, &image, &place, &args.command)?;
+    // What could not be run says nothing about what comes first, and must not replace what was found out before.
+    if reads.is_empty() {
+        let command = args.command.first().map_or("", String::as_str);
+        bail!("`{command}` read nothing in `{}` ({status}), so no profile was written", args.image);
+    }
     let profile = Profile { manifest: image.manifest, reads };
     let path = profile.save(store.path())?;
     if let Some(output) = &args.output {

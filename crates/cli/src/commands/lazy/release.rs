@@ -18,17 +18,10 @@ pub(super) fn forget(mut client: Client, image: &Image) -> anyhow::Result<()> {
     if client.status()?.images.iter().any(|served| served.manifest == image.manifest) {
         client.tell(&Question::Detach { manifest: image.manifest })?;
     }
-    stop_if_idle(client)
+    Ok(client.stop_if_idle()?)
 }
 
 /// Ends a daemon that serves nothing, if there is one.
 pub(super) fn stop_idle(store: &Store) -> anyhow::Result<()> {
-    Client::connect(store.path())?.map_or(Ok(()), stop_if_idle)
-}
-
-fn stop_if_idle(mut client: Client) -> anyhow::Result<()> {
-    if client.status()?.images.is_empty() {
-        client.stop()?;
-    }
-    Ok(())
+    Client::connect(store.path())?.map_or(Ok(()), |client| Ok(client.stop_if_idle()?))
 }

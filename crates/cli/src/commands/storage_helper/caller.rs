@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::parent_id;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Command, id};
 
 use registry::http::Verification;
@@ -38,6 +38,24 @@ impl Caller {
         line.truncate(LEN_MAX);
         let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
         Self { words: words.collect() }
+    }
+
+    /// Leaves out what comes after the image, whose last name this is: a container's program has options of its own. Where the
+    /// image cannot be found, nothing is left that would make less of what the registry has to prove.
+    pub(super) fn until_image(mut self, repository: &str) -> Self {
+        let last_name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let is_image = |word: &String| {
+            let name = last_name(word);
+            !word.starts_with('-') && name.split([':', '@']).next() == Some(&last_name(repository))
+        };
+        let image = self.words.iter().skip(1).position(is_image);
+        let runs = |word: &String| matches!(word.as_str(), "run" | "create");
+        match image {
+            Some(place) => self.words.truncate(place.saturating_add(2)),
+            None if self.words.iter().any(runs) => self.words.clear(),
+            None => {}
+        }
+        self
     }
 
     /// Tells whether nothing is going to be pulled into storage.
@@ -111,7 +129,9 @@ impl Caller {
         };
         set(command, PLATFORM, self.platform().as_deref().map(OsStr::new));
         set(command, NO_TLS, self.is_without_tls().then_some(OsStr::new("1")));
-        set(command, STORAGE, self.option("--root").map(OsStr::new));
+        // Engines make it absolute, and whoever reads it later is somewhere else.
+        let root = self.option("--root").and_then(|root| absolute(root).ok());
+        set(command, STORAGE, root.as_deref().map(Path::as_os_str));
         command.env(WAITER, id().to_string());
         set(command, MAPS_USERS, self.maps_users().then_some(OsStr::new("1")));
         set(command, AUTHFILE, self.option("--authfile").map(OsStr::new));
@@ -195,6 +215,27 @@ mod tests {
         ] {
             assert!(!caller(line).only_looks(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_program_may_have_options_of_its_own() {
+        let inner = "skopeo copy --src-tls-verify=false --authfile x --platform linux/arm64";
+        for (line, repository) in [
+            (format!("podman run --root /x r.example/a/tools {inner}"), "a/tools"),
+            (format!("podman run --root /x docker://r.example/a/tools:1@sha256:00 {inner}"), "a/tools"),
+            (format!("podman create --root /x tools {inner}"), "mirror/of/tools"),
+        ] {
+            let caller = caller(&line).until_image(repository);
+            assert!(!caller.is_without_tls(), "{line}");
+            assert_eq!((caller.option("--authfile"), caller.platform()), (None, None), "{line}");
+            assert_eq!(caller.option("--root"), Some("/x"), "{line}");
+        }
+        // An alias leads to an image of another name.
+        let renamed = caller(&format!("podman run tools {inner}")).until_image("a/other");
+        assert!(!renamed.is_without_tls() && renamed.option("--authfile").is_none());
+        let pulled = caller("podman pull --tls-verify=false --authfile x tools").until_image("a/tools");
+        assert!(pulled.is_without_tls() && pulled.option("--authfile") == Some("x"));
+        assert!(caller("buildah build --tls-verify=false .").until_image("a/base").is_without_tls());
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn wait(args: &StorageHelper, log: &Log) -> anyhow::Result<()> {
     if policy.mode == Mode::Off {
         return Ok(());
     }
+    let caller = caller.until_image(question.name.repository());
     let child = start(args, &caller, &json).context("cannot start the worker")?;
     if !ends_within(child, policy.wait) {
         log.say(&format!(

@@ -11,7 +11,8 @@ use crate::sandbox::Sandbox;
 fn the_command() {
     insta::assert_snapshot!(Sandbox::new().run("morsel --help"), @"
     $ morsel --help
-    Turn container image layers into zstd:chunked, look into them, and prove them
+    Convert container images to zstd:chunked, pull only what is missing of them, mount them at once,
+    mirror and serve them
 
     Usage: morsel <COMMAND>
 
