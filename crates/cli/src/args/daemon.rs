@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
 
-use super::values::{parse_bytes, parse_platform};
+use super::values::{parse_address, parse_bytes, parse_platform};
 use super::{Form, RegistryArgs, StorePlace};
 
 /// Serve what is missing of mounted images.
@@ -22,7 +22,7 @@ pub(crate) struct Daemon {
     pub(crate) action: DaemonAction,
 
     /// Answer `/metrics` and `/healthz` over HTTP at this address, too; they are always at the daemon's socket
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_address)]
     pub(crate) metrics: Option<SocketAddr>,
 
     /// Fail a read whose content did not come for so many seconds

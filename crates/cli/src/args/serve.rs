@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use server::IndexPolicy;
 
+use super::values::parse_address;
+
 /// Serve a directory of OCI layouts as a registry.
 ///
 /// `DIR/team/app`, a layout, is the repository `team/app`, and stays readable as `oci:DIR/team/app:TAG`. What is pushed is on
@@ -18,7 +20,7 @@ pub(crate) struct Serve {
     pub(crate) directory: PathBuf,
 
     /// IP address and port to listen at; port 0 takes one that is free
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000", value_parser = parse_address)]
     pub(crate) listen: SocketAddr,
 
     /// Which manifests an index needs to be taken: `all` that it lists, `none`, or those of platforms, such as

@@ -1,5 +1,6 @@
 //! What options mean that are more than a word.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use chunked::DiffId;
@@ -29,6 +30,12 @@ pub(super) fn parse_owners(text: &str) -> Result<Owners, String> {
             None => Err("expected `as-is`, `squash` or `map:INSIDE:OUTSIDE:COUNT`".to_owned()),
         },
     }
+}
+
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(
+        |_| "expected an IP address and a port, such as `127.0.0.1:5000`, `0.0.0.0:5000` or `[::]:5000`; names are not looked up",
+    )
 }
 
 pub(super) fn parse_jobs(text: &str) -> Result<NonZeroUsize, &'static str> {
