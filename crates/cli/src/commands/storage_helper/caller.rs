@@ -22,6 +22,9 @@ const AUTHFILE: &str = "MORSEL_CALLER_AUTHFILE";
 const MAPS_USERS: &str = "MORSEL_CALLER_MAPS_USERS";
 const WAITER: &str = "MORSEL_WAITER";
 
+/// Options that say whom to trust, and with what.
+const LETS_IN: [&str; 3] = ["--tls-verify", "--src-tls-verify", "--authfile"];
+
 /// Longest command line that is read.
 const LEN_MAX: usize = 1 << 20;
 
@@ -49,10 +52,11 @@ impl Caller {
             !word.starts_with('-') && name.split([':', '@']).next() == Some(&last_name(repository))
         };
         let image = self.words.iter().skip(1).position(is_image);
+        let lets_in = |word: &str| LETS_IN.iter().any(|option| word.starts_with(option));
         let runs = |word: &String| matches!(word.as_str(), "run" | "create");
         match image {
             Some(place) => self.words.truncate(place.saturating_add(2)),
-            None if self.words.iter().any(runs) => self.words.clear(),
+            None if self.words.iter().any(runs) => self.words.retain(|word| !lets_in(word)),
             None => {}
         }
         self
@@ -231,8 +235,8 @@ mod tests {
             assert_eq!(caller.option("--root"), Some("/x"), "{line}");
         }
         // An alias leads to an image of another name.
-        let renamed = caller(&format!("podman run tools {inner}")).until_image("a/other");
-        assert!(!renamed.is_without_tls() && renamed.option("--authfile").is_none());
+        let renamed = caller(&format!("podman run --userns=auto tools {inner}")).until_image("a/other");
+        assert!(!renamed.is_without_tls() && renamed.option("--authfile").is_none() && renamed.maps_users());
         let pulled = caller("podman pull --tls-verify=false --authfile x tools").until_image("a/tools");
         assert!(pulled.is_without_tls() && pulled.option("--authfile") == Some("x"));
         assert!(caller("buildah build --tls-verify=false .").until_image("a/base").is_without_tls());
