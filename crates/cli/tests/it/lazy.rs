@@ -1,14 +1,17 @@
 //! Images that are mounted before their content is here: readers that outlive the daemon, registries that misbehave.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mount::daemon;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use testkit::data;
@@ -439,6 +442,62 @@ fn root_what_a_command_read_comes_first_the_next_time() {
     let profile: Value = serde_json::from_slice(&fs::read(profile).unwrap()).unwrap();
     assert_eq!(profile["reads"].as_array().unwrap().len(), 1, "{profile}");
     assert_eq!(scene.image.tars.len(), 1);
+    // What is not there reads nothing, and does not replace what was found out.
+    let kept = contents(&scene.path("store/profiles"));
+    let output = scene.output(&["record", &scene.name(), "-q", "--", "/absent"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("`/absent` read nothing in"), "{said}");
+    assert_eq!(contents(&scene.path("store/profiles")), kept);
+}
+
+/// Reads all files of a directory.
+fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+#[test]
+fn root_one_image_in_quarantine_does_not_keep_the_others_from_being_restored() {
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    let other = Tar::new().file("other", data::stream(7, 50_000)).finish();
+    let other = Converted::new(&scene.path("second"), vec![other]);
+    scene.registry.add_layout("second", &other.target);
+    let second = scene.name().replace("/image:", "/second:");
+    // It comes first in the list.
+    scene.run(&["mount", &second, "a", "--no-fill", "-q"]);
+    let layers = fs::read_dir(scene.path("store/layers")).unwrap().map(|entry| entry.unwrap().file_name());
+    let layer = layers.into_iter().find(|name| !name.to_string_lossy().starts_with("by-")).unwrap();
+    scene.mount();
+    fs::create_dir_all(scene.path("store/quarantine")).unwrap();
+    fs::write(scene.path("store/quarantine").join(layer), "").unwrap();
+    // As after a reboot.
+    for name in ["a", "m"] {
+        rustix::mount::unmount(scene.path(name), rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+    scene.run(&["daemon", "stop"]);
+    let output = scene.output(&["restore", "-q"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("quarantine"), "{said}");
+    assert!(!scene.path("a/other").exists());
+    scene.assert_reads("small/7");
+}
+
+#[test]
+fn root_a_daemon_that_somebody_is_about_to_use_may_be_ended_as_idle() {
+    let link = Some(Link::of_megabits(100, 200));
+    let Some(scene) = Stage::new(Script { link, ..Script::default() }) else { return };
+    thread::scope(|scope| {
+        let mounting = scope.spawn(|| scene.mount());
+        // Its daemon runs, and its TOC has still to come.
+        wait_until(|| scene.output(&["daemon", "status"]).status.success());
+        let stopped = daemon::Client::connect(&scene.path("store")).unwrap().unwrap().stop_if_idle();
+        stopped.unwrap();
+        assert!(!mounting.is_finished());
+        mounting.join().unwrap();
+    });
+    scene.assert_reads("small/7");
+    daemon::Client::connect(&scene.path("store")).unwrap().unwrap().stop_if_idle().unwrap();
+    scene.assert_reads("small/8");
 }
 
 #[test]
