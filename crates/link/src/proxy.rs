@@ -56,6 +56,15 @@ impl Counts {
             down: self.down.saturating_sub(before.down),
         }
     }
+
+    /// Returns the sum of what went through two proxies.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.saturating_add(other.connections),
+            up: self.up.saturating_add(other.up),
+            down: self.down.saturating_add(other.down),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -69,7 +69,7 @@ pub(crate) struct BenchPull {
     #[arg(long, value_name = "COMMAND", conflicts_with = "read")]
     pub(crate) run: Option<String>,
 
-    /// Measure podman, skopeo, crane and ctr, too, as far as they are on PATH
+    /// Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
     #[arg(long)]
     pub(crate) peers: bool,
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
 use testkit::tar::{Member, Tar};
-use testkit::tools::{self, Tier};
+use testkit::tools::{self, PeerRoot, Tier};
 
 use crate::sandbox::Sandbox;
 
@@ -93,6 +93,42 @@ fn root_a_command_makes_an_image_ready() {
     // Without its libraries the shell does not even start, which is told.
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.contains("cannot run `exit` in the image"), "{said}");
+}
+
+#[test]
+fn engine_peers_are_measured_beside_and_soci_fetches_what_is_read() {
+    let sandbox = Sandbox::new();
+    if PeerRoot::find(Tier::Engine, "sid", "soci").is_none() {
+        return;
+    }
+    // Of a layer of less than 10 MiB soci makes no index.
+    let layout = Layout::create(sandbox.path("images"));
+    for (tag, seed) in [("old", 1), ("new", 2)] {
+        let large = data::stream(seed, 24_000_000);
+        let tar = Tar::new().file("bin/program", data::text(7, 100_000)).file("lib/large", large).finish();
+        layout.add_image(tag, Compression::Gzip, &[&tar]);
+    }
+    let (work, folder) = (sandbox.path("work"), sandbox.path("bin"));
+    fs::create_dir(&work).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/peers-on-path");
+    let made = Command::new(script).args(["sid".as_ref(), &*folder, &work]).status().unwrap();
+    assert!(made.success());
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let line = "morsel bench pull oci:images:new --from oci:images:old --peers --work work --keep-caches --json --quiet \
+        --strategy stream --read bin/program --link none --runs 1";
+    let output = sandbox.command(line).env("PATH", path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["notes"], Value::Array(Vec::new()));
+    let names: Vec<_> = report["contenders"].as_array().unwrap().iter().map(|about| &about["name"]).collect();
+    let runs = report["runs"].as_array().unwrap();
+    assert_eq!((names.len(), runs.len()), (8, 3 * 8), "{names:?}");
+    for run in runs.iter().filter(|run| run["contender"] == names.len() - 1) {
+        // A span of 4 MiB of the tar that has the program, each time.
+        let received = run["received"].as_u64().unwrap();
+        assert!((4_000_000..8_000_000).contains(&received), "{received} in {}", run["phase"]);
+        assert!(run["ready"].as_f64() >= run["wall"].as_f64());
+    }
 }
 
 #[test]

@@ -98,6 +98,11 @@ pub(crate) fn tree_peak(pid: u32) -> u64 {
     children(pid).into_iter().map(tree_peak).fold(own, u64::max)
 }
 
+/// Returns the process at the end of a line of processes each of which started one: the program that a script runs.
+pub(crate) fn last_child(pid: u32) -> u32 {
+    children(pid).first().map_or(pid, |child| last_child(*child))
+}
+
 /// Lists the processes that a process started, as far as they live.
 fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

@@ -57,7 +57,7 @@ fn bench_pull() {
               with nothing to write to
 
           --peers
-              Measure podman, skopeo, crane and ctr, too, as far as they are on PATH
+              Measure podman, skopeo, crane, ctr and soci, too, as far as they are on PATH
 
           --work <DIR>
               Where stores and images are made [default: the directory for temporary files]

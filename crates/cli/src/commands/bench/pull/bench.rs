@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use mount::rootfs;
 use rustix::process::geteuid;
 use server::Serves;
 
-use super::contender::{Contender, Morsel, Target, peers};
+use super::contender::{Contender, Morsel, Soci, Target, left_out, peers};
 use super::disk::Disk;
 use super::images::{Image, Images, Ready};
 use super::plan::{Case, Phase};
@@ -34,7 +34,6 @@ pub(super) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(super) fn start(request: &'a BenchPull, images: Images, work: &'a Path) -> anyhow::Result<Self> {
-        let stage = Stage::start(&images.source, request.serves, &request.links)?;
         let mut notes = Vec::new();
         let can_mount = rootfs::permit().is_ok();
         if !can_mount {
@@ -49,11 +48,20 @@ impl<'a> Bench<'a> {
             Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
         };
         let mut contenders = strategies.map(start).collect::<Result<Vec<_>, _>>()?;
+        let mut tls = None;
         if request.peers {
             let (peers, missing) = peers(images.has_originals());
             contenders.extend(peers);
             notes.extend(missing);
+            match soci(&images, can_mount, work) {
+                Ok(soci) => {
+                    tls = Some(soci.tls());
+                    contenders.push(Box::new(soci));
+                }
+                Err(error) => notes.push(shorten(&left_out("soci", &error))),
+            }
         }
+        let stage = Stage::start(&images.source, request.serves, &request.links, tls)?;
         Ok(Self { request, images, stage, contenders, notes, work })
     }
 
@@ -160,8 +168,9 @@ impl<'a> Bench<'a> {
             Phase::Repeat => Some(&self.images.new),
         };
         if let Some(image) = before {
+            let link = contender.reads_again().then_some(case.link);
             contender
-                .prepare(&self.target(image, None), &place)
+                .prepare(&self.target(image, link), &place)
                 .with_context(|| format!("{name} cannot pull `{}`", image.name))?;
         }
         if !self.request.keep_caches {
@@ -190,20 +199,26 @@ impl<'a> Bench<'a> {
 
     /// Returns the way to an image, over a link or without any.
     fn target(&self, image: &Image, link: Option<usize>) -> Target {
-        let address = match link {
-            Some(link) => self.stage.address(link),
-            None => self.stage.direct(),
-        };
-        let is_ours = self.stage.direct().is_some();
+        let (address, is_ours) = (self.stage.address(link), self.stage.address(None).is_some());
         let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
+        let by_tls = self.stage.address_by_tls(link);
         Target {
             original: host.clone().unwrap_or_default() + &image.original,
+            original_by_tls: by_tls.map(|address| format!("{address}/{}", image.original)),
             name: host.unwrap_or_default() + &image.path,
             is_ours,
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
             ready: self.images.ready.clone(),
         }
     }
+}
+
+/// Gets soci ready, which takes an index beside each image.
+fn soci(images: &Images, can_mount: bool, work: &Path) -> anyhow::Result<Soci> {
+    ensure!(can_mount, "only root can mount");
+    let layouts = images.source.layouts().context("nobody pushes an index of the image to its registry")?;
+    let originals: Vec<_> = images.all().map(|image| image.original.as_str()).collect();
+    Soci::prepare(layouts, &originals, work)
 }
 
 /// Leaves out the middle of a long text, on one line.

@@ -131,6 +131,11 @@ impl Images {
         matches!(self.source, Source::Layouts(_))
     }
 
+    /// Lists them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Image> {
+        [Some(&self.new), self.old.as_ref()].into_iter().flatten()
+    }
+
     fn remote(request: &BenchPull, image: &Reference, access: &Access) -> anyhow::Result<Self> {
         let source = Source::of(image);
         let examine = |reference: &Reference| {

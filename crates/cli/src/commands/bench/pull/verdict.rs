@@ -57,10 +57,124 @@ fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
         let less = Bytes((own.received.median - leaner.received.median) as u64);
         text += &format!("; {} fetched {less} less", report.name(leaner.contender));
     }
-    let is_beaten = leaner.is_some() || faster.is_some_and(|row| report.is_peer(row.contender));
+    let sooner = sooner(report, link, phase);
+    text.extend(sooner.iter().map(|(text, _)| format!("; {text}")));
+    let is_beaten = leaner.is_some()
+        || faster.is_some_and(|row| report.is_peer(row.contender))
+        || sooner.is_some_and(|(_, is_beaten)| is_beaten);
     Some(Verdict { link, phase, text, is_beaten })
+}
+
+/// Says whose image could be read first, and whether that was a peer's, each time. All that mount take part in this, even where
+/// nothing but what is read comes.
+fn sooner(report: &Report, link: usize, phase: Phase) -> Option<(String, bool)> {
+    let first = |is_peer| {
+        let rows = report.rows(link, phase).filter(|row| report.is_peer(row.contender) == is_peer);
+        let all = rows.filter_map(|row| Some((report.name(row.contender), row.ready?)));
+        all.min_by(|(_, one), (_, other)| one.median.total_cmp(&other.median))
+    };
+    let ((own, ready), (peer, of_peer)) = (first(false)?, first(true)?);
+    let is_beaten = of_peer.most < ready.least;
+    let (ready, of_peer) = (seconds(ready.median), seconds(of_peer.median));
+    let text = match is_beaten {
+        true => format!("{peer} was ready sooner, after {of_peer}, {own} after {ready}"),
+        false => format!("ready: {own} after {ready}, the first peer, {peer}, after {of_peer}"),
+    };
+    Some((text, is_beaten))
 }
 
 fn fastest<'a>(rows: impl Iterator<Item = &'a Summary>) -> Option<&'a Summary> {
     rows.min_by(|one, other| one.wall.median.total_cmp(&other.wall.median))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::bench::pull::contender::About;
+    use crate::commands::bench::pull::images::Image;
+    use crate::commands::bench::spread::Spread;
+    use crate::machine::Machine;
+
+    /// A contender, with the times of its pulls, the bytes of each, and when the first could be read.
+    type Told = (&'static str, [f64; 3], f64, Option<f64>);
+
+    /// Says what follows for contenders, of which those with `-` before their names do not unpack, and all but morsel are peers.
+    fn verdict(told: &[Told]) -> (String, bool) {
+        let about = |(name, ..): &Told| About {
+            name: name.trim_start_matches('-').to_owned(),
+            is_peer: !name.starts_with("morsel"),
+            unpacks: !name.starts_with('-'),
+            version: None,
+            does: String::new(),
+            unfair: None,
+        };
+        let summary = |(contender, (_, wall, received, ready)): (usize, &Told)| {
+            let of = |numbers: &[f64]| Spread::of(numbers.iter().copied()).unwrap();
+            Summary {
+                link: 0,
+                contender,
+                phase: Phase::Cold,
+                wall: of(wall),
+                ready: ready.map(|ready| of(&[ready])),
+                cpu: of(&[0.0]),
+                peak_memory: of(&[0.0]),
+                received: of(&[*received]),
+                requests: None,
+                wasted: None,
+                reused: None,
+            }
+        };
+        let (name, path, original) = (String::new(), String::new(), String::new());
+        let report = Report {
+            machine: Machine::this(),
+            new: Image { name, path, original, layers: 1, blob_len: 1 },
+            old: None,
+            links: vec![String::new()],
+            ranges: None,
+            contenders: told.iter().map(about).collect(),
+            rounds: 3,
+            notes: Vec::new(),
+            verdicts: Vec::new(),
+            summaries: told.iter().enumerate().map(summary).collect(),
+            runs: Vec::new(),
+        };
+        let verdict = all(&report).remove(0);
+        (verdict.text, verdict.is_beaten)
+    }
+
+    const OWN: Told = ("morsel", [2.0, 2.1, 2.2], 2e6, None);
+
+    #[test]
+    fn a_peer_wins_when_it_was_faster_each_time() {
+        let (text, is_beaten) = verdict(&[OWN, ("a", [1.0, 1.1, 1.9], 2e6, None)]);
+        assert!(is_beaten && text == "cold: morsel took 2.10 s; a was faster, 1.10 s", "{text}");
+        let (text, is_beaten) = verdict(&[OWN, ("a", [1.0, 1.1, 2.05], 2e6, None)]);
+        assert!(!is_beaten && text.ends_with("the fastest peer, a, 1.10 s: 0.5 times as long"), "{text}");
+        let (text, is_beaten) = verdict(&[OWN, ("-a", [1.0, 1.1, 1.2], 1e6, None)]);
+        assert!(!is_beaten && text == "cold: morsel took 2.10 s", "{text}");
+    }
+
+    #[test]
+    fn a_peer_wins_when_it_fetched_less() {
+        let (text, is_beaten) = verdict(&[OWN, ("a", [4.0, 4.2, 4.4], 1e6, None)]);
+        assert!(
+            is_beaten && text.ends_with("a, 4.20 s: 2.0 times as long; a fetched 976.6 KiB less"),
+            "{text}"
+        );
+        let (_, is_beaten) = verdict(&[OWN, ("a", [4.0, 4.2, 4.4], 1.99e6, None)]);
+        assert!(!is_beaten);
+    }
+
+    #[test]
+    fn a_peer_wins_when_it_was_ready_sooner_whatever_came() {
+        let lazy: Told = ("morsel, lazy", [3.0, 3.0, 3.0], 2e6, Some(0.5));
+        let (text, is_beaten) = verdict(&[OWN, lazy, ("-a", [0.1; 3], 1e4, Some(0.4))]);
+        assert!(
+            is_beaten && text.ends_with("a was ready sooner, after 0.40 s, morsel, lazy after 0.50 s"),
+            "{text}"
+        );
+        let (text, is_beaten) = verdict(&[OWN, lazy, ("-a", [0.1; 3], 1e4, Some(0.6))]);
+        let expected = "; ready: morsel, lazy after 0.50 s, the first peer, a, after 0.60 s";
+        assert!(!is_beaten && text.ends_with(expected), "{text}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::peer::{about, pulled, through};
+use super::peer::{about, find, pulled, through};
 use super::{About, Contender, Pulled, Target};
 use crate::commands::bench::measure::{self, tree_cpu, tree_peak};
 
@@ -17,29 +17,32 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// `ctr`, and the daemon that does the work.
+/// Its programs: `ctr`, and the daemon that does the work.
 #[derive(Debug)]
-pub(super) struct Containerd {
-    about: About,
-    ctr: PathBuf,
-    containerd: PathBuf,
+pub(super) struct Programs {
+    pub(super) ctr: PathBuf,
+    pub(super) containerd: PathBuf,
 }
 
-impl Containerd {
-    pub(super) fn new(ctr: PathBuf, containerd: PathBuf) -> Self {
-        let does = "`ctr images pull`: whole layers, unpacked by the overlayfs snapshotter";
-        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts";
-        Self { about: about("ctr", &ctr, does, unfair), ctr, containerd }
+impl Programs {
+    /// Finds them on PATH.
+    pub(super) fn find() -> anyhow::Result<Self> {
+        Ok(Self { ctr: find("ctr")?, containerd: find("containerd")? })
     }
 
-    fn start(&self, place: &Path) -> anyhow::Result<Daemon<'_>> {
+    /// Starts a daemon whose store is below `place`. Of the layers another program makes file systems, if the socket of one is
+    /// given, which is then known by the name `soci`.
+    pub(super) fn start(&self, place: &Path, soci: Option<&Path>) -> anyhow::Result<Daemon<'_>> {
         let (config, socket) = (place.join("config.toml"), place.join("socket"));
         let (dir, address) = (place.display(), socket.display());
-        let text = format!(
+        let mut text = format!(
             "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
              disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\"]\n\
              [grpc]\naddress = \"{address}\"\n[ttrpc]\naddress = \"{address}.ttrpc\"\n"
         );
+        if let Some(soci) = soci {
+            text += &format!("[proxy_plugins.soci]\ntype = \"snapshot\"\naddress = \"{}\"\n", soci.display());
+        }
         fs::write(&config, text).with_context(|| format!("cannot write `{}`", config.display()))?;
         let log = fs::File::create(place.join("log")).context("cannot write the log of containerd")?;
         let mut command = Command::new(&self.containerd);
@@ -51,19 +54,35 @@ impl Containerd {
     }
 }
 
+/// `ctr` as it comes.
+#[derive(Debug)]
+pub(super) struct Containerd {
+    about: About,
+    programs: Programs,
+}
+
+impl Containerd {
+    pub(super) fn find() -> anyhow::Result<Self> {
+        let programs = Programs::find()?;
+        let does = "`ctr images pull`: whole layers, unpacked by the overlayfs snapshotter";
+        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts";
+        Ok(Self { about: about("ctr", &programs.ctr, does, unfair), programs })
+    }
+}
+
 impl Contender for Containerd {
     fn about(&self) -> &About {
         &self.about
     }
 
     fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()> {
-        let daemon = self.start(place)?;
+        let daemon = self.programs.start(place, None)?;
         pulled(measure::run(&mut daemon.pull(image), || {})).map(drop)
     }
 
     fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
-        let daemon = self.start(place)?;
-        let pid = daemon.child.id();
+        let daemon = self.programs.start(place, None)?;
+        let pid = daemon.pid();
         let before = tree_cpu(pid);
         let pulled = pulled(measure::run(&mut daemon.pull(image), watch))?;
         Ok(Pulled {
@@ -76,14 +95,25 @@ impl Contender for Containerd {
 }
 
 /// A running containerd, killed when this is dropped.
-struct Daemon<'a> {
+#[derive(Debug)]
+pub(super) struct Daemon<'a> {
     child: Child,
     ctr: &'a Path,
     socket: PathBuf,
 }
 
 impl Daemon<'_> {
-    fn ctr(&self) -> Command {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns where it listens.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Starts a command line that asks it.
+    pub(super) fn ctr(&self) -> Command {
         let mut command = Command::new(self.ctr);
         command.arg("--address").arg(&self.socket);
         command

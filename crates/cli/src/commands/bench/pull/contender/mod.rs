@@ -3,6 +3,7 @@
 mod containerd;
 mod morsel;
 mod peer;
+mod soci;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,12 +13,19 @@ use serde::Serialize;
 use super::images::Ready;
 
 pub(super) use morsel::Morsel;
-pub(super) use peer::peers;
+pub(super) use peer::{left_out, peers};
+pub(super) use soci::Soci;
 
 /// A program that pulls images, in one of its ways.
 pub(super) trait Contender {
     /// Says who it is, and what it does.
     fn about(&self) -> &About;
+
+    /// Tells whether content that it brought in before may be read from where it was, so that this has to be at the same end of a
+    /// link.
+    fn reads_again(&self) -> bool {
+        false
+    }
 
     /// Brings an image in without being measured.
     fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()>;
@@ -48,6 +56,8 @@ pub(super) struct Target {
     pub(super) name: String,
     /// The name of the image as it was before it was converted, where there is one.
     pub(super) original: String,
+    /// The same where the registry speaks TLS, if it does.
+    pub(super) original_by_tls: Option<String>,
     /// Whether the registry is on this machine, and speaks no TLS.
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.

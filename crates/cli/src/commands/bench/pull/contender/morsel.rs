@@ -196,7 +196,7 @@ pub(super) fn success(measured: Measured) -> anyhow::Result<Measured> {
 }
 
 /// Does what makes an image ready, below a directory where it is mounted; `false` when that cannot be done there.
-fn is_ready(root: &Path, ready: &Ready) -> anyhow::Result<bool> {
+pub(super) fn is_ready(root: &Path, ready: &Ready) -> anyhow::Result<bool> {
     match ready {
         Ready::Read(paths) => read_first(root, paths),
         Ready::Ran(command) => {

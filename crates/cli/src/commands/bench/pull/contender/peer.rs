@@ -41,30 +41,32 @@ struct Crane;
 /// Lists the peers that are there, and notes for those that are not. `has_original` says whether there is an image as it was
 /// before it was converted.
 pub(in super::super) fn peers(has_original: bool) -> (Vec<Box<dyn Contender>>, Vec<String>) {
-    let (mut peers, mut notes): (Vec<Box<dyn Contender>>, _) = (Vec::new(), Vec::new());
-    let mut find = |name: &str| {
-        let found = find(name);
-        if found.is_none() {
-            notes.push(format!("`{name}` is not on PATH, and was left out"));
+    let mut ways = vec![Podman::Partial, Podman::Whole];
+    ways.extend(has_original.then_some(Podman::Original));
+    let podman = |program: PathBuf| ways.iter().map(|how| boxed(podman(&program, *how))).collect();
+    let all: [(_, anyhow::Result<Vec<_>>); 4] = [
+        ("podman", find("podman").map(podman)),
+        ("skopeo", find("skopeo").map(|program| vec![boxed(skopeo(program))])),
+        ("crane", find("crane").map(|program| vec![boxed(crane(program))])),
+        ("ctr", Containerd::find().map(|found| vec![boxed(found)])),
+    ];
+    let (mut peers, mut notes) = (Vec::new(), Vec::new());
+    for (name, found) in all {
+        match found {
+            Ok(found) => peers.extend(found),
+            Err(error) => notes.push(left_out(name, &error)),
         }
-        found
-    };
-    if let Some(program) = find("podman") {
-        let ways = [Podman::Partial, Podman::Whole, Podman::Original];
-        for how in ways.into_iter().filter(|how| has_original || *how != Podman::Original) {
-            peers.push(Box::new(podman(&program, how)));
-        }
-    }
-    if let Some(program) = find("skopeo") {
-        peers.push(Box::new(skopeo(program)));
-    }
-    if let Some(program) = find("crane") {
-        peers.push(Box::new(crane(program)));
-    }
-    if let Some((ctr, containerd)) = find("ctr").zip(find("containerd")) {
-        peers.push(Box::new(Containerd::new(ctr, containerd)));
     }
     (peers, notes)
+}
+
+/// Says why somebody does not take part.
+pub(in super::super) fn left_out(name: &str, error: &anyhow::Error) -> String {
+    format!("{name} was left out: {error:#}")
+}
+
+fn boxed<'a>(contender: impl Contender + 'a) -> Box<dyn Contender + 'a> {
+    Box::new(contender)
 }
 
 fn podman(program: &Path, how: Podman) -> Peer<Podman> {
@@ -120,8 +122,10 @@ fn version(program: &Path) -> Option<String> {
 }
 
 /// Finds a program on PATH.
-fn find(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
+pub(super) fn find(name: &str) -> anyhow::Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("`{name}` is not on PATH"))
 }
 
 /// Lets a program reach a registry as the target says.
