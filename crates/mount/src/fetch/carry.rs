@@ -1,4 +1,4 @@
-//! Fetches a batch of chunks: asks for them, decodes, verifies and stores each as it comes.
+//! Fetches a batch of chunks, unless they are here: asks for them, decodes, verifies and stores each as it comes.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -22,10 +22,10 @@ const PLANS_MAX: usize = 6;
 
 /// A thread's worth of fetching.
 pub(super) struct Carrier<'f, 's> {
-    fetcher: &'f Fetcher<'s>,
+    pub(super) fetcher: &'f Fetcher<'s>,
     decoder: Decoder,
     frame: Vec<u8>,
-    content: Vec<u8>,
+    pub(super) content: Vec<u8>,
 }
 
 impl<'f, 's> Carrier<'f, 's> {
@@ -35,6 +35,10 @@ impl<'f, 's> Carrier<'f, 's> {
 
     /// Fetches chunks of one layer. Each of them ends: it is here, or failed, or is put back.
     pub(super) fn carry(&mut self, class: Class, mut jobs: Vec<Job>) {
+        self.copy_known(&mut jobs);
+        if jobs.is_empty() {
+            return;
+        }
         jobs.sort_unstable_by_key(|job| job.chunk.blob.start());
         let layer = jobs.first().and_then(|job| self.fetcher.layer(job.key.node.table));
         let Some(layer) = layer else {
@@ -148,7 +152,7 @@ impl<'f, 's> Carrier<'f, 's> {
         check(job, ContentDigest::of(&self.content))
     }
 
-    fn store(&self, job: &Job) -> Result<(), Failure> {
+    pub(super) fn store(&self, job: &Job) -> Result<(), Failure> {
         if is_small(&job.content) {
             self.fetcher.store.objects().put(&job.content.digest, &self.content)?;
             self.fetcher.counters().object();

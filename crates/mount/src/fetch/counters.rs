@@ -53,6 +53,8 @@ counters! {
     fill_chunks,
     /// Compressed bytes of them.
     fill_blob_len,
+    /// Chunks that were taken from other contents that are here.
+    copied_chunks,
     /// Requests for ranges of blobs.
     requests,
     /// Requests for ranges of blobs that failed.
@@ -100,6 +102,10 @@ impl Counters {
         };
         add(chunks);
         bytes.fetch_add(blob_len, Ordering::Relaxed);
+    }
+
+    pub(super) fn copied(&self) {
+        add(&self.copied_chunks);
     }
 
     pub(super) fn request(&self, is_done: bool) {

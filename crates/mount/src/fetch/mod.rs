@@ -15,6 +15,7 @@
 mod ahead;
 mod along;
 mod carry;
+mod copy;
 mod counters;
 mod events;
 mod failure;
@@ -163,6 +164,8 @@ impl<'s> Fetcher<'s> {
     pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
         // Whoever mounts something will soon read it.
         self.disturb();
+        // What was pulled since this process started has chunks, too. Without them they are fetched.
+        let _ = self.store.index().reload();
         let (number, table) = self.tables.add(&record.toc_digest, table);
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(Layer::new(number, table, record.clone()));
@@ -312,7 +315,18 @@ impl<'s> Fetcher<'s> {
             Err(Failure::Wrong { .. } | Failure::Frame { .. }) => self.counters.wrong_chunk(),
             Err(_) => {}
         }
-        let ended = self.queue().end(&job.key, &result);
+        self.tell_of(job, &result);
+    }
+
+    /// Takes note that a chunk was here, in another object.
+    fn copied(&self, job: &Job) {
+        self.counters.copied();
+        self.tell_of(job, &Ok(()));
+    }
+
+    /// Tells everybody who waits for a chunk.
+    fn tell_of(&self, job: &Job, result: &Result<(), Failure>) {
+        let ended = self.queue().end(&job.key, result);
         self.changed.notify_all();
         for ended in ended {
             // Nobody listens when everything ends.

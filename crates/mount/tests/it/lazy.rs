@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -220,7 +221,6 @@ fn root_content_is_fetched_when_it_is_read() {
 
 #[test]
 fn root_a_part_of_a_large_file_is_enough() {
-    use std::os::unix::fs::FileExt;
     if is_skipped() {
         return;
     }
@@ -305,6 +305,60 @@ fn root_what_never_comes_is_an_error_in_the_end() {
     });
 }
 
+/// Fills a layer in, and waits until all of it is here.
+fn fill(fetcher: &Fetcher<'_>, layer: &fetch::Layer) {
+    fetcher.fill(layer, true);
+    while !matches!(layer.verdict(), Verdict::Done(_)) {
+        assert!(!matches!(layer.verdict(), Verdict::Quarantined(_)));
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn root_of_an_update_only_chunks_that_are_not_here_are_fetched() {
+    if is_skipped() {
+        return;
+    }
+    let (_dir, store) = store();
+    let old = data::stream(3, 9_000_000);
+    let mut new = old.clone();
+    new.splice(4_000_000..4_100_000, data::stream(5, 100_100));
+    let made = Made::of(&[("large", old.clone())]);
+    serve(&store, &made, &Scripted::new(&made), |_, fetcher, layer| fill(fetcher, layer));
+    let made = Made::of(&[("large", new.clone())]);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, fetcher, _| {
+        let file = std::fs::File::open(path_of(root, &new)).unwrap();
+        let mut piece = [0; 4096];
+        file.read_exact_at(&mut piece, 1_000_000).unwrap();
+        assert!(piece == new[1_000_000..][..4096]);
+        assert_eq!(supply.fetched(), 0);
+        assert!(std::fs::read(path_of(root, &new)).unwrap() == new);
+        assert!((100_000..500_000).contains(&supply.fetched()), "{}", supply.fetched());
+        assert!(fetcher.counters().counts().copied_chunks > 50);
+    });
+}
+
+#[test]
+fn root_chunks_of_a_damaged_object_are_fetched() {
+    if is_skipped() {
+        return;
+    }
+    let (_dir, store) = store();
+    let [old, new] = [0, 1].map(|last| [data::stream(3, 3_000_000), vec![last]].concat());
+    let made = Made::of(&[("large", old.clone())]);
+    serve(&store, &made, &Scripted::new(&made), |_, fetcher, layer| fill(fetcher, layer));
+    let object = path_of(&store.path().join("objects"), &old);
+    std::fs::write(&object, vec![0; old.len()]).unwrap();
+    let made = Made::of(&[("large", new.clone())]);
+    let supply = Scripted::new(&made);
+    serve(&store, &made, &supply, |root, fetcher, _| {
+        assert!(std::fs::read(path_of(root, &new)).unwrap() == new);
+        assert!(supply.fetched() > 2_900_000, "{}", supply.fetched());
+        assert_eq!(fetcher.counters().counts().copied_chunks, 0);
+    });
+}
+
 #[test]
 fn root_all_is_filled_in_and_proven() {
     if is_skipped() {
@@ -314,11 +368,7 @@ fn root_all_is_filled_in_and_proven() {
     let made = Made::of(&files);
     let supply = Scripted::new(&made);
     serve(&store, &made, &supply, |_, fetcher, layer| {
-        fetcher.fill(layer, true);
-        while !matches!(layer.verdict(), Verdict::Done(_)) {
-            assert!(!matches!(layer.verdict(), Verdict::Quarantined(_)));
-            thread::sleep(Duration::from_millis(10));
-        }
+        fill(fetcher, layer);
         assert_eq!(layer.verdict(), Verdict::Done(LayerState::Proven));
         let progress = fetcher.progress(layer).unwrap();
         assert_eq!((progress.contents_here, progress.len_here), (progress.contents, progress.len));

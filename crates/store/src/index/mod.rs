@@ -122,6 +122,16 @@ impl DedupIndex {
         self.runs.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes note of what other processes added since it was opened.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn reload(&self) -> Result<(), Error> {
+        let runs = Arc::new(Runs::load(&self.directory)?);
+        *self.runs.write().unwrap_or_else(PoisonError::into_inner) = runs;
+        Ok(())
+    }
+
     /// Adds chunks of objects. What is known of a chunk is replaced.
     ///
     /// # Errors
