@@ -12,6 +12,9 @@ use crate::contents::{ContentRow, Node};
 /// Chunks that are looked at together.
 const ROWS: u32 = 256;
 
+/// A content that is not here, and where it is known.
+type Wanted = Option<(ContentRow, Node)>;
+
 /// What filling comes to next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -47,10 +50,14 @@ impl<'s> Fetcher<'s> {
         Vec::new()
     }
 
-    /// Finds the next chunks of a layer that are not here.
+    /// Finds the next chunks of a layer that are not here. It is looked through again once all that was missing came.
     fn next_of(&self, layer: &Layer, bounds: Bounds) -> Result<Next, Failure> {
         let mut fill = layer.fill();
+        if fill.next == 0 && self.queue().has_any_of(layer.number) {
+            return Ok(Next::Again);
+        }
         let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
+        let mut last: Option<(u32, Wanted)> = None;
         while jobs.len() < bounds.count && blob_len < bounds.blob_len {
             let rows = layer.table.chunks(fill.next, ROWS)?;
             if rows.is_empty() {
@@ -60,8 +67,12 @@ impl<'s> Fetcher<'s> {
                 if jobs.len() >= bounds.count || blob_len >= bounds.blob_len {
                     break;
                 }
-                let Some(content) = layer.table.content(row.content)? else { break };
-                let job = self.job_for(layer, row.content, &content, fill.next)?;
+                let wanted = match last.filter(|(content, _)| *content == row.content) {
+                    Some((_, wanted)) => wanted,
+                    None => self.wanted(layer, row.content)?,
+                };
+                last = Some((row.content, wanted));
+                let job = self.job_for(layer, &wanted, row.content, fill.next)?;
                 fill.next = fill.next.saturating_add(1);
                 let Some(job) = job else { continue };
                 fill.found_missing = true;
@@ -77,23 +88,23 @@ impl<'s> Fetcher<'s> {
         Ok(if was_missing { Next::Again } else { Next::Complete })
     }
 
-    /// Says what to fetch for the chunk at a place of a layer; `None` when it is here. What another layer is known for is
-    /// fetched from there, so that it is cut in one way only.
-    fn job_for(
-        &self,
-        layer: &Layer,
-        row: u32,
-        content: &ContentRow,
-        place: u32,
-    ) -> Result<Option<Job>, Failure> {
+    /// Says where a content is fetched from; `None` when it is here, or there is none.
+    fn wanted(&self, layer: &Layer, row: u32) -> Result<Wanted, Failure> {
+        let Some(content) = layer.table.content(row)? else { return Ok(None) };
         if self.store.objects().len_of(&content.digest)?.is_some() {
             return Ok(None);
         }
         let own = Node { table: layer.number, row };
-        let node = self.tables.find(&content.digest)?.unwrap_or(own);
-        if node == own {
+        Ok(Some((content, self.tables.find(&content.digest)?.unwrap_or(own))))
+    }
+
+    /// Says what to fetch for the chunk at a place of a layer; `None` when it is here. What another layer is known for is
+    /// fetched from there, so that it is cut in one way only.
+    fn job_for(&self, layer: &Layer, wanted: &Wanted, row: u32, place: u32) -> Result<Option<Job>, Failure> {
+        let Some((content, node)) = *wanted else { return Ok(None) };
+        if node == (Node { table: layer.number, row }) {
             let chunk = place.saturating_sub(content.first_chunk);
-            return self.job(Key { node, chunk }, content);
+            return self.job(Key { node, chunk }, &content);
         }
         let Some(content) = self.tables.content(node)? else { return Ok(None) };
         for chunk in 0..content.chunk_count {

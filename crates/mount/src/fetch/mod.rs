@@ -60,6 +60,10 @@ use crate::contents::{ContentRow, Node, Table, Tables};
 /// Least and most compressed bytes that are asked for at once when nobody waits for them.
 const BATCH_LEN_MIN: u64 = 128 << 10;
 const BATCH_LEN_MAX: u64 = 2 << 20;
+/// How long who begins to wait may have to wait for what nobody waits for: so many round trips, or this, which is longer where
+/// the host is near. Shorter requests would keep the processor busy, and the link idle.
+const ROUND_TRIPS: u32 = 3;
+const BEHIND_MIN: Duration = Duration::from_millis(20);
 /// What is asked for at once when somebody waits for it.
 const FAULTS: Bounds = Bounds { count: 256, blob_len: 4 << 20 };
 /// Between two looks at what has to be done now and then.
@@ -114,8 +118,8 @@ pub struct Fetcher<'s> {
     busy: [AtomicUsize; 2],
     last_fault: Mutex<Option<Instant>>,
     budget: Budget,
-    /// Bytes that a link brings in the time of a round trip.
-    round_trip_len: AtomicU64,
+    /// Bytes that may be on their way that nobody waits for.
+    in_flight_len: AtomicU64,
     counters: Counters,
     record: Mutex<Option<record::Reads>>,
     is_stopped: AtomicBool,
@@ -152,7 +156,7 @@ impl<'s> Fetcher<'s> {
             busy: Default::default(),
             last_fault: Mutex::default(),
             budget: Budget::default(),
-            round_trip_len: AtomicU64::new(BATCH_LEN_MIN),
+            in_flight_len: AtomicU64::new(BATCH_LEN_MIN),
             counters: Counters::default(),
             record: Mutex::default(),
             is_stopped: AtomicBool::new(false),
@@ -260,10 +264,9 @@ impl<'s> Fetcher<'s> {
         (!jobs.is_empty()).then_some((Class::Fill, jobs, busy))
     }
 
-    /// Says how many of some carriers may ask for what nobody waits for, and for how much each: who then waits for something
-    /// shall not wait until more has come than a link brings in three round trips.
+    /// Says how many of some carriers may ask for what nobody waits for, and for how much each.
     fn shares(&self, carriers: usize) -> (usize, Bounds) {
-        let in_flight = self.round_trip_len.load(Ordering::Relaxed).saturating_mul(3);
+        let in_flight = self.in_flight_len.load(Ordering::Relaxed);
         let shares = (in_flight / BATCH_LEN_MIN).clamp(1, carriers.max(1) as u64);
         let blob_len = (in_flight / shares).clamp(BATCH_LEN_MIN, BATCH_LEN_MAX);
         (usize::try_from(shares).unwrap_or(carriers), Bounds { count: 512, blob_len })
@@ -271,9 +274,10 @@ impl<'s> Fetcher<'s> {
 
     /// Takes note of what is known of a link.
     fn note_link(&self, link: &Link) {
-        let len = link.round_trip.as_secs_f64() * link.bandwidth;
+        let time = link.round_trip.saturating_mul(ROUND_TRIPS).max(BEHIND_MIN);
         // A float that is too large becomes the largest integer.
-        self.round_trip_len.store(len as u64, Ordering::Relaxed);
+        let len = (time.as_secs_f64() * link.bandwidth) as u64;
+        self.in_flight_len.store(len, Ordering::Relaxed);
     }
 
     /// Puts off what is done when nobody waits for anything.

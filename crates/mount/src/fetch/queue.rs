@@ -70,6 +70,11 @@ impl Queue {
         self.flights.contains_key(key)
     }
 
+    /// Tells whether a chunk of a table is on its way.
+    pub(super) fn has_any_of(&self, table: u32) -> bool {
+        self.flights.keys().any(|key| key.node.table == table)
+    }
+
     /// Makes a ticket wait for chunks, if only for those that are not here by now.
     pub(super) fn wait(&mut self, ticket: Ticket, jobs: &[Job]) {
         self.waiting.insert(ticket, jobs.len());

@@ -118,7 +118,7 @@ pub(super) fn index(store: &Store, request: &request::Pull, reference: &Referenc
     let access = access(&request.registry)?;
     let source = transport::open(reference, &access)?;
     let interrupt = Interrupt::install().context("cannot handle signals")?;
-    let chosen = Chosen::choose(&*source, request.platform.as_ref())?;
+    let chosen = Chosen::choose(&*source, store, request.platform.as_ref())?;
     let indexed = index_layers(store, request, &*source, &chosen, &interrupt);
     remember(&access);
     let (indexed, manifest) = (indexed?, chosen.descriptor());

@@ -115,7 +115,7 @@ impl Publisher<'_> {
         storage: Option<&Path>,
     ) -> anyhow::Result<Outcome> {
         let additional = AdditionalStore::setup(&place(self.store.path()))?;
-        let image = Image::choose_known(source, self.store, platform)?;
+        let image = Image::choose(source, self.store, platform)?;
         let storages = match storage {
             Some(storage) => vec![storage.to_owned()],
             // Where files cannot be read, the engine complains.

@@ -24,19 +24,9 @@ pub(in crate::commands) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Chooses the image for `platform`, or for this machine.
+    /// Chooses the image for `platform`, or for this machine. What the store has of the documents behind the first is not asked
+    /// for.
     pub(in crate::commands) fn choose(
-        source: &'a dyn ImageSource,
-        platform: Option<&Selector>,
-    ) -> anyhow::Result<Self> {
-        let recorder = Recorder { source, documents: Mutex::default() };
-        let instance = choose(&recorder, platform)?;
-        let documents = recorder.documents.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Self { source, instance, documents })
-    }
-
-    /// Chooses the image as [`Image::choose`] does, and asks for no document but the first that the store has.
-    pub(in crate::commands) fn choose_known(
         source: &'a dyn ImageSource,
         store: &Store,
         platform: Option<&Selector>,

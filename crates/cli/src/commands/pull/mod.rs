@@ -38,7 +38,7 @@ pub(crate) fn run(request: &Pull) -> anyhow::Result<ExitCode> {
         .collect::<anyhow::Result<_>>()?;
     let mut images = Vec::new();
     for (source, reference) in sources.iter().zip(&request.references) {
-        let image = Image::choose(&**source, request.platform.as_ref());
+        let image = Image::choose(&**source, &store, request.platform.as_ref());
         images.push(image.with_context(|| cannot(reference))?);
     }
     let mut tasks = Vec::new();

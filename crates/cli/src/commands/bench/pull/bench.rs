@@ -199,9 +199,10 @@ impl<'a> Bench<'a> {
 
     /// Returns the way to an image, over a link or without any.
     fn target(&self, image: &Image, link: Option<usize>) -> Target {
-        let (address, is_ours) = (self.stage.address(link), self.stage.address(None).is_some());
+        let Stage { plain, by_tls, .. } = &self.stage;
+        let (address, is_ours) = (plain.address(link), plain.address(None).is_some());
         let host = address.filter(|_| is_ours).map(|address| format!("{address}/"));
-        let by_tls = self.stage.address_by_tls(link);
+        let by_tls = by_tls.as_ref().and_then(|door| door.address(link));
         Target {
             original: host.clone().unwrap_or_default() + &image.original,
             original_by_tls: by_tls.map(|address| format!("{address}/{}", image.original)),

@@ -39,20 +39,22 @@ pub(crate) enum What {
 /// What the registry of a stage was asked, with when.
 type Log = Arc<Mutex<Vec<(Instant, Instant, Asked)>>>;
 
-/// Links to what is pulled from.
+/// A registry, and links to it.
 #[derive(Debug)]
 pub(super) struct Stage {
-    server: Option<Registry>,
-    direct: Option<SocketAddr>,
-    links: Vec<Proxy>,
-    by_tls: Option<ByTls>,
+    /// Those of this process's own.
+    servers: Vec<Registry>,
+    pub(super) plain: Door,
+    /// The same registry by TLS, for those that speak nothing else.
+    pub(super) by_tls: Option<Door>,
     log: Log,
 }
 
-/// The same by TLS, for those that speak nothing else.
+/// An address of a registry, and links to it.
 #[derive(Debug)]
-struct ByTls {
-    server: Registry,
+pub(super) struct Door {
+    /// `None` where links lead to registries elsewhere.
+    direct: Option<SocketAddr>,
     links: Vec<Proxy>,
 }
 
@@ -74,56 +76,34 @@ impl Stage {
         tls: Option<Tls>,
     ) -> anyhow::Result<Self> {
         let log = Log::default();
-        let serve = |tls| -> anyhow::Result<Option<Registry>> {
-            let Some(layouts) = source.layouts() else { return Ok(None) };
+        let serve = |tls| {
             let log = Arc::clone(&log);
             let log: server::Log = Arc::new(move |exchange| note(&log, exchange));
-            Registry::start(Options { serves, tls, log: Some(log), ..options(layouts) }).map(Some)
-        };
-        let start = |upstream: &Upstream| -> anyhow::Result<Vec<Proxy>> {
-            let links = links.iter().map(|link| Proxy::start(upstream.clone(), *link));
-            links.collect::<io::Result<_>>().context("cannot make a link")
+            let start =
+                |layouts| Registry::start(Options { serves, tls, log: Some(log), ..options(layouts) });
+            source.layouts().map(start).transpose()
         };
         let server = serve(None)?;
         let direct = match source {
             Source::Here(address) => Some(*address),
             Source::Layouts(_) | Source::Elsewhere => server.as_ref().map(Registry::address),
         };
-        let by_tls = match tls.map(|tls| serve(Some(tls))).transpose()?.flatten() {
-            Some(server) => Some(ByTls { links: start(&Upstream::Server(server.address))?, server }),
-            None => None,
-        };
-        let links = start(&direct.map_or(Upstream::Anywhere, Upstream::Server))?;
-        Ok(Self { server, direct, links, by_tls, log })
-    }
-
-    /// Returns the address of a registry of this machine, over a link or without any; `None` where it is elsewhere, and there is
-    /// no link.
-    pub(super) fn address(&self, link: Option<usize>) -> Option<SocketAddr> {
-        match link {
-            Some(link) => self.links.get(link).map(Proxy::address),
-            None => self.direct,
-        }
-    }
-
-    /// The same where it speaks TLS.
-    pub(super) fn address_by_tls(&self, link: Option<usize>) -> Option<SocketAddr> {
-        let by_tls = self.by_tls.as_ref()?;
-        match link {
-            Some(link) => by_tls.links.get(link).map(Proxy::address),
-            None => Some(by_tls.server.address),
-        }
+        let plain = Door::open(direct, links)?;
+        let secured = tls.map(|tls| serve(Some(tls))).transpose()?.flatten();
+        let by_tls = secured.as_ref().map(|server| Door::open(Some(server.address), links)).transpose()?;
+        Ok(Self { servers: server.into_iter().chain(secured).collect(), plain, by_tls, log })
     }
 
     /// Returns what went over a link so far.
     pub(super) fn counts(&self, link: usize) -> Counts {
-        let of = |links: &[Proxy]| links.get(link).map(Proxy::counts).unwrap_or_default();
-        of(&self.links).plus(self.by_tls.as_ref().map(|by_tls| of(&by_tls.links)).unwrap_or_default())
+        self.by_tls.as_ref().map(|door| door.counts(link)).unwrap_or_default().plus(self.plain.counts(link))
     }
 
     /// Takes what the registry was asked since `start`; `None` where it is not ours.
     pub(super) fn take_log(&self, start: Instant) -> Option<Vec<Asked>> {
-        self.server.as_ref()?;
+        if self.servers.is_empty() {
+            return None;
+        }
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
         let mut asked: Vec<_> = log
@@ -137,6 +117,23 @@ impl Stage {
             .collect();
         asked.sort_by(|one, other| one.at.total_cmp(&other.at));
         Some(asked)
+    }
+}
+
+impl Door {
+    fn open(direct: Option<SocketAddr>, links: &[Link]) -> anyhow::Result<Self> {
+        let upstream = direct.map_or(Upstream::Anywhere, Upstream::Server);
+        let links = links.iter().map(|link| Proxy::start(upstream.clone(), *link));
+        Ok(Self { direct, links: links.collect::<io::Result<_>>().context("cannot make a link")? })
+    }
+
+    /// Returns the address over a link, or without any.
+    pub(super) fn address(&self, link: Option<usize>) -> Option<SocketAddr> {
+        link.map_or(self.direct, |link| self.links.get(link).map(Proxy::address))
+    }
+
+    fn counts(&self, link: usize) -> Counts {
+        self.links.get(link).map(Proxy::counts).unwrap_or_default()
     }
 }
 
