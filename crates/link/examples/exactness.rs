@@ -2,8 +2,8 @@
 //!
 //! `delay` is the median time of a round trip, of a few bytes each way, on connections that are all open, one after the other.
 //! `rate` is that of all bytes of a transfer on all of them at once, from the first to the last. Beside them is how much they
-//! differ from what was asked for. The first rows have no link: what the sockets and threads of this machine take by
-//! themselves comes on top of the delay of any link, and is not counted as a difference.
+//! differ from what was asked for. The first rows have no link, and nothing in between: what the sockets and threads of
+//! this machine take by themselves comes on top of the delay of any link, and is not counted as a difference.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -30,7 +30,8 @@ fn main() -> io::Result<()> {
             let len = (rate * SECONDS) as usize / count;
             let server = server(len)?;
             let proxy = Proxy::start(Upstream::Server(server), link)?;
-            let mut streams = (0..count).map(|_| connect(proxy.address())).collect::<io::Result<Vec<_>>>()?;
+            let address = if link == Link::NONE { server } else { proxy.address() };
+            let mut streams = (0..count).map(|_| connect(address)).collect::<io::Result<Vec<_>>>()?;
             let delay = round_trip(&mut streams)?;
             let (first, last) = transfer(streams)?;
             if link == Link::NONE {

@@ -61,7 +61,9 @@ impl<T> Both<T> {
 pub(crate) struct Lines<E> {
     link: Link,
     buckets: Both<Bucket>,
+    /// By ascending number.
     lines: Vec<Line<E>>,
+    next_number: u64,
     /// Who is asked first: the one after the one that was served last.
     first: Both<usize>,
     jitter: Jitter,
@@ -72,8 +74,11 @@ pub(crate) struct Lines<E> {
 /// A connection: its two ends, which never wait.
 #[derive(Debug)]
 pub(crate) struct Line<E> {
+    number: u64,
     client: E,
     server: E,
+    /// What was asked of the client's end, then of the server's, and not answered yet.
+    asked: [Interest; 2],
     opens_at: Instant,
     ways: Both<Flow>,
 }
@@ -121,6 +126,7 @@ impl<E: End> Lines<E> {
             link,
             buckets: Both::new(Bucket::new(link.rate), Bucket::new(link.rate)),
             lines: Vec::new(),
+            next_number: 0,
             first: Both::default(),
             jitter: Jitter(0x9E37_79B9_7F4A_7C15),
             // No link holds nothing, so an infinite one is `NaN` here.
@@ -140,19 +146,30 @@ impl<E: End> Lines<E> {
             is_closed: false,
         };
         let ways = Both::new(flow(), flow());
-        self.lines.push(Line { client, server, opens_at: now + self.link.round_trip, ways });
+        let (number, opens_at) = (self.next_number, now + self.link.round_trip);
+        self.lines.push(Line { number, client, server, asked: Default::default(), opens_at, ways });
+        self.next_number += 1;
+    }
+
+    /// Returns the number that the next connection gets.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number
     }
 
     pub(crate) fn count(&self) -> usize {
         self.lines.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Line<E>> {
-        self.lines.iter()
-    }
-
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Line<E>> {
         self.lines.iter_mut()
+    }
+
+    /// Takes note of what an end of a connection can do, the client's or the server's.
+    pub(crate) fn ready(&mut self, number: u64, end: usize, can: Interest) {
+        let place = self.lines.binary_search_by_key(&number, |line| line.number);
+        if let Some(line) = place.ok().and_then(|place| self.lines.get_mut(place)) {
+            line.ready(end, can);
+        }
     }
 
     /// Moves what can be moved at `now`.
@@ -204,6 +221,10 @@ impl<E: End> Lines<E> {
 }
 
 impl<E: End> Line<E> {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns the client's end, then the server's.
     pub(crate) fn ends(&self) -> [&E; 2] {
         [&self.client, &self.server]
@@ -215,12 +236,30 @@ impl<E: End> Line<E> {
         [Interest::of(up, down), Interest::of(down, up)]
     }
 
-    /// Takes note of what the client's end can do, then the server's.
-    pub(crate) fn ready(&mut self, [client, server]: [Interest; 2]) {
-        self.ways.up.is_readable |= client.read;
-        self.ways.down.is_writable |= client.write;
-        self.ways.down.is_readable |= server.read;
-        self.ways.up.is_writable |= server.write;
+    /// Lists the ends, by place, of which something else is wanted than was asked.
+    pub(crate) fn unasked(&self) -> impl Iterator<Item = (usize, Interest)> + use<E> {
+        let wanted = self.interests().into_iter().zip(self.asked).enumerate();
+        wanted
+            .filter(|(_, (wanted, asked))| wanted.is_any() && wanted != asked)
+            .map(|(place, (wanted, _))| (place, wanted))
+    }
+
+    /// Takes note of what was asked of an end.
+    pub(crate) fn asked(&mut self, end: usize, wanted: Interest) {
+        if let Some(asked) = self.asked.get_mut(end) {
+            *asked = wanted;
+        }
+    }
+
+    /// Takes note of what an end can do.
+    pub(crate) fn ready(&mut self, end: usize, can: Interest) {
+        self.asked(end, Interest::default());
+        let (from, to) = match end {
+            0 => (&mut self.ways.up, &mut self.ways.down),
+            _ => (&mut self.ways.down, &mut self.ways.up),
+        };
+        from.is_readable |= can.read;
+        to.is_writable |= can.write;
     }
 
     fn may_take(&self, way: Way, now: Instant, window_len: usize) -> bool {

@@ -1,6 +1,6 @@
 //! A TCP proxy that makes the way to a server longer and narrower.
 
-use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, ErrorKind, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::Link;
 use crate::connect::{HEAD_LEN_MAX, Target};
 use crate::line::{End, Lines};
-use crate::{Link, poll};
+use crate::poll::Poller;
 
 /// How long a client may take to say where it wants to go, and a server to be reached.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -92,10 +93,9 @@ impl Proxy {
             lines: Lines::new(link),
             limit: link.connections.map_or(usize::MAX, Into::into),
             opening: 0,
-            listener,
+            poller: Poller::new(listener, woken)?,
             openings,
             opener,
-            woken,
             shared: Arc::clone(&shared),
         };
         let thread = thread::Builder::new().name("link".into()).spawn(move || carrier.run())?;
@@ -141,10 +141,9 @@ struct Carrier {
     limit: usize,
     /// Connections that are being opened.
     opening: usize,
-    listener: TcpListener,
+    poller: Poller,
     openings: Receiver<Opened>,
     opener: Opener,
-    woken: PipeReader,
     shared: Arc<Shared>,
 }
 
@@ -159,9 +158,9 @@ impl Carrier {
             self.shared.up.fetch_add(moved.up, Ordering::Relaxed);
             self.shared.down.fetch_add(moved.down, Ordering::Relaxed);
             let has_room = self.lines.count().saturating_add(self.opening) < self.limit;
-            let listener = Some(&self.listener).filter(|_| has_room && pause.is_none());
             let wake = moved.wake.into_iter().chain(pause).min();
-            let Ok(ready) = poll::wait(&mut self.lines, listener, &mut self.woken, wake) else { return };
+            let ready = self.poller.wait(&mut self.lines, has_room && pause.is_none(), wake);
+            let Ok(ready) = ready else { return };
             pause = pause.filter(|until| *until > Instant::now());
             if ready.accept && !self.accept() {
                 pause = Some(Instant::now() + ACCEPT_PAUSE);
@@ -172,7 +171,7 @@ impl Carrier {
 
     /// Lets one client in. Fails when that cannot be done now.
     fn accept(&mut self) -> bool {
-        match self.listener.accept() {
+        match self.poller.listener().accept() {
             Ok((client, _)) => {
                 self.shared.connections.fetch_add(1, Ordering::Relaxed);
                 let opening = self.opener.start(client);
@@ -186,7 +185,9 @@ impl Carrier {
     fn open(&mut self) {
         while let Ok(opened) = self.openings.try_recv() {
             self.opening = self.opening.saturating_sub(1);
-            if let Some((client, server, since)) = opened {
+            let Some((client, server, since)) = opened else { continue };
+            // What cannot be waited for breaks.
+            if self.poller.add(self.lines.next_number(), &client, &server).is_ok() {
                 self.lines.add(client, server, since);
             }
         }

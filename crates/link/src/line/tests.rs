@@ -92,7 +92,9 @@ impl Line<Fake> {
             read: wanted[end].read && can[end].read,
             write: wanted[end].write && can[end].write,
         });
-        self.ready(ready);
+        for (end, can) in ready.into_iter().enumerate() {
+            self.ready(end, can);
+        }
         ready.iter().any(|ready| ready.is_any())
     }
 }

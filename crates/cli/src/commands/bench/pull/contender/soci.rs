@@ -45,7 +45,7 @@ impl Soci {
         fs::create_dir(&place).with_context(|| format!("cannot make `{}`", place.display()))?;
         let soci = find("soci")?;
         let does = "`soci image rpull` of the image as it was: mounted from an index beside it; what is read is fetched then";
-        let unfair = "what nobody reads stays in the registry; its index was made before, and comes by TLS over a link of its own; \
+        let unfair = "what nobody reads comes later, in the background; its index was made before, and comes by TLS over a link of its own; \
             its daemon is a new one for each pull, which forgets what the one before it fetched";
         let this = Self {
             about: About { unpacks: false, ..about("soci, lazy", &soci, does, unfair) },
