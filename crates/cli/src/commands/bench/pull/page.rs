@@ -84,7 +84,7 @@ fn times(report: &Report, rows: &[&Summary]) -> Bars {
         }
     };
     Bars {
-        title: "Time until everything was here".to_owned(),
+        title: "Time until the pull ended".to_owned(),
         legend: vec![("spread", "least to most"), ("mark", "ready")],
         rows: rows.iter().map(bar).collect(),
     }
