@@ -128,7 +128,7 @@ fn interrupted(mode: &str) {
     ));
     let takes: u64 = out.trim().parse().unwrap();
     for round in 0..count {
-        let moment = (round * 7919) % takes.clamp(1, 1000);
+        let moment = takes.min(1000) * round / count;
         let out = scene.machine.sh(&format!(
             "{KILL} {pull}
              sleep 0.{moment:03}; kill_morsel && echo {round} >>/var/lib/morsel/killed || true
