@@ -75,6 +75,8 @@ pub enum Answer {
     Busy,
     /// How everything is.
     Status(Box<Status>),
+    /// Nothing: the daemon ends. The next one can be asked, if there is one.
+    Ends,
     /// It is not possible.
     Failed {
         /// Why.

@@ -35,6 +35,10 @@ pub(super) fn listen<'scope, 's>(
         ready.extend(metrics.map(|metrics| PollFd::from_borrowed_fd(metrics.as_fd(), PollFlags::IN)));
         // An error is the same as a tick.
         let _ = poll(&mut ready, Some(&TICK_SPEC));
+        if service.is_stopping() {
+            // Whoever connects now speaks with the next daemon, which has the same socket.
+            return;
+        }
         if let Ok((stream, _)) = control.accept() {
             let timeout = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(TICK)));
             if timeout.is_ok() {

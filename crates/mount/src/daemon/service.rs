@@ -327,11 +327,14 @@ impl<'f, 's> Service<'f, 's> {
 
     fn attach(&self, attachment: Attachment) -> Result<Answer, Error> {
         self.attachments.put(&attachment)?;
-        self.serve(attachment)?;
-        Ok(Answer::Attached { objects: self.run.objects() })
+        Ok(match self.serve(attachment)? {
+            true => Answer::Attached { objects: self.run.objects() },
+            false => Answer::Ends,
+        })
     }
 
-    fn serve(&self, attachment: Attachment) -> Result<(), Error> {
+    /// Serves an image from now on; `false` if everything ends.
+    fn serve(&self, attachment: Attachment) -> Result<bool, Error> {
         let mut layers = Vec::new();
         for toc_digest in &attachment.layers {
             let record = self.store.layers().get(toc_digest)?.ok_or_else(|| no_layer(toc_digest))?;
@@ -346,10 +349,10 @@ impl<'f, 's> Service<'f, 's> {
         }
         let mut served = self.served();
         if self.is_stopping() && self.ended() == Ended::Asked {
-            return Err(Error::Daemon { why: "it ends".to_owned() });
+            return Ok(false);
         }
         served.insert(attachment.manifest, Served { attachment, layers });
-        Ok(())
+        Ok(true)
     }
 
     fn serve_layer(&self, record: &LayerRecord, attachment: &Attachment) -> Result<Arc<Layer>, Error> {
@@ -396,7 +399,7 @@ impl<'f, 's> Service<'f, 's> {
             }
             thread::sleep(TICK);
         }
-        Err(Error::Daemon { why: "it ends".to_owned() })
+        Ok(Answer::Ends)
     }
 
     /// Says how everything is.

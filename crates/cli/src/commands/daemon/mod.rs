@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mount::daemon::keep::{Inherited, Keep, watchdog_interval};
-use mount::daemon::protocol::Question;
 use mount::daemon::{Client, Ended, Options, keeper, serve};
 use mount::fuse;
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,7 +62,7 @@ enum Manager {
 /// Has the daemon of a store, if there is one, let go of it for a moment.
 pub(super) fn give_way(store: &Path) -> anyhow::Result<()> {
     match Client::connect(store)? {
-        Some(mut client) => Ok(client.tell(&Question::GiveWay)?),
+        Some(client) => Ok(client.give_way()?),
         None => Ok(()),
     }
 }

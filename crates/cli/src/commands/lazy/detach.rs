@@ -7,7 +7,6 @@ use mount::daemon::Client;
 use mount::rootfs;
 
 use super::find;
-use super::release::forget;
 use crate::args::Detach;
 
 /// Makes the mounts of an image anew, without the daemon, and ends one that is not needed any more.
@@ -31,7 +30,7 @@ pub(crate) fn run(args: &Detach) -> anyhow::Result<ExitCode> {
         }
     }
     if let Some(client) = Client::connect(store.path())? {
-        forget(client, &image)?;
+        client.forget(&image.manifest)?;
     }
     Ok(ExitCode::SUCCESS)
 }

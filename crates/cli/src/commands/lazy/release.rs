@@ -1,24 +1,15 @@
 //! Ending what nobody needs any more.
 
 use mount::daemon::Client;
-use mount::daemon::protocol::Question;
 use store::{Image, Store};
 
 /// Has an image served no longer unless it is still mounted, and ends a daemon that serves nothing more.
 pub(in crate::commands) fn release(store: &Store, image: &Image) -> anyhow::Result<()> {
     let is_mounted = store.mounts().list()?.iter().any(|record| record.image.manifest == image.manifest);
     match Client::connect(store.path())?.filter(|_| !is_mounted) {
-        Some(client) => forget(client, image),
+        Some(client) => Ok(client.forget(&image.manifest)?),
         None => Ok(()),
     }
-}
-
-/// Does so although it is mounted, because its mounts need nobody.
-pub(super) fn forget(mut client: Client, image: &Image) -> anyhow::Result<()> {
-    if client.status()?.images.iter().any(|served| served.manifest == image.manifest) {
-        client.tell(&Question::Detach { manifest: image.manifest })?;
-    }
-    Ok(client.stop_if_idle()?)
 }
 
 /// Ends a daemon that serves nothing, if there is one.
