@@ -25,7 +25,7 @@ pub(crate) struct Pull {
     pub(crate) platform: Option<Selector>,
 
     /// What makes a layer trusted: `diff-id`, its whole tar has the digest in the image's config; or `toc`, every file
-    /// has the digest in the TOC, which takes a third less work when most of a layer is here
+    /// has the digest in the TOC, which takes less work when most of a layer is here
     #[arg(long, value_name = "HOW", default_value = "diff-id")]
     pub(crate) verify: Verification,
 
@@ -43,7 +43,7 @@ pub(crate) struct Pull {
     pub(crate) strategy: Strategy,
 
     /// Do not fetch what DIR has: `/`, `/usr`, the root of another system, or storage of images, as
-    /// `containers-storage[:DIR]`, `ostree:DIR` or `oci:DIR`. Nothing there is trusted; can be repeated
+    /// `containers-storage[:DIR]`, `ostree:DIR`, `oci:DIR`, `morsel:DIR`, or `dir:DIR` for any directory. Nothing there is trusted; can be repeated
     #[arg(long, value_name = "[KIND:]DIR")]
     pub(crate) seed: Vec<String>,
 

@@ -13,12 +13,14 @@ use crate::store::Store;
 
 /// Fewest contents that are worth a thread.
 const SHARE_MIN: usize = 1000;
+/// Threads for each that may compute: they wait for the disk.
+const WAITING: usize = 4;
 
 /// Tells for each entry of a layer whether its content is here; with several threads, as asking for a hundred thousand
 /// files takes as long as fetching many of them.
 pub(super) fn here(store: &Store, contents: &Contents, jobs: NonZeroUsize) -> Result<Vec<bool>, Error> {
     let count = contents.len();
-    let share = count.div_ceil(jobs.get()).max(SHARE_MIN);
+    let share = count.div_ceil(jobs.get().saturating_mul(WAITING)).max(SHARE_MIN);
     let look = |entry| match contents.get(entry) {
         Some(Wanted { digest, size, .. }) => is_here(store, &digest, size),
         None => Ok(false),

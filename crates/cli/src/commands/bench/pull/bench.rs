@@ -175,6 +175,7 @@ impl<'a> Bench<'a> {
         }
         if !self.request.keep_caches {
             caches::drop(self.images.source.layouts());
+            contender.warm_up();
         }
         self.measure((round, case), &**contender, &place)
             .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))

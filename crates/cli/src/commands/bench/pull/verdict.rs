@@ -8,6 +8,8 @@ use crate::ui::words::{Bytes, seconds};
 
 /// Fewer bytes than this are not worth a word: those of a request or two.
 const BYTES_MIN: f64 = 65_536.0;
+/// Of two strategies of morsel, the part by which one has to be faster to be worth a word.
+const CHANCE: f64 = 0.1;
 
 /// What is to be said of a kind of pull over a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,21 +37,17 @@ fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
     let peers = || rows.iter().copied().filter(|row| report.is_peer(row.contender));
     let mut text =
         format!("{}: {} took {}", phase.name(), report.name(own.contender), seconds(own.wall.median));
-    let faster = fastest(rows.iter().copied()).filter(|row| row.wall.most < own.wall.least);
-    match (faster, fastest(peers())) {
-        (Some(faster), _) => {
-            text +=
-                &format!("; {} was faster, {}", report.name(faster.contender), seconds(faster.wall.median))
-        }
-        (None, Some(peer)) => {
-            let factor = peer.wall.median / own.wall.median.max(1e-9);
-            let took = seconds(peer.wall.median);
-            text += &format!(
-                "; the fastest peer, {}, {took}: {factor:.1} times as long",
-                report.name(peer.contender)
-            );
-        }
-        (None, None) => {}
+    let was_faster =
+        |row: &Summary| format!("; {} was faster, {}", report.name(row.contender), seconds(row.wall.median));
+    let others = rows.iter().copied().filter(|row| !report.is_peer(row.contender));
+    let better = fastest(others).filter(|row| row.wall.most < own.wall.least * (1.0 - CHANCE));
+    text.extend(better.map(was_faster));
+    let faster = fastest(peers()).filter(|row| row.wall.most < own.wall.least);
+    text.extend(faster.map(was_faster));
+    if let (None, Some(peer)) = (faster, fastest(peers())) {
+        let factor = peer.wall.median / own.wall.median.max(1e-9);
+        let (name, took) = (report.name(peer.contender), seconds(peer.wall.median));
+        text += &format!("; the fastest peer, {name}, {took}: {factor:.1} times as long");
     }
     let leaner = peers().min_by(|one, other| one.received.median.total_cmp(&other.received.median));
     let leaner = leaner.filter(|row| row.received.most + BYTES_MIN < own.received.least);
@@ -59,9 +57,7 @@ fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
     }
     let sooner = sooner(report, link, phase);
     text.extend(sooner.iter().map(|(text, _)| format!("; {text}")));
-    let is_beaten = leaner.is_some()
-        || faster.is_some_and(|row| report.is_peer(row.contender))
-        || sooner.is_some_and(|(_, is_beaten)| is_beaten);
+    let is_beaten = leaner.is_some() || faster.is_some() || sooner.is_some_and(|(_, is_beaten)| is_beaten);
     Some(Verdict { link, phase, text, is_beaten })
 }
 
@@ -152,6 +148,16 @@ mod tests {
         assert!(!is_beaten && text.ends_with("the fastest peer, a, 1.10 s: 0.5 times as long"), "{text}");
         let (text, is_beaten) = verdict(&[OWN, ("-a", [1.0, 1.1, 1.2], 1e6, None)]);
         assert!(!is_beaten && text == "cold: morsel took 2.10 s", "{text}");
+    }
+
+    #[test]
+    fn another_strategy_is_told_when_it_was_much_faster() {
+        let slow: Told = ("a", [4.0, 4.2, 4.4], 2e6, None);
+        let (text, is_beaten) = verdict(&[OWN, ("morsel, lazy", [1.0, 1.1, 1.2], 2e6, None), slow]);
+        let expected = "morsel took 2.10 s; morsel, lazy was faster, 1.10 s; the fastest peer, a, 4.20 s: 2.0 times as long";
+        assert!(!is_beaten && text.ends_with(expected), "{text}");
+        let (text, _) = verdict(&[OWN, ("morsel, lazy", [1.9; 3], 2e6, None), slow]);
+        assert!(text.starts_with("cold: morsel took 2.10 s; the fastest peer"), "{text}");
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Containerd {
     pub(super) fn find() -> anyhow::Result<Self> {
         let programs = Programs::find()?;
         let does = "`ctr images pull`: whole layers, unpacked by the overlayfs snapshotter";
-        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts";
+        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts; *ready* is the end of the pull, without \
+            that its image is mounted or read";
         Ok(Self { about: about("ctr", &programs.ctr, does, unfair), programs })
     }
 }

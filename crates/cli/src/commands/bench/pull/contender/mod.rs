@@ -27,6 +27,9 @@ pub(super) trait Contender {
         false
     }
 
+    /// Starts the program for nothing, so that it is in memory when it is measured, as morsel is: it runs the benchmark.
+    fn warm_up(&self) {}
+
     /// Brings an image in without being measured.
     fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()>;
 

@@ -84,7 +84,8 @@ fn podman(program: &Path, how: Podman) -> Peer<Podman> {
             "`podman pull` of the image as it was before it was converted, mostly gzip, into overlay storage",
         ),
     };
-    let unfair = "its files are in place when the pull ends, morsel's after a mount; it leaves writing to disk to the kernel";
+    let unfair = "its files are in place when the pull ends, morsel's after a mount; *ready* is the end of the pull, without that its image \
+        is mounted or read";
     Peer { about: about(name, program, does, unfair), program: program.to_owned(), how }
 }
 
@@ -172,13 +173,17 @@ impl Contender for Peer<Podman> {
         &self.about
     }
 
+    fn warm_up(&self) {
+        version(&self.program);
+    }
+
     fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()> {
         pulled(measure::run(&mut self.command(image, place)?, || {})).map(drop)
     }
 
     fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
         let pulled = pulled(measure::run(&mut self.command(image, place)?, watch))?;
-        // Its overlay is in place; a container's mount takes a few milliseconds more.
+        // Its overlay is in place; a container's mount would take a few milliseconds more.
         Ok(Pulled { ready: Some(pulled.wall), ..pulled })
     }
 }
@@ -186,6 +191,10 @@ impl Contender for Peer<Podman> {
 impl Contender for Peer<Skopeo> {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn warm_up(&self) {
+        version(&self.program);
     }
 
     fn prepare(&self, _image: &Target, _place: &Path) -> anyhow::Result<()> {
@@ -204,6 +213,10 @@ impl Contender for Peer<Skopeo> {
 impl Contender for Peer<Crane> {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn warm_up(&self) {
+        version(&self.program);
     }
 
     fn prepare(&self, _image: &Target, _place: &Path) -> anyhow::Result<()> {
