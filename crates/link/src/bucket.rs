@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How far the bucket fills while nobody sends. It makes up for waking too late.
+/// How late a turn may be that is made up for.
 const DEPTH: Duration = Duration::from_millis(4);
 
 /// A token bucket. It keeps the time at which its debt is paid, and no tokens.
@@ -22,6 +22,11 @@ impl Bucket {
     /// Returns when more may pass, if not now.
     pub fn busy_until(&self, now: Instant) -> Option<Instant> {
         self.free_at.filter(|free_at| *free_at > now)
+    }
+
+    /// Takes note that there is nothing to send: what is sent later gets nothing for the time until then.
+    pub fn idle(&mut self, now: Instant) {
+        self.free_at = self.free_at.filter(|free_at| *free_at > now);
     }
 
     /// Takes `len` bytes, and returns when the last of them is through.
@@ -58,8 +63,13 @@ mod tests {
         let free_at = bucket.take(100, start);
         let late = free_at + Duration::from_millis(3);
         assert_eq!(bucket.take(100, late), free_at + Duration::from_millis(100));
-        let idle = start + Duration::from_secs(10);
-        assert_eq!(bucket.take(100, idle), idle + Duration::from_millis(96));
+        let later = start + Duration::from_secs(10);
+        bucket.idle(later);
+        assert_eq!(bucket.take(100, later), later + Duration::from_millis(100));
+        bucket.idle(later);
+        assert_eq!(bucket.busy_until(later), Some(later + Duration::from_millis(100)));
+        let very_late = later + Duration::from_secs(1);
+        assert_eq!(bucket.take(100, very_late), very_late + Duration::from_millis(96));
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl<E: End> Lines<E> {
 
     /// Takes slices, one from a connection after the other, while the link is free.
     fn take(&mut self, way: Way, now: Instant) {
-        let first = *self.first.of(way);
+        let (first, mut is_used) = (*self.first.of(way), false);
         for place in (first..self.lines.len()).chain(0..first) {
             let bucket = self.buckets.of_mut(way);
             if bucket.busy_until(now).is_some() {
@@ -206,6 +206,10 @@ impl<E: End> Lines<E> {
             let delay = self.link.round_trip / 2 + self.jitter.next(self.link.jitter / 2);
             own.pipe.push(bytes, through + delay);
             *self.first.of_mut(way) = place.saturating_add(1);
+            is_used = true;
+        }
+        if !is_used {
+            self.buckets.of_mut(way).idle(now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! A TCP proxy that makes the way to a server longer and narrower.
 
 use std::io::{self, ErrorKind, PipeWriter, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -234,7 +234,7 @@ fn connect(upstream: &Upstream, client: &TcpStream) -> io::Result<TcpStream> {
 fn anywhere(mut client: &TcpStream) -> io::Result<TcpStream> {
     client.set_read_timeout(Some(PATIENCE))?;
     let target = Target::parse(&head(client)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error));
-    let server = target.and_then(|target| TcpStream::connect((target.host.as_str(), target.port)));
+    let server = target.and_then(|target| reach(&target));
     let answer = match &server {
         Ok(_) => "HTTP/1.1 200 OK\r\n\r\n",
         Err(_) => "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -243,10 +243,29 @@ fn anywhere(mut client: &TcpStream) -> io::Result<TcpStream> {
     server
 }
 
+/// Connects to a server at the first of its addresses that answers.
+fn reach(target: &Target) -> io::Result<TcpStream> {
+    let (mut failure, end) = (io::Error::from(ErrorKind::NotFound), Instant::now() + PATIENCE);
+    for address in (target.host.as_str(), target.port).to_socket_addrs()? {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(server) => return Ok(server),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 /// Reads the head of a request, and nothing beyond it.
 fn head(mut client: &TcpStream) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
+    let (mut head, end) = (Vec::new(), Instant::now() + PATIENCE);
     while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_LEN_MAX {
+        if Instant::now() > end {
+            return Err(ErrorKind::TimedOut.into());
+        }
         let mut byte = [0];
         client.read_exact(&mut byte)?;
         head.extend(byte);

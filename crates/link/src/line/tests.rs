@@ -107,9 +107,15 @@ fn transfer(link: Link, count: usize, len: usize, late: Duration) -> (Instant, V
     for (client, server) in &ends {
         lines.add(client.clone(), server.clone(), start);
     }
+    carry(&mut lines, &ends, start, late);
+    (start, ends.into_iter().map(|(client, _)| client).collect())
+}
+
+/// Carries everything from a time on, and returns when that is done.
+fn carry(lines: &mut Lines<Fake>, ends: &[(Fake, Fake)], start: Instant, late: Duration) -> Instant {
     let (mut now, mut lateness) = (start, Jitter(7));
     while lines.count() > 0 {
-        for (client, server) in &ends {
+        for (client, server) in ends {
             client.0.borrow_mut().now = Some(now);
             server.0.borrow_mut().now = Some(now);
         }
@@ -122,7 +128,7 @@ fn transfer(link: Link, count: usize, len: usize, late: Duration) -> (Instant, V
         let step = Duration::from_micros(1);
         now = wake.map_or(now, |wake| wake.max(now + step)) + lateness.next(late);
     }
-    (start, ends.into_iter().map(|(client, _)| client).collect())
+    now
 }
 
 fn seconds(from: Instant, to: Instant) -> f64 {
@@ -157,6 +163,22 @@ fn rate_and_delay_are_as_asked_for_one_connection_and_for_many() {
                 assert_within_5_percent(&format!("rate over {name}"), rate, link.rate);
                 assert_eq!(clients.iter().map(Fake::len).sum::<usize>(), all / count * count);
             }
+        }
+    }
+}
+
+#[test]
+fn short_answers_one_after_another_take_their_time_each() {
+    for link in ["1Gbit,1ms", "100Mbit,20ms"] {
+        let link: Link = link.parse().unwrap();
+        let len = (link.rate * 0.004) as usize;
+        let (mut lines, mut now) = (Lines::new(link), Instant::now());
+        for _ in 0..10 {
+            let (start, client, server) = (now, Fake::client(), Fake::server(len));
+            lines.add(client.clone(), server.clone(), start);
+            now = carry(&mut lines, &[(client.clone(), server)], start, Duration::ZERO);
+            let asked = 2.0 * link.round_trip.as_secs_f64() + len as f64 / link.rate;
+            assert_within_5_percent(&format!("an answer over {link}"), seconds(start, client.last()), asked);
         }
     }
 }
