@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::data;
 use testkit::oci::{Compression, Layout};
+use testkit::scripted::{Ranges, Script, Scripted};
 use testkit::tar::{Member, Tar};
 use testkit::tools::{self, PeerRoot, Tier};
 
@@ -30,6 +31,13 @@ fn bench(sandbox: &Sandbox, options: &str) -> Value {
         "morsel bench pull oci:images:new --from oci:images:old --keep-caches --json --quiet {options}"
     );
     serde_json::from_slice(&sandbox.stdout(&line)).unwrap()
+}
+
+/// Returns what a command that fails says.
+fn failure(sandbox: &Sandbox, line: &str) -> String {
+    let output = sandbox.output(line);
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -89,10 +97,9 @@ fn root_a_command_makes_an_image_ready() {
         .finish();
     layout.add_image("new", Compression::Gzip, &[&tar]);
     let line = "morsel bench pull oci:images:new --keep-caches --quiet --link none --runs 1 --strategy stream --run exit";
-    let output = sandbox.output(line);
     // Without its libraries the shell does not even start, which is told.
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && said.contains("cannot run `exit` in the image"), "{said}");
+    let said = failure(&sandbox, line);
+    assert!(said.contains("cannot run `exit` in the image"), "{said}");
 }
 
 #[test]
@@ -183,4 +190,37 @@ fn tool_a_browser_draws_the_page() {
         // A picture with nothing in it is far smaller.
         assert!(fs::metadata(shot).unwrap().len() > 40_000);
     }
+}
+
+#[test]
+fn a_registry_without_ranges_is_measured_by_what_it_serves() {
+    let sandbox = Sandbox::new();
+    images(&sandbox);
+    let registry = Scripted::start(Script { ranges: Ranges::IgnoresAll, ..Script::default() });
+    registry.add_layout("app", &Layout::open(sandbox.path("images")));
+    let line = format!("morsel bench registry {}/app:new --json --bytes 4M --seconds 2", registry.host());
+    let report: Value = serde_json::from_slice(&sandbox.stdout(&line)).unwrap();
+    assert_eq!(report["ranges"]["serves"], "whole", "{report}");
+    assert_eq!(report["connections"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn root_what_an_image_names_is_read_if_it_is_a_file() {
+    let sandbox = Sandbox::new();
+    if !tools::is_root(Tier::Root) {
+        return;
+    }
+    let layout = Layout::create(sandbox.path("images"));
+    let tar = Tar::new().member(Member::fifo("bin/program")).finish();
+    layout.add_image("new", Compression::Gzip, &[&tar]);
+    let line = "morsel bench pull oci:images:new --keep-caches --runs 1 --strategy stream --link none --read bin/program";
+    let error = failure(&sandbox, line);
+    assert!(error.contains("`bin/program` in the image is not a regular file"), "{error}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_before_anything_is_pulled() {
+    let sandbox = Sandbox::new();
+    let error = failure(&sandbox, "morsel bench pull oci:images:new --html nowhere/page.html");
+    assert!(error.contains("cannot write `nowhere/page.html`"), "{error}");
 }

@@ -47,6 +47,9 @@ pub struct Report {
     pub blob: BlobDigest,
     /// Its length in bytes.
     pub blob_len: u64,
+    /// The layer that was read.
+    #[serde(skip)]
+    pub layer: Descriptor,
     /// The host that the image's name says.
     pub registry: String,
     /// The host that sends the bytes.
@@ -112,6 +115,7 @@ pub fn probe(name: &Name, registries: &Registries, options: &Options) -> Result<
         image: name.to_string(),
         blob: layer.digest,
         blob_len: layer.len,
+        layer: layer.clone(),
         registry: name.host().to_owned(),
         host: first.host,
         http: first.http,

@@ -17,7 +17,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::measure;
+use super::pull::remove;
 use super::spread::Spread;
+use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::{print, print_text, scratch};
 use crate::request::{BenchConvert, BenchSource};
@@ -35,8 +37,7 @@ struct Report {
     blob_len: u64,
     tar_len: u64,
     conversions: Vec<Conversion>,
-    /// Seconds of processors at the first level and with all jobs, step by step; `None` where the source cannot be read by
-    /// itself.
+    /// Seconds of processors at the first level and with all jobs, step by step; none where the source is not a layer in a file.
     steps: Vec<Step>,
 }
 
@@ -72,9 +73,12 @@ pub(crate) fn run(request: &BenchConvert) -> anyhow::Result<ExitCode> {
     let place = request.work.clone().unwrap_or_else(scratch);
     let work = TempDir::with_prefix_in("morsel-bench-", &place)
         .with_context(|| format!("cannot make a directory in `{}`", place.display()))?;
-    let source = fetch(request, work.path())?;
-    let bench = Bench { request, source, work: work.path() };
-    let report = bench.run()?;
+    // Asked to stop, this process ends as after any other failure, and takes its files away.
+    let interrupt = Interrupt::install().context("cannot handle signals")?;
+    let report = fetch(request, work.path())
+        .and_then(|source| Bench { request, source, work: work.path() }.run(&interrupt));
+    remove(work);
+    let report = report.inspect_err(|_| interrupt.die_if_asked())?;
     match request.form {
         form if form.json => print(&to_json(&report)?)?,
         form if form.quiet => {}
@@ -122,12 +126,13 @@ impl Bench<'_> {
         kinds
     }
 
-    fn run(&self) -> anyhow::Result<Report> {
+    fn run(&self, interrupt: &Interrupt) -> anyhow::Result<Report> {
         let (kinds, runs) = (self.kinds(), self.request.runs.get());
         let steps = Steps::start("conversions", kinds.len() as u64 * u64::from(runs), self.request.form);
         let mut measured: Vec<Vec<(measure::Measured, Value)>> = kinds.iter().map(|_| Vec::new()).collect();
         for _ in 0..runs {
             for (kind, measured) in kinds.iter().zip(&mut measured) {
+                interrupt.check()?;
                 measured.push(self.convert(*kind)?);
                 steps.done();
             }

@@ -10,12 +10,11 @@ use anyhow::Context;
 use chunked::BlobRange;
 use registry::blob::Blob;
 use registry::probe::{self, Serves};
-use registry::{Descriptor, ImageSource, Reference, transport};
+use registry::{ImageSource, Reference, transport};
 use serde::Serialize;
 
 use super::spread::Spread;
 use crate::access::{access, remember};
-use crate::commands::pull::choose;
 use crate::output::{print, print_text};
 use crate::request::BenchRegistry;
 use crate::ui::json::to_json;
@@ -41,8 +40,9 @@ struct Report {
     /// By connections, each with a range of its own.
     connections: Vec<Rate>,
     /// By lengths of ranges, one after the other over one connection.
+    #[serde(rename = "range_lens")]
     ranges: Vec<Rate>,
-    /// Ranges of this length get nearly all that the best do; `None` where ranges are not served.
+    /// Ranges of this length get nearly all that the best do; `None` where none were measured.
     best_range_len: Option<u64>,
 }
 
@@ -84,13 +84,11 @@ fn measure(
     probe: probe::Report,
     request: &BenchRegistry,
 ) -> anyhow::Result<Report> {
-    let instance = choose(source, None)?;
-    let layers = instance.manifest.value().layers.iter();
-    let layer: &Descriptor = layers.max_by_key(|layer| layer.len).context("the image has no layers")?;
-    let blob = source.expect_blob(layer)?;
+    let blob = source.expect_blob(&probe.layer)?;
     let bench = Bench { blob: &*blob, bytes: request.bytes, limit: Duration::from_secs(request.seconds) };
-    let latency = bench.latency()?;
     let serves_ranges = !matches!(probe.ranges, Serves::Whole);
+    // Without ranges, what is behind the start comes after everything before it.
+    let latency = bench.latency(if serves_ranges { blob.blob_len() / PINGS } else { 0 })?;
     let counts = CONNECTIONS.into_iter().filter(|count| *count == 1 || serves_ranges);
     let connections = counts.map(|count| bench.side_by_side(count)).collect::<io::Result<_>>()?;
     let lens = RANGE_LENS.into_iter().filter(|len| serves_ranges && *len <= bench.len());
@@ -117,12 +115,13 @@ impl Bench<'_> {
         self.blob.blob_len().min(self.bytes)
     }
 
-    fn latency(&self) -> io::Result<Spread> {
+    /// Reads single bytes, `step` bytes from each other.
+    fn latency(&self, step: u64) -> io::Result<Spread> {
         let end = Instant::now() + self.limit;
         let mut times = Vec::new();
         for number in 0..PINGS {
             let start = Instant::now();
-            let at = self.blob.blob_len() / PINGS * number;
+            let at = step.saturating_mul(number);
             self.blob.read_range(BlobRange::saturating(at, 1))?.read_exact(&mut [0])?;
             times.push(start.elapsed().as_secs_f64() * 1e3);
             if Instant::now() > end {

@@ -73,8 +73,8 @@ impl Page {
 
     /// Adds data for programs, which nobody sees.
     pub(super) fn data(&mut self, json: &str) {
-        // The only thing that could end the element.
-        let json = json.replace("</", "<\\/");
+        // Nothing in it can end the element, nor begin a comment that hides its end.
+        let json = json.replace('<', "\\u003c");
         let _ = writeln!(self.body, "<script type=\"application/json\" id=\"data\">{json}</script>");
     }
 }

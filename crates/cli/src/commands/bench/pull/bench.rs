@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use mount::rootfs;
@@ -15,12 +14,16 @@ use super::images::{Image, Images, Ready};
 use super::plan::{Case, Phase};
 use super::report::{Report, Run, Summary};
 use super::stage::Stage;
+use super::watch::Watch;
 use super::{caches, plan, verdict};
 use crate::args::BenchStrategy;
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::request::BenchPull;
 use crate::ui::steps::Steps;
+
+/// The round of pulls that nobody counts.
+const NOT_COUNTED: u32 = u32::MAX;
 
 /// Everything that is needed to pull.
 pub(super) struct Bench<'a> {
@@ -48,6 +51,10 @@ impl<'a> Bench<'a> {
             Ok(Box::new(Morsel::new(*strategy, words, work.join("cache"), can_mount)?))
         };
         let mut contenders = strategies.map(start).collect::<Result<Vec<_>, _>>()?;
+        ensure!(
+            !contenders.is_empty(),
+            "only root can mount, and nothing but `--strategy lazy` was asked for"
+        );
         let mut tls = None;
         if request.peers {
             let (peers, missing) = peers(images.has_originals());
@@ -93,7 +100,8 @@ impl<'a> Bench<'a> {
         let turns = plan::turns(&cases, self.request.runs.get());
         // The first pull over a link teaches what the host can do, and touches memory for the first time: nobody counts it.
         for link in 0..self.request.links.len() {
-            self.turn(u32::MAX, Case { link, phase: Phase::Cold, contender: 0 })?;
+            interrupt.check()?;
+            self.turn(NOT_COUNTED, Case { link, phase: Phase::Cold, contender: 0 })?;
         }
         let runs = self.turns(turns, interrupt)?;
         self.note(&runs);
@@ -128,8 +136,12 @@ impl<'a> Bench<'a> {
             match self.turn(round, case) {
                 Ok(run) => runs.push(run),
                 Err(error) if self.is_peer(case.contender) => {
+                    // What was killed with this process did not fail.
+                    interrupt.check()?;
                     failed.push(case);
-                    self.notes.push(format!("{}: {}", case.phase.name(), shorten(&format!("{error:#}"))));
+                    let link = self.request.links.get(case.link).map(ToString::to_string).unwrap_or_default();
+                    let why = shorten(&format!("{error:#}"));
+                    self.notes.push(format!("{}, over {link}: {why}", case.phase.name()));
                 }
                 Err(error) => return Err(error),
             }
@@ -144,12 +156,13 @@ impl<'a> Bench<'a> {
         }
         if let Ready::Read(paths) = &self.images.ready
             && rootfs::permit().is_ok()
-            && runs.iter().all(|run| run.ready.is_none())
+            && runs.iter().all(|run| self.is_peer(run.contender) || run.ready.is_none())
         {
-            let none = paths.join("`, `");
-            self.notes.push(format!(
-                "the image has none of `{none}`: when it is ready is not known; `--read PATH` names another file"
-            ));
+            let why = match paths.as_slice() {
+                [] => "the image names no program".to_owned(),
+                paths => format!("the image has none of `{}`", paths.join("`, `")),
+            };
+            self.notes.push(format!("{why}: when it is ready is not known; `--read PATH` names a file"));
         }
     }
 
@@ -172,30 +185,25 @@ impl<'a> Bench<'a> {
             contender
                 .prepare(&self.target(image, link), &place)
                 .with_context(|| format!("{name} cannot pull `{}`", image.name))?;
+            contender.settle(&place)?;
         }
+        rustix::fs::sync();
         if !self.request.keep_caches {
             caches::drop(self.images.source.layouts());
             contender.warm_up();
         }
-        self.measure((round, case), &**contender, &place)
-            .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))
+        let run = self
+            .measure((round, case), &**contender, &place)
+            .with_context(|| format!("{name} cannot pull `{}`", self.images.new.name))?;
+        contender.settle(&place)?;
+        Ok(run)
     }
 
     fn measure(&self, turn: (u32, Case), contender: &dyn Contender, place: &Path) -> anyhow::Result<Run> {
         let link = turn.1.link;
-        let (start, before) = (Instant::now(), self.stage.counts(link));
-        let mut timeline: Vec<(f64, u64)> = Vec::new();
-        let mut after = before;
-        let mut watch = || {
-            after = self.stage.counts(link);
-            let came = after.down.saturating_sub(before.down);
-            if timeline.last().is_none_or(|(_, known)| *known != came) {
-                timeline.push((start.elapsed().as_secs_f64(), came));
-            }
-        };
+        let mut watch = Watch::new(&self.stage, link);
         let pulled = contender.pull(&self.target(&self.images.new, Some(link)), place, &mut watch)?;
-        let counts = after.since(before);
-        Ok(Run::new(turn, &pulled, counts, self.stage.take_log(start), timeline))
+        Ok(Run::new(turn, &pulled, watch.finish()))
     }
 
     /// Returns the way to an image, over a link or without any.
@@ -210,6 +218,8 @@ impl<'a> Bench<'a> {
             name: host.unwrap_or_default() + &image.path,
             is_ours,
             proxy: address.filter(|_| !is_ours).map(|address| format!("http://{address}")),
+            link,
+            platform: self.request.platform.as_ref().map(ToString::to_string),
             ready: self.images.ready.clone(),
         }
     }

@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Drops the page cache, where that is permitted, and reads again what is served: the registry is not what is measured.
+/// Drops what is on disk from the page cache, where that is permitted, and reads again what is served: the registry is not what is measured.
 pub(super) fn drop(layouts: Option<&Path>) {
-    rustix::fs::sync();
     let _ = fs::write("/proc/sys/vm/drop_caches", "3");
     layouts.map(warm);
 }

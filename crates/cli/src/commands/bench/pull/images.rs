@@ -1,12 +1,13 @@
 //! What is pulled: images that are given, or one that is made up.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use chunked::{BlobDigest, DiffId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,6 +16,7 @@ use registry::transport::{self, Access};
 use registry::{Descriptor, ImageSink, Manifest, MediaType, Reference, platform};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use server::Serves;
 
 use super::sample::{self, Sample, Version};
 use crate::commands::pull::choose;
@@ -45,14 +47,24 @@ pub(super) enum Ready {
     Ran(String),
 }
 
+impl Ready {
+    /// Returns when the image is ready of which all is in place after some time, as far as that can be said without looking.
+    pub(super) fn after(&self, time: Duration) -> Option<Duration> {
+        match self {
+            Self::Read(_) => Some(time),
+            Self::Ran(_) => None,
+        }
+    }
+}
+
 /// Where images are pulled from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// A directory of layouts, which is to be served.
     Layouts(PathBuf),
-    /// A registry of this machine, which speaks no TLS.
+    /// A registry of this machine, or another that need not prove who it is.
     Here(SocketAddr),
-    /// Registries elsewhere.
+    /// Registries elsewhere, by TLS.
     Elsewhere,
 }
 
@@ -76,8 +88,19 @@ impl Images {
     /// Gets them ready below `work`.
     pub(super) fn prepare(request: &BenchPull, access: &Access, work: &Path) -> anyhow::Result<Self> {
         let Some(image) = &request.image else { return Self::made_up(request, access, work) };
-        if let (Reference::Registry(_), Some(Reference::Registry(_)) | None) = (image, &request.from) {
-            return Self::remote(request, image, access);
+        if let Reference::Registry(new) = image {
+            match &request.from {
+                None => return Self::remote(request, image, access),
+                Some(Reference::Registry(old)) if old.host() == new.host() => {
+                    return Self::remote(request, image, access);
+                }
+                Some(Reference::Registry(old)) => bail!(
+                    "`{image}` is pulled from `{}`, so what is updated has to be there, too, not at `{}`",
+                    new.host(),
+                    old.host()
+                ),
+                Some(_) => {}
+            }
         }
         let originals: Vec<_> = [("new", Some(image)), ("old", request.from.as_ref())]
             .into_iter()
@@ -137,7 +160,11 @@ impl Images {
     }
 
     fn remote(request: &BenchPull, image: &Reference, access: &Access) -> anyhow::Result<Self> {
-        let source = Source::of(image);
+        ensure!(
+            request.serves == Serves::Many,
+            "`--ranges` is for a registry of this process's own; what `{image}` is pulled from serves ranges as it does"
+        );
+        let source = Source::of(image, request.registry.tls_verify);
         let examine = |reference: &Reference| {
             let name = reference.to_string();
             let whole = name.trim_start_matches("docker://");
@@ -156,13 +183,14 @@ impl Images {
 
 impl Source {
     /// Finds out where the registry of an image is.
-    fn of(image: &Reference) -> Self {
+    fn of(image: &Reference, is_verified: bool) -> Self {
         let Reference::Registry(name) = image else { return Self::Elsewhere };
         let host = name.host().replace("localhost:", "127.0.0.1:");
-        match host.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => Self::Here(address),
-            _ => Self::Elsewhere,
-        }
+        let address = match is_verified {
+            true => host.parse::<SocketAddr>().ok().filter(|address| address.ip().is_loopback()),
+            false => host.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()),
+        };
+        address.map_or(Self::Elsewhere, Self::Here)
     }
 
     /// Returns the layouts that are to be served.
@@ -231,6 +259,8 @@ fn programs(config: &[u8]) -> Vec<String> {
 fn run(request: &BenchPull, verb: &str, from: &Reference, to: &Reference) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([verb, "--quiet"]).args(request.registry.words());
+    let platform = request.platform.as_ref().map(ToString::to_string);
+    command.args(platform.iter().flat_map(|platform| ["--platform", platform]));
     let output = command.arg(from.to_string()).arg(to.to_string()).output()?;
     if !output.status.success() {
         bail!("cannot {verb} `{from}`: {}", String::from_utf8_lossy(&output.stderr).trim());

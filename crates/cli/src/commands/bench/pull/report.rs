@@ -1,6 +1,5 @@
 //! What was measured.
 
-use link::Counts;
 use serde::Serialize;
 
 use super::contender::{About, Pulled, Receipt};
@@ -8,6 +7,7 @@ use super::images::Image;
 use super::plan::{Case, Phase};
 use super::stage::Asked;
 use super::verdict::Verdict;
+use super::watch::Seen;
 use crate::commands::bench::spread::Spread;
 use crate::machine::Machine;
 
@@ -107,13 +107,8 @@ pub(crate) struct Summary {
 }
 
 impl Run {
-    pub(super) fn new(
-        (round, case): (u32, Case),
-        pulled: &Pulled,
-        counts: Counts,
-        asked: Option<Vec<Asked>>,
-        timeline: Vec<(f64, u64)>,
-    ) -> Self {
+    pub(super) fn new((round, case): (u32, Case), pulled: &Pulled, seen: Seen) -> Self {
+        let Seen { counts, asked, timeline } = seen;
         let requests = asked.as_ref().map(|asked| asked.len() as u64);
         Self {
             link: case.link,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -99,8 +100,8 @@ impl Stage {
         self.by_tls.as_ref().map(|door| door.counts(link)).unwrap_or_default().plus(self.plain.counts(link))
     }
 
-    /// Takes what the registry was asked since `start`; `None` where it is not ours.
-    pub(super) fn take_log(&self, start: Instant) -> Option<Vec<Asked>> {
+    /// Takes what the registry was asked meanwhile, and forgets the rest; `None` where it is not ours.
+    pub(super) fn take_log(&self, time: Range<Instant>) -> Option<Vec<Asked>> {
         if self.servers.is_empty() {
             return None;
         }
@@ -108,9 +109,9 @@ impl Stage {
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
         let mut asked: Vec<_> = log
             .drain(..)
-            .filter(|(began, ..)| *began >= start)
+            .filter(|(began, ..)| time.contains(began))
             .map(|(began, ended, asked)| Asked {
-                at: seconds(start, began),
+                at: seconds(time.start, began),
                 seconds: seconds(began, ended),
                 ..asked
             })

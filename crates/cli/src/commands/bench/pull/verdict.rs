@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::plan::Phase;
 use super::report::{Report, Summary};
+use crate::commands::bench::spread::Spread;
 use crate::ui::words::{Bytes, seconds};
 
 /// Fewer bytes than this are not worth a word: those of a request or two.
@@ -27,8 +28,8 @@ pub(super) fn all(report: &Report) -> Vec<Verdict> {
     cases.filter_map(|(link, phase)| of(report, link, phase)).collect()
 }
 
-/// Compares the first contender, which is what `morsel pull` does by itself, with the others, as far as they make files of
-/// an image. There is nothing to say where it did not pull.
+/// Compares the first contender, which is the first strategy of morsel that was asked for, with the others, as far as they make
+/// files of an image. There is nothing to say where it did not pull.
 ///
 /// Who was faster in the median, but not each time, is not called faster.
 fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
@@ -40,17 +41,17 @@ fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
     let was_faster =
         |row: &Summary| format!("; {} was faster, {}", report.name(row.contender), seconds(row.wall.median));
     let others = rows.iter().copied().filter(|row| !report.is_peer(row.contender));
-    let better = fastest(others).filter(|row| row.wall.most < own.wall.least * (1.0 - CHANCE));
+    let better = fastest(others.filter(|row| row.wall.most < own.wall.least * (1.0 - CHANCE)));
     text.extend(better.map(was_faster));
-    let faster = fastest(peers()).filter(|row| row.wall.most < own.wall.least);
+    let faster = fastest(peers().filter(|row| row.wall.most < own.wall.least));
     text.extend(faster.map(was_faster));
     if let (None, Some(peer)) = (faster, fastest(peers())) {
         let factor = peer.wall.median / own.wall.median.max(1e-9);
         let (name, took) = (report.name(peer.contender), seconds(peer.wall.median));
         text += &format!("; the fastest peer, {name}, {took}: {factor:.1} times as long");
     }
-    let leaner = peers().min_by(|one, other| one.received.median.total_cmp(&other.received.median));
-    let leaner = leaner.filter(|row| row.received.most + BYTES_MIN < own.received.least);
+    let leaner = peers().filter(|row| row.received.most + BYTES_MIN < own.received.least);
+    let leaner = leaner.min_by(|one, other| one.received.median.total_cmp(&other.received.median));
     if let Some(leaner) = leaner {
         let less = Bytes((own.received.median - leaner.received.median) as u64);
         text += &format!("; {} fetched {less} less", report.name(leaner.contender));
@@ -64,19 +65,24 @@ fn of(report: &Report, link: usize, phase: Phase) -> Option<Verdict> {
 /// Says whose image could be read first, and whether that was a peer's, each time. All that mount take part in this, even where
 /// nothing but what is read comes.
 fn sooner(report: &Report, link: usize, phase: Phase) -> Option<(String, bool)> {
-    let first = |is_peer| {
-        let rows = report.rows(link, phase).filter(|row| report.is_peer(row.contender) == is_peer);
-        let all = rows.filter_map(|row| Some((report.name(row.contender), row.ready?)));
-        all.min_by(|(_, one), (_, other)| one.median.total_cmp(&other.median))
+    let all = |is_peer| {
+        let rows = report.rows(link, phase).filter(move |row| report.is_peer(row.contender) == is_peer);
+        rows.filter_map(|row| Some((report.name(row.contender), row.ready?)))
     };
-    let ((own, ready), (peer, of_peer)) = (first(false)?, first(true)?);
-    let is_beaten = of_peer.most < ready.least;
+    let (own, ready) = first(all(false))?;
+    let sooner = first(all(true).filter(|(_, of_peer)| of_peer.most < ready.least));
+    let is_beaten = sooner.is_some();
+    let (peer, of_peer) = sooner.or_else(|| first(all(true)))?;
     let (ready, of_peer) = (seconds(ready.median), seconds(of_peer.median));
     let text = match is_beaten {
         true => format!("{peer} was ready sooner, after {of_peer}, {own} after {ready}"),
         false => format!("ready: {own} after {ready}, the first peer, {peer}, after {of_peer}"),
     };
     Some((text, is_beaten))
+}
+
+fn first<'a>(ready: impl Iterator<Item = (&'a str, Spread)>) -> Option<(&'a str, Spread)> {
+    ready.min_by(|(_, one), (_, other)| one.median.total_cmp(&other.median))
 }
 
 fn fastest<'a>(rows: impl Iterator<Item = &'a Summary>) -> Option<&'a Summary> {
@@ -88,7 +94,6 @@ mod tests {
     use super::*;
     use crate::commands::bench::pull::contender::About;
     use crate::commands::bench::pull::images::Image;
-    use crate::commands::bench::spread::Spread;
     use crate::machine::Machine;
 
     /// A contender, with the times of its pulls, the bytes of each, and when the first could be read.
@@ -146,6 +151,9 @@ mod tests {
         assert!(is_beaten && text == "cold: morsel took 2.10 s; a was faster, 1.10 s", "{text}");
         let (text, is_beaten) = verdict(&[OWN, ("a", [1.0, 1.1, 2.05], 2e6, None)]);
         assert!(!is_beaten && text.ends_with("the fastest peer, a, 1.10 s: 0.5 times as long"), "{text}");
+        let (text, is_beaten) =
+            verdict(&[OWN, ("a", [1.0, 1.1, 2.05], 2e6, None), ("b", [1.5, 1.6, 1.9], 2e6, None)]);
+        assert!(is_beaten && text == "cold: morsel took 2.10 s; b was faster, 1.60 s", "{text}");
         let (text, is_beaten) = verdict(&[OWN, ("-a", [1.0, 1.1, 1.2], 1e6, None)]);
         assert!(!is_beaten && text == "cold: morsel took 2.10 s", "{text}");
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::peer::{about, find, pulled, through};
-use super::{About, Contender, Pulled, Target};
+use super::peer::{about, find, pulled};
+use super::{About, Contender, Pulled, Target, Watch, through};
 use crate::commands::bench::measure::{self, tree_cpu, tree_peak};
 
 /// How long its daemon may take to answer.
@@ -81,13 +81,14 @@ impl Contender for Containerd {
         pulled(measure::run(&mut daemon.pull(image), || {})).map(drop)
     }
 
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let daemon = self.programs.start(place, None)?;
         let pid = daemon.pid();
         let before = tree_cpu(pid);
-        let pulled = pulled(measure::run(&mut daemon.pull(image), watch))?;
+        watch.start();
+        let pulled = pulled(measure::run(&mut daemon.pull(image), || watch.look()))?;
         Ok(Pulled {
-            ready: Some(pulled.wall),
+            ready: image.ready.after(pulled.wall),
             cpu: pulled.cpu + tree_cpu(pid).saturating_sub(before),
             peak_memory: pulled.peak_memory.max(tree_peak(pid)),
             ..pulled
@@ -135,6 +136,7 @@ impl Daemon<'_> {
         let mut command = self.ctr();
         // Transfers inside the daemon would not be told of the registry's scheme.
         command.args(["images", "pull", "--local"]).args(image.is_ours.then_some("--plain-http"));
+        command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
         through(&mut command, image).arg(&image.name);
         command
     }

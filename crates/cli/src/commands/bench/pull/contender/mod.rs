@@ -6,11 +6,13 @@ mod peer;
 mod soci;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::images::Ready;
+use super::watch::Watch;
 
 pub(super) use morsel::Morsel;
 pub(super) use peer::{left_out, peers};
@@ -33,8 +35,13 @@ pub(super) trait Contender {
     /// Brings an image in without being measured.
     fn prepare(&self, image: &Target, place: &Path) -> anyhow::Result<()>;
 
+    /// Does what is left to do behind a pull in a place, so that it disturbs nobody.
+    fn settle(&self, _place: &Path) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Pulls an image into a place of its own.
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled>;
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled>;
 }
 
 /// What is said of a contender.
@@ -52,6 +59,22 @@ pub(crate) struct About {
     pub(crate) unfair: Option<String>,
 }
 
+/// The variables that lead to proxies, or past them.
+const PROXY_VARIABLES: [&str; 6] =
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+
+/// Lets a program reach a registry as the target says, whatever leads others to theirs.
+fn through<'c>(command: &'c mut Command, image: &Target) -> &'c mut Command {
+    PROXY_VARIABLES.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    match &image.proxy {
+        Some(proxy) => command.env("https_proxy", proxy).env("http_proxy", proxy),
+        // What is on this machine is reached without help.
+        None => command.env("no_proxy", "127.0.0.1"),
+    }
+}
+
 /// An image, and the way to it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
@@ -65,7 +88,18 @@ pub(super) struct Target {
     pub(super) is_ours: bool,
     /// The HTTP proxy through which it is reached.
     pub(super) proxy: Option<String>,
+    /// The link that it is reached over, if there is one.
+    pub(super) link: Option<usize>,
+    /// The platform, if it is not that of this machine.
+    pub(super) platform: Option<String>,
     pub(super) ready: Ready,
+}
+
+impl Target {
+    /// Returns the platform in its parts: the operating system, the architecture and, if it matters, its variant.
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        self.platform.iter().flat_map(|platform| platform.split('/'))
+    }
 }
 
 /// What a pull took.

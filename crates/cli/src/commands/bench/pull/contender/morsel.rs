@@ -1,18 +1,19 @@
 //! morsel itself, in a process of its own for each pull.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use anyhow::{Context, bail, ensure};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use serde_json::Value;
 
 use super::super::images::Ready;
-use super::{About, Contender, Pulled, Receipt, Target};
+use super::{About, Contender, Pulled, Receipt, Target, Watch, through};
 use crate::args::BenchStrategy;
 use crate::commands::bench::measure::{self, Measured, cpu_time};
 
@@ -24,7 +25,7 @@ pub(in super::super) struct Morsel {
     program: PathBuf,
     /// The options of verbs that speak with registries.
     registry: Vec<OsString>,
-    /// Where what is learned of hosts is kept: all pulls know them, as on a machine that pulled before.
+    /// Where what is learned of hosts is kept, by link: all pulls over one know them, as on a machine that pulled before.
     cache: PathBuf,
     can_mount: bool,
 }
@@ -68,26 +69,25 @@ impl Morsel {
     /// Starts a command line that speaks with a registry.
     fn ask(&self, verb: &str, image: &Target, place: &Path) -> Command {
         let mut command = self.here(verb, place);
-        match image.is_ours {
-            true => command.arg("--tls-verify=false"),
-            false => command.args(&self.registry),
-        };
-        match &image.proxy {
-            Some(proxy) => command.env("https_proxy", proxy).env("http_proxy", proxy).env_remove("no_proxy"),
-            // What is on this machine is reached without help.
-            None => command.env("no_proxy", "127.0.0.1"),
-        };
+        let known = image.link.map_or("direct".to_owned(), |link| link.to_string());
+        command.env("XDG_CACHE_HOME", self.cache.join(known)).args(&self.registry);
+        let unverified: &OsStr = "--tls-verify=false".as_ref();
+        command.args(
+            (image.is_ours && !self.registry.iter().any(|word| word == unverified)).then_some(unverified),
+        );
+        command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
+        through(&mut command, image);
         command
     }
 
     /// Starts a command line about a store.
     fn here(&self, verb: &str, place: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("XDG_CACHE_HOME", &self.cache).arg(verb).arg("--root").arg(place.join("store"));
+        command.arg(verb).arg("--root").arg(place.join("store"));
         command
     }
 
-    fn eager(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn eager(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let strategy = match self.strategy {
             BenchStrategy::Stream => "stream",
             BenchStrategy::Parallel => "parallel",
@@ -97,7 +97,9 @@ impl Morsel {
         };
         let mut pull = self.ask("pull", image, place);
         let measured =
-            success(measure::run(pull.args(["--json", "--strategy", strategy]).arg(&image.name), watch)?)?;
+            success(measure::run(pull.args(["--json", "--strategy", strategy]).arg(&image.name), || {
+                watch.look()
+            })?)?;
         let report: Value = serde_json::from_slice(&measured.stdout).context("a receipt makes no sense")?;
         let total = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
         let receipt = Receipt {
@@ -131,16 +133,16 @@ impl Morsel {
     }
 
     /// Mounts, reads, and waits until everything is here.
-    fn lazy(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn lazy(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let (started, mount) = (Instant::now(), place.join("mount"));
         let mut command = self.ask("mount", image, place);
         let mounted =
-            success(measure::run(command.arg("--quiet").arg(&image.name).arg(&mount), &mut *watch)?)?;
+            success(measure::run(command.arg("--quiet").arg(&image.name).arg(&mount), || watch.look())?)?;
         let is_read = is_ready(&mount, &image.ready);
         let ready = started.elapsed();
-        let waited = measure::run(self.here("wait", place).arg(&mount), &mut *watch)?;
+        let waited = measure::run(self.here("wait", place).arg(&mount), || watch.look())?;
         let wall = started.elapsed();
-        watch();
+        watch.look();
         // The daemon did most of the work; it ends with its last mount.
         let daemon = self.daemon(place);
         let ended = measure::run(self.here("umount", place).arg(&mount), || {});
@@ -178,7 +180,12 @@ impl Contender for Morsel {
         success(measure::run(command.arg("--quiet").arg(&image.name), || {})?).map(drop)
     }
 
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    /// A pull leaves writing to the disk, and merging what is known of chunks, to a process in the background.
+    fn settle(&self, place: &Path) -> anyhow::Result<()> {
+        success(measure::run(&mut self.here("sync", place), || {})?).map(drop)
+    }
+
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         match self.strategy {
             BenchStrategy::Lazy => self.lazy(image, place, watch),
             _ => self.eager(image, place, watch),
@@ -212,10 +219,14 @@ pub(super) fn is_ready(root: &Path, ready: &Ready) -> anyhow::Result<bool> {
 fn read_first(root: &Path, paths: &[String]) -> anyhow::Result<bool> {
     let root_fd = openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .with_context(|| format!("cannot open `{}`", root.display()))?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let open =
-        |path: &String| openat2(&root_fd, path.as_str(), flags, Mode::empty(), ResolveFlags::IN_ROOT).ok();
-    let Some(file) = paths.iter().find_map(open) else { return Ok(false) };
-    io::copy(&mut File::from(file), &mut io::sink()).context("cannot read from the mount")?;
+    // Without a look first, a pipe would be waited for, and a device be asked for who knows what.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let look = |path: &str| openat2(&root_fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok();
+    let found = paths.iter().find_map(|path| Some((look(path)?, path)));
+    let Some((found, path)) = found else { return Ok(false) };
+    let is_file = FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::RegularFile;
+    ensure!(is_file, "`{path}` in the image is not a regular file");
+    let mut file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+    io::copy(&mut file, &mut io::sink()).with_context(|| format!("cannot read `{path}` in the mount"))?;
     Ok(true)
 }

@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use super::containerd::Containerd;
 use super::morsel::success;
-use super::{About, Contender, Pulled, Target};
+use super::{About, Contender, Pulled, Target, Watch, through};
 use crate::commands::bench::measure::{self, Measured};
 
 /// How podman is to pull.
@@ -129,14 +129,6 @@ pub(super) fn find(name: &str) -> anyhow::Result<PathBuf> {
     found.with_context(|| format!("`{name}` is not on PATH"))
 }
 
-/// Lets a program reach a registry as the target says.
-pub(super) fn through<'c>(command: &'c mut Command, image: &Target) -> &'c mut Command {
-    match &image.proxy {
-        Some(proxy) => command.env("https_proxy", proxy).env_remove("no_proxy"),
-        None => command.env("no_proxy", "127.0.0.1"),
-    }
-}
-
 /// Takes what was measured as a pull.
 pub(super) fn pulled(measured: std::io::Result<Measured>) -> anyhow::Result<Pulled> {
     let measured = success(measured?)?;
@@ -162,6 +154,7 @@ impl Peer<Podman> {
         let mut command = Command::new(&self.program);
         command.env("CONTAINERS_STORAGE_CONF", config).args(["pull", "--quiet"]);
         command.args(image.is_ours.then_some("--tls-verify=false"));
+        command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
         let name = if self.how == Podman::Original { &image.original } else { &image.name };
         through(&mut command, image).arg(name);
         Ok(command)
@@ -181,10 +174,10 @@ impl Contender for Peer<Podman> {
         pulled(measure::run(&mut self.command(image, place)?, || {})).map(drop)
     }
 
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
-        let pulled = pulled(measure::run(&mut self.command(image, place)?, watch))?;
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
+        let pulled = pulled(measure::run(&mut self.command(image, place)?, || watch.look()))?;
         // Its overlay is in place; a container's mount would take a few milliseconds more.
-        Ok(Pulled { ready: Some(pulled.wall), ..pulled })
+        Ok(Pulled { ready: image.ready.after(pulled.wall), ..pulled })
     }
 }
 
@@ -201,12 +194,18 @@ impl Contender for Peer<Skopeo> {
         Ok(())
     }
 
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let mut command = Command::new(&self.program);
-        command.args(["--insecure-policy", "copy", "--quiet"]);
+        command.arg("--insecure-policy");
+        for (option, part) in
+            ["--override-os", "--override-arch", "--override-variant"].iter().zip(image.parts())
+        {
+            command.args([option, part]);
+        }
+        command.args(["copy", "--quiet"]);
         command.args(image.is_ours.then_some("--src-tls-verify=false"));
         through(&mut command, image).arg(format!("docker://{}", image.name));
-        pulled(measure::run(command.arg(format!("dir:{}", place.join("image").display())), watch))
+        pulled(measure::run(command.arg(format!("dir:{}", place.join("image").display())), || watch.look()))
     }
 }
 
@@ -223,10 +222,11 @@ impl Contender for Peer<Crane> {
         Ok(())
     }
 
-    fn pull(&self, image: &Target, _place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn pull(&self, image: &Target, _place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let mut command = Command::new(&self.program);
         command.arg("export").args(image.is_ours.then_some("--insecure"));
+        command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
         let nothing: &OsStr = "/dev/null".as_ref();
-        pulled(measure::run(through(&mut command, image).arg(&image.name).arg(nothing), watch))
+        pulled(measure::run(through(&mut command, image).arg(&image.name).arg(nothing), || watch.look()))
     }
 }

@@ -15,7 +15,7 @@ use server::{Access, Options, Tls};
 use super::containerd::{self, Daemon};
 use super::morsel::{is_ready, success};
 use super::peer::{about, find, pulled};
-use super::{About, Contender, Pulled, Target};
+use super::{About, Contender, Pulled, Target, Watch};
 use crate::commands::bench::measure::{self, last_child, tree_cpu, tree_peak};
 use crate::commands::bench::pull::stage::{self, Registry};
 
@@ -138,14 +138,15 @@ impl Contender for Soci {
         running.is_ready(image).map(drop)
     }
 
-    fn pull(&self, image: &Target, place: &Path, watch: &mut dyn FnMut()) -> anyhow::Result<Pulled> {
+    fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let running = self.start(image, place)?;
         let before = running.cpu();
-        let pulled = pulled(measure::run(&mut running.pull()?, &mut *watch))?;
+        watch.start();
+        let pulled = pulled(measure::run(&mut running.pull()?, || watch.look()))?;
         let started = Instant::now();
         let is_ready = running.is_ready(image)?;
         let ready = is_ready.then(|| pulled.wall + started.elapsed());
-        watch();
+        watch.look();
         Ok(Pulled {
             ready,
             cpu: pulled.cpu + running.cpu().saturating_sub(before),
