@@ -5,7 +5,6 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use chunked::{BlobDigest, DiffId};
@@ -45,16 +44,6 @@ pub(super) enum Ready {
     Read(Vec<String>),
     /// This command has ended.
     Ran(String),
-}
-
-impl Ready {
-    /// Returns when the image is ready of which all is in place after some time, as far as that can be said without looking.
-    pub(super) fn after(&self, time: Duration) -> Option<Duration> {
-        match self {
-            Self::Read(_) => Some(time),
-            Self::Ran(_) => None,
-        }
-    }
 }
 
 /// Where images are pulled from.

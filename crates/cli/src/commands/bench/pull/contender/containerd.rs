@@ -2,20 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+use super::background::Background;
+use super::morsel::{is_ready, success};
 use super::peer::{about, find, pulled};
 use super::{About, Contender, Pulled, Target, Watch, through};
 use crate::commands::bench::measure::{self, tree_cpu, tree_peak};
-
-/// How long its daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked meanwhile.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Its programs: `ctr`, and the daemon that does the work.
 #[derive(Debug)]
@@ -44,13 +40,12 @@ impl Programs {
             text += &format!("[proxy_plugins.soci]\ntype = \"snapshot\"\naddress = \"{}\"\n", soci.display());
         }
         fs::write(&config, text).with_context(|| format!("cannot write `{}`", config.display()))?;
-        let log = fs::File::create(place.join("log")).context("cannot write the log of containerd")?;
         let mut command = Command::new(&self.containerd);
-        command.arg("--config").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().context("cannot start containerd")?;
-        let daemon = Daemon { child, ctr: &self.ctr, socket };
-        daemon.wait()?;
-        Ok(daemon)
+        command.arg("--config").arg(&config);
+        let ask = || ask(&self.ctr, &socket).arg("version").output();
+        let answers = || ask().is_ok_and(|output| output.status.success());
+        let process = Background::start("containerd", &mut command, &place.join("log"), answers)?;
+        Ok(Daemon { process, ctr: &self.ctr, socket })
     }
 }
 
@@ -65,8 +60,7 @@ impl Containerd {
     pub(super) fn find() -> anyhow::Result<Self> {
         let programs = Programs::find()?;
         let does = "`ctr images pull`: whole layers, unpacked by the overlayfs snapshotter";
-        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts; *ready* is the end of the pull, without \
-            that its image is mounted or read";
+        let unfair = "it keeps the compressed blobs, too; its daemon runs before the clock starts";
         Ok(Self { about: about("ctr", &programs.ctr, does, unfair), programs })
     }
 }
@@ -83,12 +77,14 @@ impl Contender for Containerd {
 
     fn pull(&self, image: &Target, place: &Path, watch: &mut Watch<'_>) -> anyhow::Result<Pulled> {
         let daemon = self.programs.start(place, None)?;
-        let pid = daemon.pid();
+        let pid = daemon.process.pid();
         let before = tree_cpu(pid);
         watch.start();
         let pulled = pulled(measure::run(&mut daemon.pull(image), || watch.look()))?;
+        let started = Instant::now();
+        let is_ready = daemon.is_ready(&daemon.process, ("overlayfs", &image.name), (image, place))?;
         Ok(Pulled {
-            ready: image.ready.after(pulled.wall),
+            ready: is_ready.then(|| pulled.wall + started.elapsed()),
             cpu: pulled.cpu + tree_cpu(pid).saturating_sub(before),
             peak_memory: pulled.peak_memory.max(tree_peak(pid)),
             ..pulled
@@ -96,19 +92,22 @@ impl Contender for Containerd {
     }
 }
 
-/// A running containerd, killed when this is dropped.
+/// Starts a command line that asks the daemon at a socket.
+fn ask(ctr: &Path, socket: &Path) -> Command {
+    let mut command = Command::new(ctr);
+    command.arg("--address").arg(socket);
+    command
+}
+
+/// A running containerd.
 #[derive(Debug)]
 pub(super) struct Daemon<'a> {
-    child: Child,
+    pub(super) process: Background,
     ctr: &'a Path,
     socket: PathBuf,
 }
 
 impl Daemon<'_> {
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Returns where it listens.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
@@ -116,20 +115,24 @@ impl Daemon<'_> {
 
     /// Starts a command line that asks it.
     pub(super) fn ctr(&self) -> Command {
-        let mut command = Command::new(self.ctr);
-        command.arg("--address").arg(&self.socket);
-        command
+        ask(self.ctr, &self.socket)
     }
 
-    fn wait(&self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE {
-            if self.ctr().arg("version").output().is_ok_and(|output| output.status.success()) {
-                return Ok(());
-            }
-            sleep(PAUSE);
-        }
-        bail!("containerd does not answer at `{}`", self.socket.display())
+    /// Mounts an image, by what makes file systems of its layers and its name, where a process sees these, and makes it ready.
+    pub(super) fn is_ready(
+        &self,
+        process: &Background,
+        (snapshotter, name): (&str, &str),
+        (image, place): (&Target, &Path),
+    ) -> anyhow::Result<bool> {
+        // A directory that was mounted on before would get what it had then.
+        let mount = place.join(format!("mount-{}", process.pid()));
+        fs::create_dir_all(&mount).with_context(|| format!("cannot make `{}`", mount.display()))?;
+        let mut command = process.enter("ctr")?;
+        command.arg("--address").arg(&self.socket).args(["images", "mount", "--snapshotter", snapshotter]);
+        command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
+        success(measure::run(command.arg(name).arg(&mount), || {})?)?;
+        is_ready(&process.seen(&mount), &image.ready)
     }
 
     fn pull(&self, image: &Target) -> Command {
@@ -139,13 +142,5 @@ impl Daemon<'_> {
         command.args(image.platform.iter().flat_map(|platform| ["--platform", platform]));
         through(&mut command, image).arg(&image.name);
         command
-    }
-}
-
-impl Drop for Daemon<'_> {
-    fn drop(&mut self) {
-        // Both fail only when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

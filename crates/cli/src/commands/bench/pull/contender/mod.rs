@@ -1,5 +1,6 @@
 //! Who pulls.
 
+mod background;
 mod containerd;
 mod morsel;
 mod peer;

@@ -1,27 +1,22 @@
 //! soci, with daemons of its own for each store: it mounts an image from an index that lies beside it, and fetches what is read.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::os::unix::ffi::OsStrExt;
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use server::{Access, Options, Tls};
 
+use super::background::Background;
 use super::containerd::{self, Daemon};
-use super::morsel::{is_ready, success};
+use super::morsel::success;
 use super::peer::{about, find, pulled};
 use super::{About, Contender, Pulled, Target, Watch};
-use crate::commands::bench::measure::{self, last_child, tree_cpu, tree_peak};
+use crate::commands::bench::measure::{self, tree_cpu, tree_peak};
 use crate::commands::bench::pull::stage::{self, Registry};
 
-/// How long its daemon may take to listen, and how often that is tried.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(20);
 /// Runs a program of soci, the last argument, so that the directory in which it keeps indexes is another one, the first: there is
 /// no option for that, and what an earlier pull left there would not be fetched.
 const IN_STATE: &str = "mkdir -p /var/lib/soci-snapshotter-grpc && \
@@ -112,14 +107,12 @@ impl Soci {
             .with_context(|| format!("cannot write `{}`", config.display()))?;
         // Where a daemon before it listened, it does not.
         let _ = fs::remove_file(&socket);
-        let log = File::create(place.join("soci.log")).context("cannot write the log of soci")?;
         let mut command = self.in_state(&state(place)?, &self.snapshotter);
         command.arg("--address").arg(&socket).arg("--config").arg(&config);
         command.arg("--root").arg(place.join("soci"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let snapshotter = Snapshotter { child: command.spawn().context("cannot start soci")?, socket };
-        snapshotter.wait()?;
-        Ok(snapshotter)
+        let answers = || UnixStream::connect(&socket).is_ok();
+        let process = Background::start("soci", &mut command, &place.join("soci.log"), answers)?;
+        Ok(Snapshotter { process, socket })
     }
 }
 
@@ -173,63 +166,25 @@ impl Running<'_> {
         Ok(command)
     }
 
-    /// Mounts the image where the snapshotter sees its file systems, and makes it ready.
+    /// Mounts the image where the snapshotter has its file systems, and makes it ready.
     fn is_ready(&self, image: &Target) -> anyhow::Result<bool> {
-        let pid = last_child(self.snapshotter.child.id());
-        // A directory that was mounted on before would get what it had then.
-        let mount = self.place.join(format!("mount-{pid}"));
-        fs::create_dir_all(&mount).with_context(|| format!("cannot make `{}`", mount.display()))?;
-        let mut command = Command::new("nsenter");
-        command.env("PATH", path_of(pid)?);
-        command.args(["--target", &pid.to_string(), "--mount", "--root", "ctr", "--address"]);
-        command.arg(self.daemon.socket()).args(["images", "mount", "--snapshotter", "soci", &self.name]);
-        success(measure::run(command.arg(&mount), || {})?)?;
-        let there = mount.strip_prefix("/").unwrap_or(&mount);
-        is_ready(&Path::new("/proc").join(pid.to_string()).join("root").join(there), &image.ready)
+        self.daemon.is_ready(&self.snapshotter.process, ("soci", &self.name), (image, self.place))
     }
 
     fn cpu(&self) -> Duration {
-        tree_cpu(self.daemon.pid()) + tree_cpu(self.snapshotter.child.id())
+        tree_cpu(self.daemon.process.pid()) + tree_cpu(self.snapshotter.process.pid())
     }
 
     fn peak_memory(&self) -> u64 {
-        tree_peak(self.daemon.pid()).max(tree_peak(self.snapshotter.child.id()))
+        tree_peak(self.daemon.process.pid()).max(tree_peak(self.snapshotter.process.pid()))
     }
 }
 
-/// A running snapshotter, killed when this is dropped. Its mounts are in a namespace that ends with it.
+/// A running snapshotter.
 #[derive(Debug)]
 struct Snapshotter {
-    child: Child,
+    process: Background,
     socket: PathBuf,
-}
-
-impl Snapshotter {
-    fn wait(&self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE {
-            if UnixStream::connect(&self.socket).is_ok() {
-                return Ok(());
-            }
-            sleep(PAUSE);
-        }
-        bail!("soci does not answer at `{}`", self.socket.display())
-    }
-}
-
-impl Drop for Snapshotter {
-    fn drop(&mut self) {
-        // Both fail only when it has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Returns where a process looks for programs, which may have another root directory.
-fn path_of(pid: u32) -> anyhow::Result<OsString> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).context("soci has ended")?;
-    let path = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"PATH="));
-    Ok(path.map(|path| OsStr::from_bytes(path).to_owned()).unwrap_or_default())
 }
 
 /// Returns the directory below a place where indexes are kept.
