@@ -35,12 +35,14 @@
 //!
 //! # Partial files
 //!
-//! A map starts with `morselp\x01`, the SHA-256 of the chunk layout (for each chunk the offsets of its first byte and
-//! of the byte after its last, 8 bytes each, and its digest, or 32 zeros), and in 40 bytes the boot ID in which its
-//! marks were made. Then one byte a chunk: 1 when the chunk is in the file, and was verified. Data is written first,
-//! then its mark, so the mark of a killed process tells the truth. After a power loss it may not: marks of another
-//! boot are checked against the chunks' digests. A map of another layout, another length, or without its file counts
-//! for nothing. A complete file is renamed into `objects/`, then its map goes.
+//! A map starts with `morselp\x02`, the SHA-256 of the chunk layout (for each chunk the offsets of its first byte and
+//! of the byte after its last, 8 bytes each, its digest, or 32 zeros, and one byte, 1 for a chunk of zeros and else 0),
+//! and in 40 bytes the boot ID in which its marks were made. Then one byte a chunk: 1 when the chunk is in the file. A
+//! chunk that has a digest was verified. One that has none is relied on by nobody but the pull that brings it, and that
+//! verifies the whole. Data is written first, then its mark, so the mark of a killed process tells the truth. After a
+//! power loss it may not: marks of another boot are checked against the chunks' digests. A map of another layout,
+//! another length, or without its file counts for nothing.
+//! A complete file is renamed into `objects/`, then its map goes.
 //!
 //! # Layers
 //!

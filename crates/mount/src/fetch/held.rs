@@ -123,7 +123,7 @@ impl<'s> Held<'s> {
         }
         *backing = match store.partials().open(&self.content.digest, &self.chunks)? {
             Some(partial) => {
-                let missing = (0..self.chunks.len()).filter(|chunk| !partial.has(*chunk)).count();
+                let missing = (0..self.chunks.len()).filter(|chunk| !self.is_here(&partial, *chunk)).count();
                 self.missing.store(missing, Ordering::Release);
                 Backing::Partial(partial)
             }
@@ -156,10 +156,16 @@ impl<'s> Held<'s> {
     /// Tells whether a chunk is here.
     pub(super) fn has(&self, chunk: usize) -> bool {
         match &*self.backing() {
-            Backing::Partial(partial) => partial.has(chunk),
+            Backing::Partial(partial) => self.is_here(partial, chunk),
             Backing::Object(_) => true,
             Backing::Unknown | Backing::Contradiction => false,
         }
+    }
+
+    /// Tells whether a chunk is here and right. What has no digest of its own is only known with the whole.
+    fn is_here(&self, partial: &Partial<'_>, chunk: usize) -> bool {
+        let is_known = |chunk: &Chunk| chunk.digest.is_some() || chunk.kind == ChunkKind::Zeros;
+        partial.has(chunk) && (self.chunks.len() == 1 || self.chunks.get(chunk).is_some_and(is_known))
     }
 
     /// Returns the chunks that a stretch of the file is part of.
@@ -176,7 +182,8 @@ impl<'s> Held<'s> {
         let file = match &*backing {
             Backing::Object(file) => file,
             Backing::Partial(partial) => {
-                let missing: Vec<_> = self.chunks_in(range).filter(|chunk| !partial.has(*chunk)).collect();
+                let missing: Vec<_> =
+                    self.chunks_in(range).filter(|chunk| !self.is_here(partial, *chunk)).collect();
                 if !missing.is_empty() {
                     return Ok(missing);
                 }

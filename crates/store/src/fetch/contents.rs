@@ -217,6 +217,11 @@ impl Wanted<'_> {
         self.chunks.iter().filter(|chunk| chunk.kind == ChunkKind::Data)
     }
 
+    /// Returns the digest of a chunk; `None` when only that of the whole tells whether it is right.
+    pub(super) fn digest_of(&self, chunk: usize) -> Option<ContentDigest> {
+        if self.chunks.len() == 1 { Some(self.digest) } else { self.chunks.get(chunk)?.digest }
+    }
+
     /// Returns which chunk is the first that has a frame.
     pub(super) fn first_data(&self) -> usize {
         self.chunks.iter().take_while(|chunk| chunk.kind == ChunkKind::Zeros).count()

@@ -8,7 +8,7 @@
 //!                              objects, chunks of partials    diff ID, objects of chunked files
 //! ```
 //!
-//! `transfer` only moves bytes. `decode` hashes small files and makes them objects; chunks of larger files go into a
+//! `transfer` only moves bytes. `decode` hashes what came; small files become objects, chunks of larger ones go into a
 //! partial. `proof` follows the tar-split in tar order, takes every content while it is still in memory (or reads it from
 //! the store when it came out of order or was there before), hashes the tar, and completes the chunked files.
 //!
@@ -18,10 +18,12 @@
 mod absent;
 mod board;
 mod bring;
+mod complete;
 mod contents;
 mod decode;
 mod elsewhere;
 mod failure;
+mod giant;
 mod halt;
 mod here;
 mod known;
@@ -238,6 +240,16 @@ impl<'a> Fetch<'a> {
     /// Says that a content has another digest than the TOC has.
     fn mismatch(&self, wanted: &Wanted<'_>, found: ContentDigest) -> Failure {
         Failure::Content { path: self.path_of(wanted.entry), expected: wanted.digest, found }
+    }
+
+    /// Says that a chunk has another digest than the TOC has.
+    fn wrong_chunk(&self, wanted: &Wanted<'_>, index: usize, found: ContentDigest) -> Failure {
+        match (wanted.chunks.get(index), wanted.digest_of(index)) {
+            (Some(chunk), Some(expected)) if wanted.chunks.len() > 1 => {
+                Failure::Chunk { path: self.path_of(wanted.entry), range: chunk.file, expected, found }
+            }
+            _ => self.mismatch(wanted, found),
+        }
     }
 
     fn path_of(&self, entry: usize) -> String {

@@ -162,10 +162,10 @@ impl<'a> Needs<'a> {
                 continue;
             }
             if let Some(partial) = &partial {
-                // The run that wrote it did not come to the digest of the whole.
-                let is_here = match &chunk.digest {
+                // The run that wrote it did not come to the digest of the whole. Without another, nobody knows what it is.
+                let is_here = match &content.digest_of(index) {
                     Some(digest) => partial.holds(index, digest)?,
-                    None => partial.has(index),
+                    None => false,
                 };
                 if is_here {
                     self.reused.resumed(chunk.file.len());

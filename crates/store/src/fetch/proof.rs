@@ -8,17 +8,17 @@ use std::thread;
 
 use chunked::audit::{Piece, Rules, replay};
 use chunked::digest::{DiffId, Hasher, update_both};
-use chunked::{Chunk, ChunkKind, FileRange};
+use chunked::{ChunkKind, FileRange};
 use crossbeam_channel::bounded;
 
 use super::board::{Board, Came, Stretch};
+use super::complete::complete;
 use super::contents::Wanted;
 use super::failure::Failure;
 use super::needs::{FrameId, Want};
 use super::readahead::Readahead;
 use super::rows::{self, Row, Rows};
 use super::{Fetch, Verification};
-use crate::partials::Partial;
 
 /// Bytes that are read from the store at once.
 const PIECE_LEN: usize = 256 << 10;
@@ -182,42 +182,7 @@ impl<'p, 'a> Proof<'p, 'a> {
                 None => self.read(wanted, part.file, &mut |bytes| tar.bytes_of(&mut file, bytes))?,
             }
         }
-        let found = file.finish_content();
-        match self.fetch.store.partials().open(&wanted.digest, wanted.chunks)? {
-            // Somebody who cuts the same content otherwise has begun it anew.
-            Some(partial) if !is_all_here(&partial, wanted.chunks) => {
-                Err(Failure::Lost { digest: wanted.digest })
-            }
-            Some(partial) if found == wanted.digest => Ok(partial.commit()?),
-            Some(partial) => Err(self
-                .forget_wrong(&partial, wanted)?
-                .unwrap_or_else(|| self.fetch.mismatch(wanted, found))),
-            // Somebody else was faster.
-            None if found == wanted.digest => Ok(()),
-            None => Err(Failure::Lost { digest: wanted.digest }),
-        }
-    }
-
-    /// Finds the chunks that are not what the TOC promises, so that the next pull asks for them again, and says what is
-    /// wrong with the first. A chunk without a digest of its own is suspect.
-    fn forget_wrong(&self, partial: &Partial<'_>, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
-        let mut first = None;
-        for (index, chunk) in wanted.chunks.iter().enumerate() {
-            let mut hasher = Hasher::new();
-            let read = pieces(partial.file(), chunk.file, &mut |bytes| hasher.update(bytes));
-            let found = hasher.finish_content();
-            let is_right = read.is_ok() && chunk.digest == Some(found);
-            if chunk.kind == ChunkKind::Data && !is_right {
-                partial.forget(index)?;
-                first = first.or(chunk.digest.map(|expected| (chunk.file, expected, found)));
-            }
-        }
-        Ok(first.map(|(range, expected, found)| Failure::Chunk {
-            path: self.fetch.path_of(wanted.entry),
-            range,
-            expected,
-            found,
-        }))
+        complete(self.fetch, wanted, file.finish_content())
     }
 
     /// Reads a chunk that is in the store: in the partial file or, when another process was faster, in the object.
@@ -249,10 +214,6 @@ pub(super) fn pieces(file: &File, range: FileRange, hand: &mut dyn FnMut(&[u8]))
         at = at.saturating_add(count as u64);
     }
     Ok(())
-}
-
-fn is_all_here(partial: &Partial<'_>, chunks: &[Chunk]) -> bool {
-    (0..chunks.len()).all(|chunk| partial.has(chunk))
 }
 
 /// The tar as far as it has been met.

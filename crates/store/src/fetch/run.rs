@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chunked::{Chunk, ChunkKind};
+use chunked::{Chunk, ChunkKind, ContentDigest};
 
 use super::Fetch;
 use super::board::Piece;
@@ -76,6 +76,15 @@ impl<'b, 'f, 'c> Run<'b, 'f, 'c> {
     /// Lists the chunks of zeros in it.
     pub(super) fn zeros(&self) -> impl Iterator<Item = &Chunk> {
         self.chunk_list().iter().filter(|chunk| chunk.kind == ChunkKind::Zeros)
+    }
+
+    /// Lists the chunks with frames that have a digest, and where they are in what is decoded together.
+    pub(super) fn vouched_for(&self) -> impl Iterator<Item = (usize, ContentDigest, Range<usize>)> {
+        self.frames.iter().filter_map(|(frame, _)| {
+            let index = frame.id.chunk();
+            let chunk = self.wanted.chunks.get(index)?;
+            Some((index, self.wanted.digest_of(index)?, self.span_of(chunk)))
+        })
     }
 
     /// Lists what the proof will ask for: the content, by its first frame, or each chunk.

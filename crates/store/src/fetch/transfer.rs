@@ -9,8 +9,8 @@ use crossbeam_channel::Sender;
 
 use super::Fetch;
 use super::board::Board;
-use super::decode;
 use super::failure::Failure;
+use super::giant::giant;
 use super::halt::Halt;
 use super::needs::{Frame, SMALL_LEN_MAX};
 use super::pool::Pool;
@@ -104,7 +104,7 @@ impl<'p> Transfer<'p, '_> {
         let len = self.fetch.chunk(frame.id)?.file.len();
         if len > SMALL_LEN_MAX {
             self.send(batch)?;
-            return decode::giant(self.fetch, frame, body, self.board, self.halt);
+            return giant(self.fetch, frame, body, self.board, self.halt);
         }
         body.append(frame.range.len().min(FRAME_LEN_MAX), &mut batch.bytes).map_err(read)?;
         batch.frames.push((frame, batch.bytes.len()));

@@ -6,18 +6,18 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use chunked::digest::Hasher;
-use chunked::{Chunk, ContentDigest};
+use chunked::{Chunk, ChunkKind, ContentDigest};
 
 use crate::durability::BootId;
 
-/// Start of every map.
-const MAGIC: &[u8; 8] = b"morselp\x01";
+/// Start of every map. In those of version 1, not all chunks that are said to be here were verified.
+const MAGIC: &[u8; 8] = b"morselp\x02";
 /// Bytes of a boot ID, filled up with zeros.
 const BOOT_LEN: usize = 40;
 /// Bytes before the marks: magic, digest of the layout, boot ID.
 pub(super) const HEADER_LEN: usize = MAGIC.len() + 32 + BOOT_LEN;
 
-/// What a chunk's byte is once its content is written and verified.
+/// What a chunk's byte is once its content is written and, if it has a digest, verified.
 const HERE: u8 = 1;
 
 /// The marks of the chunks, one byte each, as they are in a file.
@@ -89,6 +89,8 @@ impl Layout {
             hasher.update(&chunk.file.start().to_le_bytes());
             hasher.update(&chunk.file.end().to_le_bytes());
             hasher.update(&chunk.digest.map_or([0; 32], |digest| digest.0));
+            // A hole is here from the start, whatever digest it is said to have.
+            hasher.update(&[u8::from(chunk.kind == ChunkKind::Zeros)]);
         }
         Self { digest: hasher.finish_content(), chunks: chunks.len() }
     }

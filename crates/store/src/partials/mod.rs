@@ -179,7 +179,7 @@ impl Partial<'_> {
     /// Hashes the chunks that are said to be here, and tells which are.
     fn verified(&self, chunks: &[Chunk], marks: &[bool]) -> std::io::Result<Vec<bool>> {
         let whole = (chunks.len() == 1).then_some(self.digest);
-        let verify = |(chunk, mark): (&Chunk, &bool)| match chunk.digest.or(whole) {
+        let verify = |(chunk, mark): (&Chunk, &bool)| match whole.or(chunk.digest) {
             Some(expected) if *mark => Ok(self.hash(chunk.file)? == expected),
             _ => Ok(false),
         };

@@ -157,6 +157,11 @@ pub(crate) fn has(store: &Store, content: &[u8]) -> bool {
     store.objects().len_of(&ContentDigest::of(content)).unwrap().is_some()
 }
 
+/// Tells whether the object of some content is here, and is that content.
+pub(crate) fn is(root: &Path, content: &[u8]) -> bool {
+    std::fs::read(object_path(root, content)).is_ok_and(|bytes| bytes == content)
+}
+
 /// Returns where the object of some content is.
 pub(crate) fn object_path(root: &Path, content: &[u8]) -> std::path::PathBuf {
     let text = ContentDigest::of(content).to_string();
