@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry as Slot;
 
 use crate::digest::ContentDigest;
 use crate::entry::{Entry, EntryKind};
+use crate::limits::Limits;
 use crate::tar::clean;
 
 /// Marks the removal of what follows it in the name (OCI image layer specification, whiteouts).
@@ -40,6 +41,12 @@ pub enum Misplaced {
     /// Its path has too many elements.
     #[error("is more than 256 directories deep")]
     TooDeep,
+    /// With it and the directories above it, the tree has too many paths.
+    #[error("makes more than {limit} paths, with the directories above all members")]
+    TooMany {
+        /// The most allowed.
+        limit: u64,
+    },
 }
 
 impl Misplaced {
@@ -47,7 +54,7 @@ impl Misplaced {
     pub(super) fn can_unpack(&self) -> bool {
         match self {
             Self::Twice | Self::BelowFile | Self::FullWhiteout | Self::TooDeep => true,
-            Self::Climbs | Self::NotDirectory => false,
+            Self::Climbs | Self::NotDirectory | Self::TooMany { .. } => false,
         }
     }
 }
@@ -64,10 +71,19 @@ enum Node {
 }
 
 /// The paths seen so far, hashed: about 35 bytes for each.
-#[derive(Debug, Default)]
-pub(super) struct Tree(HashMap<[u8; 16], Node>);
+#[derive(Debug)]
+pub(super) struct Tree {
+    nodes: HashMap<[u8; 16], Node>,
+    /// Most paths: a member of a few hundred bytes may have 256 directories above it that no other has.
+    limit: u64,
+}
 
 impl Tree {
+    /// Starts with no path.
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { nodes: HashMap::new(), limit: limits.entries }
+    }
+
     /// Adds a member.
     pub(super) fn add(&mut self, entry: &Entry) -> Result<(), Misplaced> {
         let is_directory = entry.kind == EntryKind::Directory;
@@ -105,9 +121,11 @@ impl Tree {
     /// Notes that `path` and all above it are directories, up to the first that is known.
     fn parents(&mut self, mut path: &str) -> Result<(), Misplaced> {
         while !path.is_empty() {
-            match self.0.entry(hash(path.as_bytes())) {
+            let is_full = self.nodes.len() as u64 >= self.limit;
+            match self.nodes.entry(hash(path.as_bytes())) {
                 Slot::Occupied(slot) if *slot.get() == Node::Leaf => return Err(Misplaced::BelowFile),
                 Slot::Occupied(_) => return Ok(()),
+                Slot::Vacant(_) if is_full => return Err(Misplaced::TooMany { limit: self.limit }),
                 Slot::Vacant(slot) => slot.insert(Node::Parent),
             };
             path = path.rsplit_once('/').map_or("", |(above, _)| above);
@@ -116,7 +134,10 @@ impl Tree {
     }
 
     fn place(&mut self, path: &[u8], node: Node) -> Result<(), Misplaced> {
-        match (self.0.insert(hash(path), node), node) {
+        match (self.nodes.insert(hash(path), node), node) {
+            (None, _) if self.nodes.len() as u64 > self.limit => {
+                Err(Misplaced::TooMany { limit: self.limit })
+            }
             (None, _) | (Some(Node::Parent), Node::Directory) => Ok(()),
             _ => Err(Misplaced::Twice),
         }
@@ -135,7 +156,7 @@ mod tests {
     use super::*;
 
     fn add(members: &[(EntryKind, &str)]) -> Result<(), Misplaced> {
-        let mut tree = Tree::default();
+        let mut tree = Tree::new(&Limits::default());
         members.iter().try_for_each(|(kind, name)| tree.add(&Entry::new(*kind, *name)))
     }
 
@@ -172,7 +193,18 @@ mod tests {
         }
         let mut full = Entry::new(Regular, "d/.wh.f");
         full.size = 1;
-        assert_eq!(Tree::default().add(&full), Err(Misplaced::FullWhiteout));
+        assert_eq!(Tree::new(&Limits::default()).add(&full), Err(Misplaced::FullWhiteout));
         assert_eq!(add(&[(Regular, &format!("{}f", "d/".repeat(300)))]), Err(Misplaced::TooDeep));
+    }
+
+    #[test]
+    fn directories_that_only_names_make_count_as_well() {
+        let mut tree = Tree::new(&Limits { entries: 7, ..Limits::default() });
+        let mut add = |name: &str| tree.add(&Entry::new(EntryKind::Regular, name));
+        assert_eq!(add("a/b/c/1"), Ok(()));
+        assert_eq!(add("a/b/2"), Ok(()));
+        assert_eq!(add("d/e/f/g/h/3"), Err(Misplaced::TooMany { limit: 7 }));
+        assert_eq!(add("a/4"), Err(Misplaced::TooMany { limit: 7 }));
+        assert!(tree.nodes.len() <= 8, "{}", tree.nodes.len());
     }
 }

@@ -123,6 +123,19 @@ fn more_rows_than_allowed_are_a_reason_too() {
 }
 
 #[test]
+fn deep_names_without_end_are_a_reason_and_not_kept() {
+    let limits = Limits { entries: 1000, ..Limits::default() };
+    let deep = |number: u32| format!("{number}/{}f", "d/".repeat(200));
+    let tar = (0..10).fold(Tar::new(), |tar, number| tar.file(deep(number), "x")).finish();
+    let reason = reason(&tar, &Options { limits, ..options(2) });
+    assert!(
+        reason.starts_with("`4/d/d/")
+            && reason.ends_with("makes more than 1000 paths, with the directories above all members"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn odd_but_faithful_layers_are_chunked() {
     let tars = [
         ("without end blocks", Tar::new().file("a", data::text(1, 1024)).unfinished()),

@@ -70,7 +70,7 @@ pub(super) fn run<'s>(
         tar: Cursor::new(slabs, serial),
         batches: Batches::new(jobs, order),
         headers: Open::default(),
-        tree: Tree::default(),
+        tree: Tree::new(setup.limits),
         members: 0,
         irregular: false,
         holes_len: 0,
