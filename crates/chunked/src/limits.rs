@@ -16,6 +16,13 @@ pub struct Limits {
     pub tar_split_record_len: u64,
     /// Entries of a TOC, files and chunks together: stops memory exhaustion by tiny rows. Default 4 million.
     pub entries: u64,
+    /// Extended attributes of one entry. Default 1000: file systems take names of 64 KiB together, which no image uses up.
+    pub attributes: u64,
+    /// Bytes of one entry's extended attributes, names and values together. Default 1 MiB, as of a tar's headers.
+    pub attributes_len: u64,
+    /// Extended attributes of all entries of a TOC together, each of which takes many times its bytes in memory. Default 8
+    /// million: two for each entry there may be.
+    pub toc_attributes: u64,
     /// Bytes of one name, link name, or extended attribute. Default 64 KiB, the kernel's bound on attribute values.
     pub string_len: u64,
     /// Bytes of all pax headers and GNU long names before one tar member. Default 1 MiB, which Go's archive/tar allows each
@@ -35,6 +42,9 @@ impl Default for Limits {
             tar_split_len: 4 << 30,
             tar_split_record_len: 16 << 20,
             entries: 4_000_000,
+            attributes: 1000,
+            attributes_len: 1 << 20,
+            toc_attributes: 8_000_000,
             string_len: 64 << 10,
             tar_extension_len: 1 << 20,
             tar_holes_len: 16 << 30,

@@ -31,6 +31,9 @@ pub struct Counts {
 pub(crate) struct Listing {
     metadata: Metadata,
     most_rows: u64,
+    most_attributes: u64,
+    /// Extended attributes so far.
+    attributes: u64,
     /// Where the next frame starts in the blob.
     frame_start: u64,
     /// Bytes of tar in its frames.
@@ -54,6 +57,8 @@ impl Listing {
         Ok(Self {
             metadata: Metadata::new(limits).map_err(failed)?,
             most_rows: limits.entries,
+            most_attributes: limits.toc_attributes,
+            attributes: 0,
             frame_start: 0,
             tar_len: 0,
             scratch: Vec::new(),
@@ -137,6 +142,10 @@ impl Listing {
         self.counts.entries = self.counts.entries.saturating_add(1);
         if self.counts.chunks.saturating_add(self.counts.entries) > self.most_rows {
             self.metadata.give_up(PlainReason::TooManyRows { limit: self.most_rows });
+        }
+        self.attributes = self.attributes.saturating_add(entry.xattrs.len() as u64);
+        if self.attributes > self.most_attributes {
+            self.metadata.give_up(PlainReason::TooManyAttributes { limit: self.most_attributes });
         }
         self.metadata.member(entry, crc64).map_err(failed)
     }

@@ -67,6 +67,12 @@ pub enum PlainReason {
     /// TOC or tar-split would be larger than readers take.
     #[error("the TOC or the tar-split would be larger than readers take")]
     MetadataTooLarge,
+    /// The TOC would have more extended attributes than readers take.
+    #[error("the TOC would have more than {limit} extended attributes")]
+    TooManyAttributes {
+        /// The limit.
+        limit: u64,
+    },
     /// The TOC would have more rows than readers take.
     #[error("the TOC would have more than {limit} rows")]
     TooManyRows {

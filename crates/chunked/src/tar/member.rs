@@ -15,6 +15,10 @@ const LONGEST_ATTRIBUTE_NAME: usize = 255;
 /// Largest value of an extended attribute (`XATTR_SIZE_MAX`).
 const LARGEST_ATTRIBUTE: usize = 65536;
 
+/// Most extended attributes of a file, and most bytes of them, that every reader of a TOC takes.
+const MOST_ATTRIBUTES: usize = 1000;
+const ATTRIBUTES_LEN: usize = 1 << 20;
+
 /// Years a TOC can express, as seconds: 0000-01-01 up to but not including 10000-01-01, as RFC 3339 has four digits.
 const EXPRESSIBLE_SECONDS: std::ops::Range<i64> = -62_167_219_200..253_402_300_800;
 
@@ -92,6 +96,19 @@ pub enum Unfaithful {
     /// An extended attribute has no name, or is larger than the kernel takes.
     #[error("{} has an extended attribute without a name or larger than the kernel takes", show(.0))]
     Attribute(Vec<u8>),
+    /// There are more extended attributes than readers of a TOC take.
+    #[error(
+        "{} has {count} extended attributes of {len} bytes, readers take {MOST_ATTRIBUTES} of {ATTRIBUTES_LEN} bytes",
+        show(name)
+    )]
+    Attributes {
+        /// Name of the member.
+        name: Vec<u8>,
+        /// How many there are.
+        count: usize,
+        /// Bytes of their names and values.
+        len: usize,
+    },
     /// A type that has no payload claims a size.
     #[error("{} has no payload but the size {size}", show(name))]
     SizeWithoutPayload {
@@ -242,7 +259,12 @@ impl Member {
         if self.xattrs.iter().any(impossible) {
             return Err(Unfaithful::Attribute(self.name.clone()));
         }
-        let pairs = self.xattrs.iter();
+        let (count, pairs) = (self.xattrs.len(), self.xattrs.iter());
+        let len = pairs.clone().map(|(key, value)| key.len().saturating_add(value.len()));
+        let len = len.fold(0, usize::saturating_add);
+        if count > MOST_ATTRIBUTES || len > ATTRIBUTES_LEN {
+            return Err(Unfaithful::Attributes { name: self.name.clone(), count, len });
+        }
         pairs.map(|(key, value)| Ok((self.utf8(key, "extended attribute name")?, value.clone()))).collect()
     }
 }

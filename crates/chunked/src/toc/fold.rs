@@ -15,6 +15,8 @@ pub(super) struct Folder<F> {
     limits: Limits,
     placement: Placement,
     rows: u64,
+    /// Extended attributes so far.
+    attributes: u64,
     /// The entry that a chunk row may still add to.
     open: Option<Open>,
     /// Complete entries that have to wait for the end of their data, or of that of one before them.
@@ -57,11 +59,17 @@ impl<F: FnMut(Entry)> Folder<F> {
             limits: *limits,
             placement,
             rows: 0,
+            attributes: 0,
             open: None,
             waiting: Vec::new(),
             data: Data::default(),
             lacks_end_offset: false,
         }
+    }
+
+    /// Returns the bounds on rows.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Takes the next row.
@@ -71,6 +79,7 @@ impl<F: FnMut(Entry)> Folder<F> {
             return Err(Invalid::TooManyRows { limit: self.limits.entries });
         }
         self.rows = index.saturating_add(1);
+        self.count_attributes(&row).map_err(|problem| invalid(index, &row.entry, problem))?;
         if row.is_chunk {
             return self.add_chunk(&row).map_err(|problem| invalid(index, &row.entry, problem));
         }
@@ -89,6 +98,14 @@ impl<F: FnMut(Entry)> Folder<F> {
             self.end_data(payload_len);
         }
         Ok(!self.lacks_end_offset)
+    }
+
+    fn count_attributes(&mut self, row: &Row) -> Result<(), Problem> {
+        row.attributes.check(&self.limits)?;
+        self.attributes = self.attributes.saturating_add(row.attributes.count);
+        let (found, limit) = (self.attributes, self.limits.toc_attributes);
+        let place = "the TOC up to this row";
+        if found <= limit { Ok(()) } else { Err(Problem::TooManyAttributes { place, found, limit }) }
     }
 
     fn first_chunk(&mut self, row: &Row) -> Result<Option<Chunk>, Problem> {

@@ -62,7 +62,7 @@ impl Invalid {
     pub fn is_unsupported(&self) -> bool {
         match self {
             Self::Version(_) | Self::TooManyRows { .. } | Self::StringTooLong { .. } => true,
-            Self::Row { problem: Problem::TooLong { .. }, .. } => true,
+            Self::Row { problem: Problem::TooLong { .. } | Problem::TooManyAttributes { .. }, .. } => true,
             Self::Malformed(_) | Self::Missing(_) | Self::TooDeep { .. } | Self::Row { .. } => false,
             Self::TooLong { .. } | Self::Len { .. } | Self::NoMember => false,
         }
@@ -83,6 +83,16 @@ pub enum Problem {
         /// Its length.
         len: u64,
         /// Bytes allowed.
+        limit: u64,
+    },
+    /// There are more extended attributes than the limit.
+    #[error("{found} extended attributes in {place}, expected no more than {limit}")]
+    TooManyAttributes {
+        /// Where: in the row, or in the TOC so far.
+        place: &'static str,
+        /// How many.
+        found: u64,
+        /// How many are allowed.
         limit: u64,
     },
     /// A chunk does not come right after its file or another chunk of it.

@@ -3,6 +3,7 @@
 //! [`Writer`] writes the current dialect; [`visit`] and [`Toc::parse`] read that of containers-storage, old and new, and
 //! that of eStargz. Neither holds the JSON text.
 
+mod attributes;
 mod fold;
 mod guard;
 pub(crate) mod instant;

@@ -6,7 +6,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use super::Invalid;
 use super::fold::{Folder, Placement};
 use super::guard::Guard;
-use super::row::{Row, Text};
+use super::row::{RowSeed, Text};
 use crate::digest::TarSplitDigest;
 use crate::entry::Entry;
 use crate::error::Error;
@@ -211,7 +211,8 @@ impl<'de, F: FnMut(Entry)> Visitor<'de> for Rows<'_, F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        while let Some(row) = rows.next_element::<Row>()? {
+        let limits = self.0.folder.limits();
+        while let Some(row) = rows.next_element_seed(RowSeed(&limits))? {
             if let Err(invalid) = self.0.folder.row(row) {
                 let error = de::Error::custom(&invalid);
                 self.0.invalid = Some(invalid);

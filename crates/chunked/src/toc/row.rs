@@ -1,14 +1,13 @@
-use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
+use super::attributes::{Attributes, AttributesSeed};
 use super::instant;
 use crate::digest::{ContentDigest, InvalidDigest};
 use crate::entry::{ChunkKind, Entry, EntryKind};
 use crate::json::{KeyReader, Keys};
+use crate::limits::Limits;
 
 /// One row of a TOC as JSON has it: an entry with its first chunk, or a further chunk of the entry before it.
 ///
@@ -19,6 +18,8 @@ pub(super) struct Row {
     pub(super) is_chunk: bool,
     /// The metadata, without content.
     pub(super) entry: Entry,
+    /// How many extended attributes it has. Those beyond the limits are counted, and are not in `entry`.
+    pub(super) attributes: Attributes,
     /// The digest of the whole file.
     pub(super) digest: Option<ContentDigest>,
     /// Where the data starts in the blob.
@@ -88,15 +89,18 @@ impl Keys for Field {
     ];
 }
 
-impl<'de> Deserialize<'de> for Row {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RowVisitor)
+/// Reads a row.
+pub(super) struct RowSeed<'l>(pub(super) &'l Limits);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = Row;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Row, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct RowVisitor;
-
-impl<'de> Visitor<'de> for RowVisitor {
+impl<'de> Visitor<'de> for RowSeed<'_> {
     type Value = Row;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,6 +115,9 @@ impl<'de> Visitor<'de> for RowVisitor {
             match field {
                 Field::Type => kind = Some(map.next_value_seed(Text(parse_type))?),
                 Field::Name => name = Some(map.next_value_seed(Text(owned))?),
+                Field::Xattrs => {
+                    (row.entry.xattrs, row.attributes) = map.next_value_seed(AttributesSeed(self.0))?;
+                }
                 _ => row.set(field, &mut map)?,
             }
         }
@@ -129,6 +136,7 @@ impl Row {
         Self {
             is_chunk: false,
             entry: Entry::new(EntryKind::Regular, ""),
+            attributes: Attributes::default(),
             digest: None,
             offset: 0,
             end_offset: 0,
@@ -143,7 +151,7 @@ impl Row {
     fn set<'de, A: MapAccess<'de>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
         let entry = &mut self.entry;
         match field {
-            Field::Type | Field::Name => {}
+            Field::Type | Field::Name | Field::Xattrs => {}
             Field::LinkName => entry.link_name = map.next_value_seed(Text(owned))?,
             Field::Mode => entry.mode = number(map)?,
             Field::Size => entry.size = number(map)?,
@@ -154,7 +162,6 @@ impl Row {
             Field::Changed => entry.changed = map.next_value_seed(Text(instant::parse))?,
             Field::DevMajor => entry.dev_major = number(map)?,
             Field::DevMinor => entry.dev_minor = number(map)?,
-            Field::Xattrs => entry.xattrs = map.next_value::<Xattrs>()?.0,
             Field::Digest => self.digest = map.next_value_seed(Text(parse_digest))?,
             Field::Offset => self.offset = number(map)?,
             Field::EndOffset => self.end_offset = number(map)?,
@@ -207,10 +214,6 @@ fn parse_chunk_kind(text: &str) -> Result<Option<ChunkKind>, String> {
     }
 }
 
-fn parse_base64(text: &str) -> Result<Vec<u8>, &'static str> {
-    STANDARD.decode(text).map_err(|_| "the value of an extended attribute is not base64")
-}
-
 fn owned(text: &str) -> Result<String, std::convert::Infallible> {
     Ok(text.to_owned())
 }
@@ -239,41 +242,5 @@ impl<T: Default, E: Display, F: Fn(&str) -> Result<T, E>> Visitor<'_> for Text<F
 
     fn visit_unit<D: de::Error>(self) -> Result<T, D> {
         Ok(T::default())
-    }
-}
-
-struct Xattrs(BTreeMap<String, Vec<u8>>);
-
-impl<'de> Deserialize<'de> for Xattrs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(XattrsVisitor)
-    }
-}
-
-struct XattrsVisitor;
-
-impl<'de> Visitor<'de> for XattrsVisitor {
-    type Value = Xattrs;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of extended attributes")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Xattrs, A::Error> {
-        let mut xattrs = BTreeMap::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Text(parse_base64))?;
-            if name.is_empty() {
-                return Err(de::Error::custom("an extended attribute has no name"));
-            }
-            if xattrs.insert(name, value).is_some() {
-                return Err(de::Error::custom("an extended attribute comes twice"));
-            }
-        }
-        Ok(Xattrs(xattrs))
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Xattrs, E> {
-        Ok(Xattrs(BTreeMap::new()))
     }
 }

@@ -267,6 +267,29 @@ fn limits_stop_what_is_too_much() {
 }
 
 #[test]
+fn limits_stop_attributes_of_a_row_and_of_all_rows() {
+    let row = |name: &str, count: usize, value: &str| {
+        let attributes: Vec<_> = (0..count).map(|number| format!(r#""user.{number}":"{value}""#)).collect();
+        format!(r#"{{"type":"dir","name":"{name}","xattrs":{{{}}}}}"#, attributes.join(","))
+    };
+    let read = |rows: &[String], limits: &Limits| {
+        let json = format!(r#"{{"version":1,"entries":[{}]}}"#, rows.join(","));
+        Toc::parse(json.as_bytes(), PAYLOAD_LEN, limits)
+    };
+    let text = |rows: &[String], limits: &Limits| {
+        let error = read(rows, limits).unwrap_err();
+        format!("{:?}: {error}", error.class())
+    };
+    let limits = Limits { attributes: 3, attributes_len: 40, toc_attributes: 5, ..Limits::default() };
+    let (fine, many, long) = (row("a", 3, "eHg="), row("b", 9, ""), row("c", 2, &"eHh4".repeat(5)));
+    assert_eq!(read(std::slice::from_ref(&fine), &limits).unwrap().entries[0].xattrs.len(), 3);
+    insta::assert_snapshot!(text(&[row("d", 0, ""), many.clone()], &limits), @"Unsupported: row 1 of the TOC, `b`: 9 extended attributes in the row, expected no more than 3");
+    insta::assert_snapshot!(text(&[long], &limits), @"Unsupported: row 0 of the TOC, `c`: the list of extended attributes is 42 bytes long, the limit is 40");
+    insta::assert_snapshot!(text(&[fine.clone(), row("d", 0, ""), fine], &limits), @"Unsupported: row 2 of the TOC, `a`: 6 extended attributes in the TOC up to this row, expected no more than 5");
+    insta::assert_snapshot!(text(&[row("e", 300_000, "")], &Limits::default()), @"Unsupported: row 0 of the TOC, `e`: 300000 extended attributes in the row, expected no more than 1000");
+}
+
+#[test]
 fn a_string_without_end_is_not_collected() {
     let endless = b"{\"version\":1,\"x\":\"".chain(std::io::repeat(b'x'));
     let error = Toc::parse(endless, PAYLOAD_LEN, &Limits::default()).unwrap_err();

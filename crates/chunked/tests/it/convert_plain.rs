@@ -136,6 +136,21 @@ fn deep_names_without_end_are_a_reason_and_not_kept() {
 }
 
 #[test]
+fn more_attributes_than_readers_take_are_a_reason() {
+    let named = |name: &str, count: u32| {
+        (0..count).fold(Member::file(name, "x"), |member, number| member.xattr(format!("user.{number}"), "v"))
+    };
+    let tar = |members: Vec<Member>| Tar::new().members(members).finish();
+    let many = reason(&tar(vec![named("many", 1001)]), &options(2));
+    insta::assert_snapshot!(many, @"`many` has 1001 extended attributes of 8900 bytes, readers take 1000 of 1048576 bytes");
+    let (_, report) = converted(&tar(vec![named("fine", 1000)]), &options(2));
+    assert!(matches!(report.outcome, Outcome::Chunked { .. }), "{:?}", report.outcome);
+    let limits = Limits { toc_attributes: 5, ..Limits::default() };
+    let all = reason(&tar(vec![named("a", 3), named("b", 3)]), &Options { limits, ..options(2) });
+    insta::assert_snapshot!(all, @"the TOC would have more than 5 extended attributes");
+}
+
+#[test]
 fn odd_but_faithful_layers_are_chunked() {
     let tars = [
         ("without end blocks", Tar::new().file("a", data::text(1, 1024)).unfinished()),

@@ -398,3 +398,13 @@ fn a_giant_file_of_one_chunk_passes_through_few_slabs() {
     assert_eq!(entries(&index)[0].content.as_ref().unwrap().chunks.len(), 1);
     assert_eq!(*counting.0.lock().unwrap(), len as u64);
 }
+
+#[test]
+fn deep_names_without_end_are_refused() {
+    let limits = Limits { entries: 1000, ..Limits::default() };
+    let deep = |number: u32| format!("{number}/{}f", "d/".repeat(200));
+    let tar = (0..10).fold(Tar::new(), |tar, number| tar.file(deep(number), "x")).finish();
+    let options = Options { limits, ..Options::default() };
+    let error = index(tar.as_slice(), &Contents::default(), &options).unwrap_err();
+    assert!(error.to_string().contains("more than 1000 paths"), "{error}");
+}
