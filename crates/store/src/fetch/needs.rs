@@ -99,7 +99,7 @@ pub(crate) struct Needs<'a> {
 
 impl<'a> Needs<'a> {
     /// Compares the contents of a layer, whose frames are in the first `payload_len` bytes of its blob, with the store, on
-    /// `jobs` threads. Those that `elsewhere` knows are left to another layer of the same pull, which comes before this one.
+    /// `jobs` threads; until `stop` says that nobody needs it any more. Those that `elsewhere` knows are left to another layer of the same pull, which comes before this one.
     ///
     /// # Errors
     /// Those of the store.
@@ -108,6 +108,7 @@ impl<'a> Needs<'a> {
         contents: &'a Contents,
         payload_len: u64,
         jobs: NonZeroUsize,
+        stop: &AtomicBool,
         elsewhere: &dyn Fn(&ContentDigest) -> bool,
     ) -> Result<Self, Error> {
         let payload = BlobRange::saturating(0, payload_len);
@@ -115,7 +116,7 @@ impl<'a> Needs<'a> {
         let (reused, has_partials) = (Reused::default(), !store.partials().is_empty()?);
         let mut needs = Self { contents, wants, frames, payload, reused, has_partials };
         let mut gathered = HashSet::new();
-        for (content, is_here) in contents.iter().zip(here(store, contents, jobs)?) {
+        for (content, is_here) in contents.iter().zip(here(store, contents, jobs, stop)?) {
             let want = match content {
                 None => Want::Nothing,
                 Some(Wanted { digest, size, .. }) if gathered.contains(&digest) => needs.reused.same(size),

@@ -89,7 +89,8 @@ impl Pull<'_> {
         contents: &'l Contents,
     ) -> Result<Needs<'l>, Error> {
         let elsewhere = |content: &ContentDigest| self.elsewhere.is_claimed(index, content);
-        Needs::of(self.store, contents, layer.payload_len, self.options.fetch.jobs, &elsewhere)
+        let jobs = self.options.fetch.jobs;
+        Needs::of(self.store, contents, layer.payload_len, jobs, &self.stop, &elsewhere)
     }
 
     /// Brings one layer in, and records it.

@@ -24,10 +24,10 @@ pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<L
     let mut contents = Contents::default();
     let trailer = store.layers().visit_toc(record, |entry| contents.add(&entry))?;
     let layer = stored(store, record, Toc { entries: Vec::new(), trailer })?;
-    let needs = Needs::of(store, &contents, record.payload_len, options.jobs, &|_| false)?;
+    let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
+    let needs = Needs::of(store, &contents, record.payload_len, options.jobs, &stop, &|_| false)?;
     // Nothing can be read of it, so that what is missing is an error.
     let nowhere: &[u8] = &[];
-    let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
     let others = Others { elsewhere: &elsewhere, at_once: 1, stop: &stop, seeds: &Seeds::default() };
     let fetched = Fetch::new(store, &nowhere, (&layer, &needs), options, others, &NoProgress)
         .run(record.diff_id.as_ref())
