@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use chunked::{Entry, EntryKind};
 
 use super::diff::{Diff, Marks};
 use super::draft::{self, Body, Child, Directory, Draft, ROOT, Slot};
 use super::invalid::{Invalid, Problem, Short};
 use super::path::{check_name, elements, steps};
-use super::{Dropped, Metadata, Tree, Xattr, entry};
+use super::{Dropped, Metadata, Tree, entry};
 
 /// Marks what follows it in a name as hidden (OCI image layer specification, whiteouts).
 const WHITEOUT: &str = ".wh.";
@@ -244,13 +242,11 @@ impl Builder {
         if self.draft.is_directory(target) {
             return Err(Problem::LinkToDirectory(Short(&entry.link_name).to_string()));
         }
-        let metadata = entry::metadata(entry, &mut self.dropped)?;
+        let mut metadata = entry::metadata(entry, &mut self.dropped)?;
         let node = self.draft.node_mut(target);
-        let xattrs = std::mem::take(&mut node.metadata.xattrs);
+        let mut xattrs = std::mem::take(&mut node.metadata.xattrs);
         // Attributes are only ever added by a link, as podman has it.
-        let merged: BTreeMap<_, _> =
-            xattrs.into_iter().chain(metadata.xattrs).map(|xattr| (xattr.name, xattr.value)).collect();
-        let xattrs = merged.into_iter().map(|(name, value)| Xattr { name, value }).collect();
+        entry::add_xattrs(&mut xattrs, std::mem::take(&mut metadata.xattrs))?;
         node.metadata = Metadata { xattrs, ..metadata };
         self.draft.name(directory, name, Child { node: target, layer: self.layer })?;
         Ok(Applied::Done)

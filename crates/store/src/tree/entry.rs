@@ -11,6 +11,9 @@ const OVERLAY_XATTRS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 /// Longest target of a symbolic link on Linux: `PATH_MAX` without the NUL.
 const TARGET_LEN: usize = 4095;
 
+/// Most attributes of a file, with those that all its names bring: as many as a row of a TOC may have.
+const MOST_ATTRIBUTES: usize = 1000;
+
 /// Attributes left out that are remembered by name.
 const MOST_DROPPED: usize = 20;
 
@@ -38,6 +41,27 @@ fn xattrs(entry: &Entry, dropped: &mut Dropped) -> Box<[Xattr]> {
     }
     let kept = entry.xattrs.iter().filter(|(name, _)| !is_overlay(name));
     kept.map(|(name, value)| Xattr { name: name.as_str().into(), value: value.as_slice().into() }).collect()
+}
+
+/// Adds attributes, sorted by name, to those of a file, or replaces them. Costs little for each, as a file may have any
+/// number of names that bring some.
+pub(super) fn add_xattrs(there: &mut Box<[Xattr]>, added: Box<[Xattr]>) -> Result<(), Problem> {
+    let mut xattrs = std::mem::take(there).into_vec();
+    for xattr in added {
+        match xattrs.binary_search_by(|known| known.name.cmp(&xattr.name)) {
+            Ok(place) => {
+                if let Some(known) = xattrs.get_mut(place) {
+                    known.value = xattr.value;
+                }
+            }
+            Err(_) if xattrs.len() >= MOST_ATTRIBUTES => {
+                return Err(Problem::TooManyAttributes { limit: MOST_ATTRIBUTES });
+            }
+            Err(place) => xattrs.insert(place, xattr),
+        }
+    }
+    *there = xattrs.into_boxed_slice();
+    Ok(())
 }
 
 /// Returns where a symbolic link leads.

@@ -32,6 +32,12 @@ pub enum Problem {
         /// The most allowed.
         limit: u16,
     },
+    /// The file has too many attributes, with those that hard links add.
+    #[error("is a hard link to a file that would have more than {limit} extended attributes with it")]
+    TooManyAttributes {
+        /// The most allowed.
+        limit: usize,
+    },
     /// An element of the path is longer than file systems allow.
     #[error("has a name of {len} bytes in its path, at most 255 are possible")]
     NameTooLong {
@@ -94,7 +100,7 @@ impl Invalid {
             Problem::TooMany { .. } | Problem::TooDeep { .. } | Problem::NameTooLong { .. } => {
                 Class::Unsupported
             }
-            Problem::NoDigest => Class::Unsupported,
+            Problem::NoDigest | Problem::TooManyAttributes { .. } => Class::Unsupported,
             _ => Class::Corrupt,
         }
     }

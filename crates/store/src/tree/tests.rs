@@ -170,6 +170,36 @@ fn a_link_gives_its_metadata_to_the_file() {
     );
 }
 
+/// Gives a file so many names, each with an attribute of its own.
+fn linked(names: usize, attribute: impl Fn(usize) -> String) -> Result<Tree, Invalid> {
+    let mut builder = Builder::new(Limits::default());
+    let links = (0..names).map(|number| {
+        let mut link = entry(&format!("h {number} x"));
+        link.xattrs.insert(attribute(number), number.to_le_bytes().to_vec());
+        link
+    });
+    builder.layer([entry("f x")].into_iter().chain(links))?;
+    Ok(builder.finish())
+}
+
+#[test]
+fn links_that_add_attributes_without_end_are_refused() {
+    let text = |tree: Result<Tree, Invalid>| tree.unwrap_err().to_string();
+    let each = |number: usize| format!("user.{number}");
+    assert_eq!(
+        text(linked(1001, each)),
+        "layer 1: `1000` is a hard link to a file that would have more than 1000 extended attributes with it"
+    );
+    for (names, attributes) in [(1000, 1000), (3000, 10)] {
+        let tree = linked(names, |number| each(number % attributes)).unwrap();
+        let (_, file) = tree.nodes().nth(1).unwrap();
+        let xattrs = &file.metadata.xattrs;
+        assert!(xattrs.len() == attributes && xattrs.is_sorted_by(|one, next| one.name < next.name));
+        let last = (names - attributes).to_le_bytes();
+        assert!(xattrs.iter().any(|xattr| &*xattr.name == "user.0" && *xattr.value == last));
+    }
+}
+
 #[test]
 fn attributes_of_overlayfs_are_dropped_and_told() {
     let mut file = entry("f x");
