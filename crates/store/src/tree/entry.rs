@@ -11,6 +11,9 @@ const OVERLAY_XATTRS: [&str; 2] = ["trusted.overlay.", "user.overlay."];
 /// Longest target of a symbolic link on Linux: `PATH_MAX` without the NUL.
 const TARGET_LEN: usize = 4095;
 
+/// Largest file, 16 TiB, as on ext4: what stands for a file that is not here grows with its size.
+const LARGEST_FILE: u64 = 16 << 40;
+
 /// Most attributes of a file, with those that all its names bring: as many as a row of a TOC may have.
 const MOST_ATTRIBUTES: usize = 1000;
 
@@ -86,6 +89,9 @@ pub(super) fn device(entry: &Entry) -> Result<Device, Problem> {
 /// Returns what the bytes of a regular file hash to.
 pub(super) fn content(entry: &Entry) -> Result<Option<FileContent>, Problem> {
     let Some(content) = &entry.content else { return Ok(None) };
+    if entry.size > LARGEST_FILE {
+        return Err(Problem::TooLarge { len: entry.size, limit: LARGEST_FILE });
+    }
     let digest = match (content.digest, content.chunks.as_slice()) {
         (Some(digest), _) => Some(digest),
         (None, [only]) => only.digest,

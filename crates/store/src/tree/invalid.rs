@@ -38,6 +38,14 @@ pub enum Problem {
         /// The most allowed.
         limit: usize,
     },
+    /// The file is larger than file systems take.
+    #[error("has {len} bytes, at most {limit} are possible")]
+    TooLarge {
+        /// Bytes of it.
+        len: u64,
+        /// The most allowed.
+        limit: u64,
+    },
     /// An element of the path is longer than file systems allow.
     #[error("has a name of {len} bytes in its path, at most 255 are possible")]
     NameTooLong {
@@ -100,7 +108,9 @@ impl Invalid {
             Problem::TooMany { .. } | Problem::TooDeep { .. } | Problem::NameTooLong { .. } => {
                 Class::Unsupported
             }
-            Problem::NoDigest | Problem::TooManyAttributes { .. } => Class::Unsupported,
+            Problem::NoDigest | Problem::TooManyAttributes { .. } | Problem::TooLarge { .. } => {
+                Class::Unsupported
+            }
             _ => Class::Corrupt,
         }
     }

@@ -201,6 +201,18 @@ fn links_that_add_attributes_without_end_are_refused() {
 }
 
 #[test]
+fn a_file_that_no_file_system_takes_is_refused() {
+    let sized = |size: u64| Builder::new(Limits::default()).layer([Entry { size, ..entry("f a one") }]);
+    sized(16 << 40).unwrap();
+    let error = sized((16 << 40) + 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "layer 1: `a` has 17592186044417 bytes, at most 17592186044416 are possible"
+    );
+    assert_eq!(error.class(), chunked::Class::Unsupported);
+}
+
+#[test]
 fn attributes_of_overlayfs_are_dropped_and_told() {
     let mut file = entry("f x");
     for name in ["trusted.overlay.opaque", "user.overlay.whiteout", "user.overlayed", "trusted.x"] {
