@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use crate::args::{Layout, parse_bytes};
@@ -104,10 +104,11 @@ impl Config {
         let cannot = || format!("cannot read `{}`", path.display());
         let mut text = String::new();
         match File::open(&path) {
-            Ok(file) => file.take(LEN_MAX).read_to_string(&mut text).with_context(cannot)?,
+            Ok(file) => file.take(LEN_MAX + 1).read_to_string(&mut text).with_context(cannot)?,
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error).with_context(cannot),
         };
+        ensure!(text.len() as u64 <= LEN_MAX, "`{}` has more than {LEN_MAX} bytes", path.display());
         Self::parse(&text).with_context(cannot)
     }
 

@@ -37,10 +37,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// A layer cannot be published, so engines have to fetch it themselves.
-    #[error("layer {id} cannot be published: {reason}")]
+    #[error("layer {} cannot be published: {reason}", name(id.as_ref()))]
     Unpublishable {
-        /// Which.
-        id: LayerId,
+        /// Which; of those above it the same is true. `None` where not even the lowest layer of a chain has a name that is
+        /// known to be right.
+        id: Option<LayerId>,
         /// Why.
         reason: Unpublishable,
     },
@@ -101,6 +102,10 @@ impl Error {
             Self::Mount(error) => error.class(),
         }
     }
+}
+
+fn name(id: Option<&LayerId>) -> String {
+    id.map_or("0 of a chain".to_owned(), ToString::to_string)
 }
 
 /// Makes an error of the operating system one that says what was tried on what.

@@ -1,4 +1,4 @@
-//! The documents behind a reference, as far as they are there: the one walk that every command shares.
+//! The documents behind a reference, as far as they are there.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

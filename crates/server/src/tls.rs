@@ -1,7 +1,7 @@
 //! TLS: the server's certificate.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +57,10 @@ impl Tls {
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(at_path("open", path))?;
-    file.take(PEM_LEN_MAX).read_to_end(&mut bytes).map_err(at_path("read", path))?;
+    file.take(PEM_LEN_MAX + 1).read_to_end(&mut bytes).map_err(at_path("read", path))?;
+    if bytes.len() as u64 > PEM_LEN_MAX {
+        let why = format!("it has more than {PEM_LEN_MAX} bytes");
+        return Err(at_path("read", path)(io::Error::new(io::ErrorKind::InvalidData, why)));
+    }
     Ok(bytes)
 }

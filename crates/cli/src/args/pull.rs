@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use registry::platform::Selector;
+use store::pull::LAYERS_AT_ONCE;
 
 use super::values::{parse_jobs, parse_platform};
 use super::{Form, RegistryArgs, StorePlace};
@@ -34,7 +35,7 @@ pub(crate) struct Pull {
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Layers at once
-    #[arg(long, value_name = "N", default_value = "3", value_parser = parse_jobs)]
+    #[arg(long, value_name = "N", default_value_t = LAYERS_AT_ONCE, value_parser = parse_jobs)]
     pub(crate) layers: NonZeroUsize,
 
     /// How to ask for what is missing of a layer: `cheapest`, by what is known of the host and the link; or `stream`,

@@ -7,6 +7,7 @@ use chunked::plan::Way;
 use registry::Reference;
 use registry::platform::Selector;
 use store::fetch::{self, Verification};
+use store::pull::LAYERS_AT_ONCE;
 
 use super::place::image;
 use super::{Invalid, Request};
@@ -65,9 +66,6 @@ pub(crate) struct Estimate {
     pub(crate) registry: RegistryArgs,
 }
 
-/// Layers that a pull brings at once where nobody says how many.
-const LAYERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
-
 pub(super) fn pull(args: args::Pull) -> Result<Request, Invalid> {
     let defaults = fetch::Options::default();
     let fetch = fetch::Options {
@@ -108,7 +106,7 @@ pub(super) fn publish(args: args::Publish) -> Result<Request, Invalid> {
     let pull = Pull {
         references: args.images.iter().map(|text| image(text)).collect::<Result<_, _>>()?,
         platform: args.platform,
-        layers: LAYERS,
+        layers: LAYERS_AT_ONCE,
         fetch: fetch::Options::default(),
         seeds: args.seed,
         sync: true,
@@ -148,7 +146,7 @@ impl Pull {
         Ok(Self {
             references: vec![image(&args.image)?],
             platform: args.platform.clone(),
-            layers: LAYERS,
+            layers: LAYERS_AT_ONCE,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
             sync: false,
@@ -168,7 +166,7 @@ impl Pull {
         Self {
             references: vec![reference.clone()],
             platform: None,
-            layers: LAYERS,
+            layers: LAYERS_AT_ONCE,
             fetch: fetch::Options::default(),
             seeds: policy.seeds.clone(),
             sync: true,
@@ -183,7 +181,7 @@ impl Pull {
         Ok(Self {
             references: vec![image(text)?],
             platform: args.platform.clone(),
-            layers: LAYERS,
+            layers: LAYERS_AT_ONCE,
             fetch: fetch::Options::default(),
             seeds: Vec::new(),
             sync: false,

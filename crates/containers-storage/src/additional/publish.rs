@@ -107,22 +107,19 @@ impl Layer {
         let proven = |record: &Stored| record.diff_id.filter(|_| record.state >= least);
         let diff_ids: Vec<_> = records.iter().map_while(proven).collect();
         let ids = chain_ids(&diff_ids);
-        let refuse = |id: Option<&LayerId>, reason| {
-            let id = id.cloned();
-            id.map_or(Ok(Vec::new()), |id| Err(Error::Unpublishable { id, reason }))
-        };
+        let refuse = |id: Option<&LayerId>, reason| Error::Unpublishable { id: id.cloned(), reason };
         if records.len() > LAYERS_MAX {
-            return refuse(ids.get(LAYERS_MAX), Unpublishable::TooDeep(LAYERS_MAX));
+            return Err(refuse(ids.get(LAYERS_MAX), Unpublishable::TooDeep(LAYERS_MAX)));
         }
         if ids.len() < records.len() {
-            return refuse(ids.last(), Unpublishable::Unproven);
+            return Err(refuse(ids.last(), Unpublishable::Unproven));
         }
         let layers = ids.into_iter().zip(records).zip(diff_ids);
         Ok(layers.map(|((id, record), diff_id)| Self { id, record: record.clone(), diff_id }).collect())
     }
 
     pub(super) fn unpublishable(&self, reason: Unpublishable) -> Error {
-        Error::Unpublishable { id: self.id.clone(), reason }
+        Error::Unpublishable { id: Some(self.id.clone()), reason }
     }
 
     /// Returns the record of the layer with what it is asked for by this time, if that is not what it says. There is room for

@@ -87,7 +87,7 @@ impl<'a> Staged<'a> {
     /// Writes the tar-split as containers-storage has it: the same lines, compressed with gzip. Returns the bytes of the tar that
     /// it is of.
     pub(super) fn write_tar_split(&self, store: &Store, record: &Stored) -> Result<u64, Error> {
-        let unpublishable = |reason| Error::Unpublishable { id: self.id.clone(), reason };
+        let unpublishable = |reason| Error::Unpublishable { id: Some(self.id.clone()), reason };
         let blob = store.layers().tar_split(record)?;
         let blob = blob.ok_or_else(|| unpublishable(Unpublishable::NoTarSplit))?;
         let path = self.path("tar-split");

@@ -156,7 +156,10 @@ fn root_what_is_not_proven_is_not_published() {
     let Some(scene) = Scene::new() else { return };
     let mut records = scene.pull(&tars());
     records[1].state = LayerState::Complete;
-    assert!(matches!(Layer::chain(&records, LayerState::Proven), Err(Error::Unpublishable { .. })));
+    let why = |records: &[_]| Layer::chain(records, LayerState::Proven).unwrap_err().to_string();
+    assert!(why(&records).ends_with(" cannot be published: its tar is not proven"), "{}", why(&records));
+    records[0].state = LayerState::Complete;
+    assert_eq!(why(&records), "layer 0 of a chain cannot be published: its tar is not proven");
 }
 
 #[test]

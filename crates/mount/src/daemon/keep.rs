@@ -193,7 +193,7 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
     Ok(Some(Message { text, fds }))
 }
 
-/// How often a daemon says that it is well: systemd wants to hear it twice in the time it allows.
+/// How often a daemon says that it is well: thrice in the time that systemd allows, so that one may be late.
 pub fn watchdog_interval(microseconds: u64) -> Duration {
     Duration::from_micros(microseconds / 3)
 }

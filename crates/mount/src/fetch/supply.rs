@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use store::LayerRecord;
 
 /// Where the blobs of an image are. Whoever runs the fetching knows how to get there.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Place {
     /// A reference.
     pub reference: String,

@@ -63,7 +63,6 @@ pub struct Findings {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct BadObject {
     /// Its name.
-    #[serde(serialize_with = "as_text")]
     pub digest: ContentDigest,
     /// What is wrong with it.
     pub problem: String,
@@ -139,8 +138,4 @@ fn reason(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn as_text<S: serde::Serializer>(digest: &ContentDigest, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(digest)
 }

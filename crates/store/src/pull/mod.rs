@@ -31,7 +31,7 @@ pub use prove::prove;
 pub use report::{How, LayerReport};
 
 /// Layers at once where nobody says how many.
-const LAYERS: usize = 2;
+pub const LAYERS_AT_ONCE: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 /// A layer that an image needs.
 pub struct Task<'a> {
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Task<'_> {
 /// How layers are brought in.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Layers at once; `None` means three.
+    /// Layers at once; `None` means [`LAYERS_AT_ONCE`].
     pub layers: Option<NonZeroUsize>,
     /// How each is.
     pub fetch: fetch::Options,
@@ -133,7 +133,7 @@ struct Pull<'a> {
 impl<'a> Pull<'a> {
     fn new(store: &'a Store, options: &'a Options, progress: &'a dyn fetch::Progress, tasks: usize) -> Self {
         let (elsewhere, stop) = (Elsewhere::default(), AtomicBool::new(false));
-        let at_once = options.layers.map_or(LAYERS, Into::into).min(tasks).max(1);
+        let at_once = options.layers.unwrap_or(LAYERS_AT_ONCE).get().min(tasks).max(1);
         Self { store, options, progress, elsewhere, stop, start: Instant::now(), at_once }
     }
 

@@ -27,7 +27,7 @@ type Image = Arc<dyn ImageSource>;
 #[derive(Default)]
 pub(in crate::commands) struct Sources {
     /// Each behind a lock of its own: who waits for one registry does not wait for another.
-    open: Mutex<HashMap<String, Arc<Mutex<Option<Image>>>>>,
+    open: Mutex<HashMap<Place, Arc<Mutex<Option<Image>>>>>,
 }
 
 impl Sources {
@@ -40,7 +40,7 @@ impl Sources {
 
     fn slot(&self, place: &Place) -> Arc<Mutex<Option<Image>>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(open.entry(format!("{place:?}")).or_default())
+        Arc::clone(open.entry(place.clone()).or_default())
     }
 
     fn image(&self, place: &Place) -> io::Result<Image> {

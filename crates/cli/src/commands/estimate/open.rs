@@ -7,9 +7,7 @@ use anyhow::Context;
 use chunked::{Layer, Limits};
 use registry::blob::Blob;
 use registry::{Descriptor, ImageSource};
-
-/// Layers that are opened at once, as each takes a few round trips; as many as a pull has in hand.
-const AT_ONCE: usize = 3;
+use store::pull::LAYERS_AT_ONCE;
 
 /// A layer that was opened.
 pub(super) struct Opened<'a> {
@@ -23,7 +21,8 @@ pub(super) fn each<'a>(
     layers: &[&Descriptor],
     mut take: impl FnMut(&Descriptor, Opened<'a>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for some in layers.chunks(AT_ONCE) {
+    // Each takes a few round trips.
+    for some in layers.chunks(LAYERS_AT_ONCE.get()) {
         let opened: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = some.iter().map(|layer| scope.spawn(|| open(source, layer))).collect();
             threads

@@ -27,7 +27,7 @@ struct Report {
     findings: Findings,
     /// What is wrong with what engines find.
     published: additional::Findings,
-    /// `None` when nothing was to be done.
+    /// `None` when there was nothing to mend, or nobody wanted it.
     repairs: Option<Repairs>,
     seconds: f64,
 }
