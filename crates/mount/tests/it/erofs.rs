@@ -182,7 +182,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
             1 => symlink(&name, &"t".repeat(len)),
             2 => entry(EntryKind::Fifo, &name),
             3 => entry(EntryKind::Regular, &name),
-            _ => file(&name, ContentDigest::of(name.as_bytes()), (size >> (len % 40)).clamp(1, 1 << 50)),
+            _ => file(&name, ContentDigest::of(name.as_bytes()), (size >> (len % 40)).clamp(1, 1 << 44)),
         };
         made.xattrs.insert("user.x".to_owned(), vec![b'x'; xattr]);
         made

@@ -56,7 +56,7 @@ pub(crate) fn everything() -> Tree {
         entry(EntryKind::Fifo, "pipe"),
         file(&"n".repeat(255), digest("long name"), 9),
         file("!before-dots", digest("!"), 1),
-        file("huge", digest("huge"), (9 << 43) + 1),
+        file("huge", digest("huge"), (1 << 43) + 1),
         file("early", digest("early"), 5),
     ];
     let mut hard = entry(EntryKind::Hardlink, "etc/hostname-2");
