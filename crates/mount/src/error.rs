@@ -95,14 +95,14 @@ pub enum Error {
     #[error(transparent)]
     Wrong(#[from] Wrong),
     /// A layer is not what its image says, and is not mounted any more.
-    #[error("the layer {toc_digest} is in quarantine ({}): {why}", show(path))]
+    #[error("the layer {toc_digest} is in quarantine{}: {why}", in_parentheses(path.as_deref()))]
     Quarantined {
         /// Which layer.
         toc_digest: Box<TocDigest>,
         /// What was found.
         why: String,
-        /// The file that says so.
-        path: PathBuf,
+        /// The file that says so; `None` when the layer's own record does.
+        path: Option<PathBuf>,
     },
     /// A daemon serves the store already.
     #[error("a daemon serves the store at {} already", show(store))]
@@ -144,6 +144,10 @@ impl Error {
             Self::Erofs(invalid) => invalid.class(),
         }
     }
+}
+
+fn in_parentheses(path: Option<&Path>) -> String {
+    path.map(|path| format!(" ({})", show(path))).unwrap_or_default()
 }
 
 fn is_denied(error: &io::Error) -> bool {

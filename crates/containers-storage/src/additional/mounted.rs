@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use chunked::TocDigest;
+use chunked::{DiffId, TocDigest};
 use mount::overlay::DataDirectory;
 use mount::rootfs::{self, Request};
 use serde_json::{from_slice, to_vec};
@@ -115,15 +115,30 @@ impl AdditionalStore {
         Ok(forgotten)
     }
 
-    /// Takes away the layers that show something of the layer with this TOC, because it is not what its image says, and those
-    /// above. Containers go on; none starts. Returns them.
+    /// Takes away the layers that show something of the layer with this TOC for an image that claims this diff ID of it, because
+    /// it turned out to have another one, and those above. What shows it for images that claim another one stays; an image
+    /// of which `store` does not know what it claims has no such excuse. Containers go on; none starts. Returns them.
     ///
     /// # Errors
-    /// Those of [`AdditionalStore::mounts`] and of the file system.
-    pub fn withdraw(&self, toc_digest: &TocDigest) -> Result<Vec<LayerId>, Error> {
+    /// Those of [`AdditionalStore::mounts`], of the store and of the file system.
+    pub fn withdraw(
+        &self,
+        store: &Store,
+        toc_digest: &TocDigest,
+        claimed: Option<DiffId>,
+    ) -> Result<Vec<LayerId>, Error> {
         let writer = Writer::take(&self.place)?;
-        let shows = |(id, image): (LayerId, Image)| image.layers.contains(toc_digest).then_some(id);
-        let mut gone: BTreeSet<_> = self.mounts()?.into_iter().filter_map(shows).collect();
+        let mut gone = BTreeSet::new();
+        for (id, image) in self.mounts()? {
+            let claims = store.images().claims(&image)?;
+            let is_it = |(index, layer)| {
+                let claim = claims.as_ref().map(|claims| claims.get(index).copied());
+                layer == toc_digest && claim.is_none_or(|claim| claim == claimed)
+            };
+            if image.layers.iter().enumerate().any(is_it) {
+                gone.insert(id);
+            }
+        }
         for layer in self.layers()? {
             if layer.parent.is_some_and(|parent| gone.contains(&parent)) {
                 gone.insert(layer.id);

@@ -261,9 +261,29 @@ fn root_a_claim_is_given_to_nobody_else_and_goes_when_the_right_one_comes() {
     );
 
     // What turns out to be wrong is taken from engines, and so is what lies on it.
-    let gone = scene.additional.withdraw(&right[0].toc_digest).unwrap();
+    let gone = scene.additional.withdraw(&scene.store, &right[0].toc_digest, right[0].diff_id).unwrap();
     assert_eq!(gone.len(), 2);
     assert_eq!((scene.additional.layers().unwrap(), scene.additional.check().unwrap().0), (vec![], vec![]));
+}
+
+#[test]
+fn root_a_wrong_claim_takes_no_image_away_that_claims_something_else() {
+    let Some(scene) = Scene::new() else { return };
+    let records = scene.pull(&tars());
+    let diff_ids: Vec<_> = records.iter().map(|record| record.diff_id.unwrap().to_string()).collect();
+    let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#, diff_ids.join("\",\""));
+    let image = Image { config: BlobDigest::of(config.as_bytes()), ..image(&records) };
+    scene.store.images().put(&image, &[(image.config, config.as_bytes())]).unwrap();
+    let chain = Layer::chain(&records, LayerState::Indexed).unwrap();
+    let layout = Layout::Mounted(None);
+    let wanted = Publication { image: &image, chain: &chain, layout, is_wanted: &|| true };
+    scene.additional.publish(&scene.store, &wanted).unwrap();
+
+    let toc_digest = &records[0].toc_digest;
+    let wrong = Some(DiffId::of(b"another tar"));
+    assert_eq!(scene.additional.withdraw(&scene.store, toc_digest, wrong).unwrap(), []);
+    let gone = scene.additional.withdraw(&scene.store, toc_digest, records[0].diff_id).unwrap();
+    assert_eq!(gone.len(), 2);
 }
 
 #[test]

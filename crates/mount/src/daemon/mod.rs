@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `lazy/<hex of the manifest's digest>` | an [`Attachment`]: an image that is served |
 //! | `tables/<hex of the TOC digest>` | a [table](crate::contents) |
-//! | `quarantine/<hex of the TOC digest>` | see [`quarantine`](crate::quarantine) |
+//! | `quarantine/<hex of the TOC digest>-<hex of the diff ID>` | see [`quarantine`](crate::quarantine) |
 //! | `profiles/<hex of the manifest's digest>` | a [profile](crate::profile) |
 //! | `run/objects` | where the directory of contents is mounted |
 //! | `run/daemon.sock` | the socket that verbs speak to the daemon by |

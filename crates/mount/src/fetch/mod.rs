@@ -164,7 +164,9 @@ impl<'s> Fetcher<'s> {
         (fetcher, ended)
     }
 
-    /// Serves the contents of a layer from now on.
+    /// Serves the contents of a layer from now on. One that was served before goes on as it was, unless it was for another
+    /// image that claimed another diff ID: then this record takes its place, so that no image is judged by what another one
+    /// says. The store has one record of a layer, so whoever claimed the other one is gone, or was wrong.
     pub fn attach(&self, record: &LayerRecord, table: Table) -> Arc<Layer> {
         // Whoever mounts something will soon read it.
         self.disturb();
@@ -172,8 +174,15 @@ impl<'s> Fetcher<'s> {
         let _ = self.store.index().reload();
         let (number, table) = self.tables.add(&record.toc_digest, table);
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(Layer::new(number, table, record.clone()));
-        Arc::clone(layers.entry(number).or_insert_with(fresh))
+        let known = layers.get(&number).cloned();
+        if let Some(known) = known.as_ref().filter(|known| known.record().diff_id == record.diff_id) {
+            return Arc::clone(known);
+        }
+        let fresh = Arc::new(Layer::new(number, table, record.clone()));
+        let places = known.map(|known| known.places()).unwrap_or_default();
+        places.iter().rev().for_each(|place| fresh.add_place(place));
+        layers.insert(number, Arc::clone(&fresh));
+        fresh
     }
 
     /// Wants all of a layer to be here some day, or not any more.

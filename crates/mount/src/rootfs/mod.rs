@@ -210,17 +210,20 @@ pub fn list(store: &Store) -> Result<Vec<Status>, Error> {
     store.mounts().list()?.into_iter().map(status).collect()
 }
 
-/// Tells whether everything that an image needs is in the store.
+/// Tells whether everything that an image needs is in the store. A layer may be mounted for what this image claims of it,
+/// whatever others do.
 ///
 /// # Errors
 /// Those of the store; a layer that is missing altogether is [`store::Error::NoLayer`]. [`Error::Quarantined`].
 pub fn is_complete(store: &Store, image: &Image) -> Result<bool, Error> {
     let mut is_complete = true;
-    for toc_digest in &image.layers {
+    let claims = store.images().claims(image)?.unwrap_or_default();
+    for (index, toc_digest) in image.layers.iter().enumerate() {
         let missing =
             || store::Error::NoLayer { image: image.name.clone(), toc_digest: Box::new(*toc_digest) };
         let record = store.layers().get(toc_digest)?.ok_or_else(missing)?;
-        quarantine::check(store.path(), &record)?;
+        let claimed = claims.get(index).copied().or(record.diff_id);
+        quarantine::check_claim(store.path(), &record, claimed)?;
         is_complete &= record.state >= LayerState::Complete;
     }
     Ok(is_complete)

@@ -402,6 +402,23 @@ fn root_a_layer_whose_tar_is_another_one_is_put_into_quarantine() {
 }
 
 #[test]
+fn a_layer_is_served_under_the_claim_of_whoever_has_it() {
+    let (_dir, store) = store();
+    let made = Made::of(&[("a", b"content".to_vec())]);
+    let supply = Scripted::new(&made);
+    let record = made.index(&store);
+    let lie = LayerRecord { diff_id: Some(DiffId::of(b"another tar")), ..record.clone() };
+    let table = || contents::build(&store, &record, &contents::directory_of(&store)).unwrap();
+    let (fetcher, _ended) = Fetcher::new(&store, &supply, &NoEvents, fetch::Options::default());
+
+    let first = fetcher.attach(&lie, table());
+    let second = fetcher.attach(&record, table());
+    assert_eq!((first.number, second.record()), (second.number, &record));
+    assert_eq!(fetcher.attach(&record, table()).record(), &record);
+    assert_eq!(fetcher.layers().len(), 1);
+}
+
+#[test]
 fn root_a_fault_does_not_wait_for_what_is_filled_in() {
     if is_skipped() {
         return;

@@ -3,6 +3,7 @@
 //! Other programs may read the layout. It has no layer blobs, as content is in objects. What only we know of an image
 //! is in annotations of its descriptor in `index.json`.
 
+mod claims;
 mod descriptor;
 mod find;
 

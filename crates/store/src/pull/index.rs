@@ -13,6 +13,7 @@ use crate::store::Store;
 
 /// Why a layer is brought in although it has a TOC.
 const NO_CHUNK_DIGESTS: &str = "the TOC has no digests for the chunks of files";
+const DISPUTED: &str = "another image claims that the layer has another diff ID";
 
 /// A layer that can be used before its content is here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +58,16 @@ impl Pull<'_> {
         let mut entries = Vec::new();
         match self.open(task, |entry| entries.push(entry))? {
             Opened::Present(record) => Ok(here(record)),
-            Opened::Chunked(layer, contents) if contents.has_chunk_digests() => {
-                let record = self.save_indexed(task, &layer)?;
-                Ok(Indexed { entries: Some(entries), ..here(record) })
-            }
             Opened::Chunked(layer, contents) => {
+                let is_disputed = self.is_disputed(task, &layer)?;
+                if contents.has_chunk_digests() && !is_disputed {
+                    let record = self.save_indexed(task, &layer)?;
+                    return Ok(Indexed { entries: Some(entries), ..here(record) });
+                }
                 let needs = self.needs(0, &layer, &contents)?;
                 let (record, _) = self.parts(0, task, &layer, &needs)?;
                 self.store.sync()?;
-                Ok(whole(record, NO_CHUNK_DIGESTS.to_owned()))
+                Ok(whole(record, if is_disputed { DISPUTED } else { NO_CHUNK_DIGESTS }.to_owned()))
             }
             Opened::Plain(why) => {
                 let (record, _) = self.whole(task, why.clone())?;
@@ -75,14 +77,26 @@ impl Pull<'_> {
         }
     }
 
-    fn save_indexed(&self, task: &Task<'_>, layer: &ChunkedLayer) -> Result<LayerRecord, Error> {
-        // Another image must not take back what was proven.
-        if let Some(LayerRecord { state: LayerState::Proven, diff_id: Some(found), .. }) =
-            if_sound(self.store.layers().get(&layer.toc_digest))?
-            && let Some(expected) = task.diff_id
-        {
-            return Err(Error::of_layer(&task.blob, Failure::DiffId { expected, found }));
+    /// Tells whether another image claims another diff ID of the layer, and nobody knows yet who is right. A layer has one
+    /// record, which has one claim: to replace it would let the one image be judged by what the other says, and to go by it
+    /// would let whoever comes first shut the others out. So the layer is brought in whole and its tar is hashed, which
+    /// leaves the record as it is unless the claim of this image is proven.
+    ///
+    /// # Errors
+    /// [`Failure::DiffId`] when it is proven to have another one: no image takes back what was proven.
+    fn is_disputed(&self, task: &Task<'_>, layer: &ChunkedLayer) -> Result<bool, Error> {
+        let Some(record) = if_sound(self.store.layers().get(&layer.toc_digest))? else { return Ok(false) };
+        match (record.diff_id, task.diff_id) {
+            (Some(found), Some(expected)) if found == expected => Ok(false),
+            (Some(found), Some(expected)) if record.state == LayerState::Proven => {
+                Err(Error::of_layer(&task.blob, Failure::DiffId { expected, found }))
+            }
+            (Some(_), Some(_)) => Ok(true),
+            _ => Ok(false),
         }
+    }
+
+    fn save_indexed(&self, task: &Task<'_>, layer: &ChunkedLayer) -> Result<LayerRecord, Error> {
         let record = LayerRecord {
             toc_digest: layer.toc_digest,
             blob: task.blob,

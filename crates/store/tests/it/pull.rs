@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use chunked::{BlobRange, Class, ContentDigest, DiffId, Ranges};
 use morsel_store::fetch::{NoProgress, Verification};
-use morsel_store::pull::{How, LayerReport, Options, Task, pull};
+use morsel_store::pull::{self, How, LayerReport, Options, Task, pull};
 use morsel_store::{Error, LayerRecord, LayerState, Store};
 use serde_json::{Value, json};
 use testkit::{data, tar};
@@ -418,4 +418,32 @@ fn an_index_that_is_wrong_costs_a_fetch_and_nothing_else() {
     let How::Parts(report) = &pulled[0].1.how else { panic!("{pulled:?}") };
     assert_eq!(report.reused.chunks.count, 0);
     assert!(has(&place.store, &content));
+}
+
+/// Two images name the same blob, and their configs different tars. Whoever comes first does not decide what the other is.
+#[test]
+fn an_image_is_not_judged_by_what_another_one_claims_of_its_layer() {
+    let made = Made::files([("a", long()), ("b", b"short".to_vec())]);
+    let lie = Made { diff_id: DiffId::of(b"another tar"), ..made.clone() };
+    let indexed = |store: &Store, made: &Made| {
+        let source = source(made);
+        let tasks = [made.task(&source)];
+        let indexed = pull::index(store, &tasks, &Options::default(), &NoProgress);
+        indexed.map(|mut indexed| indexed.remove(0))
+    };
+
+    let place = Place::new();
+    let first = indexed(&place.store, &made).unwrap();
+    assert_eq!((first.record.state, first.whole), (LayerState::Indexed, None));
+    let error = indexed(&place.store, &lie).unwrap_err();
+    assert_eq!(error.class(), Class::Corrupt);
+    assert_eq!(place.store.layers().get(&first.record.toc_digest).unwrap(), Some(first.record));
+
+    let place = Place::new();
+    let first = indexed(&place.store, &lie).unwrap();
+    assert_eq!((first.record.state, first.record.diff_id), (LayerState::Indexed, Some(lie.diff_id)));
+    let second = indexed(&place.store, &made).unwrap();
+    assert_eq!((second.record.state, second.record.diff_id), (LayerState::Proven, Some(made.diff_id)));
+    assert!(second.whole.is_some(), "it is not served by a claim that may be wrong");
+    assert_eq!(indexed(&place.store, &lie).unwrap_err().class(), Class::Corrupt);
 }

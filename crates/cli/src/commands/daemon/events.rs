@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use chunked::ContentDigest;
 use containers_storage::AdditionalStore;
 use mount::fetch::{Events, Failure};
-use store::LayerRecord;
 use store::gc::Evicted;
+use store::{LayerRecord, Store};
 
 use crate::commands::publish::place;
 use crate::ui;
@@ -42,11 +42,14 @@ impl Events for Log {
     fn quarantined(&self, layer: &LayerRecord, why: &str) {
         ui::say(&format!("QUARANTINE: layer {} is not what its image says: {why}\n", layer.blob));
         let Ok(additional) = AdditionalStore::open(&place(&self.0)) else { return };
-        match additional.withdraw(&layer.toc_digest) {
+        let withdrawn = Store::open(&self.0)
+            .map_err(anyhow::Error::from)
+            .and_then(|store| Ok(additional.withdraw(&store, &layer.toc_digest, layer.diff_id)?));
+        match withdrawn {
             Ok(gone) => {
                 gone.iter().for_each(|id| ui::say(&format!("engines do not find layer {id} any more\n")))
             }
-            Err(error) => ui::say(&format!("engines still find it: {:#}\n", anyhow::Error::from(error))),
+            Err(error) => ui::say(&format!("engines still find it: {error:#}\n")),
         }
     }
 }
