@@ -34,7 +34,7 @@ pub use index::{DedupIndex, Place, View};
 pub use layers::{LayerLock, LayerRecord, LayerState, Layers, Origin};
 pub use mounts::{MountRecord, Mounts};
 pub use objects::{Objects, StagedObject};
-pub use partials::{Partial, Partials};
+pub use partials::{Opened, Partial, Partials};
 pub use recovery::Recovery;
 pub use seed::{Seed, SeedName};
 pub use store::{Listings, Store};

@@ -100,7 +100,11 @@ impl<'s> Fetcher<'s> {
                 && self.tables.find(&content.digest)? == Some(other)
             {
                 let chunk = place.saturating_sub(content.first_chunk);
-                jobs.extend(self.job(Key { node: other, chunk }, &content)?);
+                match self.job(Key { node: other, chunk }, &content) {
+                    // It comes anyway.
+                    Err(Failure::Taken { .. }) => continue,
+                    job => jobs.extend(job?),
+                }
                 left = rest;
             }
         }

@@ -44,6 +44,12 @@ pub enum Failure {
         /// The digest of the file.
         digest: ContentDigest,
     },
+    /// Somebody else is about to fetch it, and nobody else can meanwhile. It is worth another try soon.
+    #[error("somebody else is fetching {digest}")]
+    Taken {
+        /// The digest of the file.
+        digest: ContentDigest,
+    },
     /// The store failed.
     #[error("{0}")]
     Store(Arc<Error>),
@@ -63,7 +69,7 @@ impl Failure {
             Self::Source { kind: io::ErrorKind::Unsupported, .. } => Class::Unsupported,
             Self::Source { kind: io::ErrorKind::NotFound, .. } | Self::NoLayer => Class::Missing,
             Self::Source { kind: io::ErrorKind::PermissionDenied, .. } => Class::Denied,
-            Self::Source { .. } | Self::Late => Class::Transient,
+            Self::Source { .. } | Self::Late | Self::Taken { .. } => Class::Transient,
             Self::Wrong { .. } | Self::Frame { .. } | Self::Contradiction { .. } => Class::Corrupt,
             Self::Store(error) => error.class(),
         }

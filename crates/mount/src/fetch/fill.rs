@@ -24,6 +24,8 @@ pub(super) enum Next {
     Complete,
     /// Something was, and whether it came shows when all is looked through again.
     Again,
+    /// Something is, and somebody else fetches it.
+    Taken,
 }
 
 impl<'s> Fetcher<'s> {
@@ -41,6 +43,7 @@ impl<'s> Fetcher<'s> {
                     self.prove(&layer);
                 }
                 Ok(Next::Again) => {}
+                Ok(Next::Taken) => layer.back_off(),
                 Err(failure) => {
                     layer.back_off();
                     self.events.fill_failed(layer.record(), &failure);
@@ -58,6 +61,7 @@ impl<'s> Fetcher<'s> {
         }
         let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
         let mut last: Option<(u32, Wanted)> = None;
+        let mut is_taken = false;
         while jobs.len() < bounds.count && blob_len < bounds.blob_len {
             let rows = layer.table.chunks(fill.next, ROWS)?;
             if rows.is_empty() {
@@ -72,7 +76,13 @@ impl<'s> Fetcher<'s> {
                     None => self.wanted(layer, row.content)?,
                 };
                 last = Some((row.content, wanted));
-                let job = self.job_for(layer, &wanted, row.content, fill.next)?;
+                let job = match self.job_for(layer, &wanted, row.content, fill.next) {
+                    Err(Failure::Taken { .. }) => {
+                        (is_taken, fill.found_missing) = (true, true);
+                        None
+                    }
+                    job => job?,
+                };
                 fill.next = fill.next.saturating_add(1);
                 let Some(job) = job else { continue };
                 fill.found_missing = true;
@@ -85,7 +95,11 @@ impl<'s> Fetcher<'s> {
         }
         let was_missing = std::mem::take(&mut fill.found_missing);
         fill.next = 0;
-        Ok(if was_missing { Next::Again } else { Next::Complete })
+        Ok(match was_missing {
+            true if is_taken => Next::Taken,
+            true => Next::Again,
+            false => Next::Complete,
+        })
     }
 
     /// Says where a content is fetched from; `None` when it is here, or there is none.

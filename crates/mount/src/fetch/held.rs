@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chunked::digest::Hasher;
 use chunked::{Chunk, ChunkKind, ContentDigest, FileRange};
-use store::{Partial, Store};
+use store::{Opened, Partial, Store};
 
 use super::Failure;
 use super::ahead::Run;
@@ -31,7 +31,11 @@ pub(super) struct HeldContents<'s> {
 }
 
 impl<'s> HeldContents<'s> {
-    /// Returns a content, opening it if it is not.
+    /// Returns a content, opening it if it is not. Never waits for another process that has it open: whoever answers the
+    /// kernel is here, and stands for all mounts of the host.
+    ///
+    /// # Errors
+    /// [`Failure::Taken`] when another process has it; those of the store.
     pub(super) fn get(
         &self,
         store: &'s Store,
@@ -121,13 +125,14 @@ impl<'s> Held<'s> {
         if !matches!(*backing, Backing::Unknown) {
             return Ok(());
         }
-        *backing = match store.partials().open(&self.content.digest, &self.chunks)? {
-            Some(partial) => {
+        *backing = match store.partials().try_open(&self.content.digest, &self.chunks)? {
+            Opened::Taken => return Err(Failure::Taken { digest: self.content.digest }),
+            Opened::Partial(partial) => {
                 let missing = (0..self.chunks.len()).filter(|chunk| !self.is_here(&partial, *chunk)).count();
                 self.missing.store(missing, Ordering::Release);
                 Backing::Partial(partial)
             }
-            None => {
+            Opened::Object => {
                 self.missing.store(0, Ordering::Release);
                 let object = store.objects().open(&self.content.digest)?;
                 Backing::Object(object.ok_or_else(|| self.failed(io::ErrorKind::NotFound.into()))?)

@@ -20,8 +20,8 @@ pub(super) struct Read {
     pub(super) len: u32,
     /// How often what it waited for came.
     pub(super) rounds: u32,
-    /// When it is given up.
-    pub(super) deadline: Instant,
+    /// When it is given up, once it waits.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The reads that wait. Whoever takes one out answers it, and nobody else.
@@ -29,6 +29,8 @@ pub(super) struct Read {
 pub(super) struct Parked {
     next: AtomicU64,
     reads: Mutex<HashMap<Ticket, Read>>,
+    /// Those that nothing is fetched for, so that nobody tells when they can be answered.
+    untold: Mutex<Vec<Ticket>>,
 }
 
 impl Parked {
@@ -36,6 +38,18 @@ impl Parked {
         let ticket = Ticket(self.next.fetch_add(1, Ordering::Relaxed));
         self.lock().insert(ticket, read);
         ticket
+    }
+
+    /// Parks a read that is to be tried again.
+    pub(super) fn park_untold(&self, read: Read) {
+        let ticket = self.park(read);
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+    }
+
+    /// Takes out the reads that are to be tried again.
+    pub(super) fn take_untold(&self) -> Vec<Read> {
+        let tickets = std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner));
+        tickets.into_iter().filter_map(|ticket| self.take(ticket)).collect()
     }
 
     pub(super) fn take(&self, ticket: Ticket) -> Option<Read> {
@@ -52,7 +66,7 @@ impl Parked {
 
     /// Takes out the reads that have waited too long.
     pub(super) fn take_late(&self, now: Instant) -> Vec<(Ticket, Read)> {
-        self.lock().extract_if(|_, read| read.deadline <= now).collect()
+        self.lock().extract_if(|_, read| read.deadline.is_some_and(|at| at <= now)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Ticket, Read>> {
@@ -61,12 +75,13 @@ impl Parked {
 }
 
 impl Read {
-    /// Starts the wait of a read that just came.
+    /// A read that just came.
     pub(super) fn new((unique, device): (u64, usize), node: Node, offset: u64, len: u32) -> Self {
-        Self { unique, device, node, offset, len, rounds: 0, deadline: Instant::now() }
+        Self { unique, device, node, offset, len, rounds: 0, deadline: None }
     }
 
+    /// Starts its wait, unless it has begun.
     pub(super) fn within(self, patience: Duration) -> Self {
-        Self { deadline: Instant::now().checked_add(patience).unwrap_or(self.deadline), ..self }
+        Self { deadline: self.deadline.or_else(|| Instant::now().checked_add(patience)), ..self }
     }
 }

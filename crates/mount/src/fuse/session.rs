@@ -193,19 +193,24 @@ impl<'f, 's> Session<'f, 's> {
             Ok(Found::Here) => device.answer(read.unique, room),
             Ok(Found::Missing(_)) if read.rounds >= ROUNDS_MAX => self.refuse(&read, Errno::IO),
             Ok(Found::Missing(missing)) => {
-                let ticket = self.parked.park(match read.rounds {
-                    0 => read.within(self.options.patience),
-                    _ => read,
-                });
+                let ticket = self.parked.park(read.within(self.options.patience));
                 self.fetcher.want(missing, ticket);
             }
-            Err(failure) => self.fail(&read, &failure),
+            Err(failure) => self.put_off(&read, &failure),
+        }
+    }
+
+    /// Has a read tried again after a while if somebody else fetches what it wants; otherwise it has failed.
+    fn put_off(&self, read: &Read, failure: &Failure) {
+        match failure {
+            Failure::Taken { .. } => self.parked.park_untold(read.within(self.options.patience)),
+            _ => self.fail(read, failure),
         }
     }
 
     /// Goes on with reads whose content came, or will not come.
     fn resume_reads(&self) {
-        let mut room = Vec::new();
+        let (mut room, mut tried) = (Vec::new(), Instant::now());
         while !self.is_over() {
             match self.ended.recv_timeout(TICK) {
                 Ok(Ended { ticket, result }) => {
@@ -214,7 +219,7 @@ impl<'f, 's> Session<'f, 's> {
                         Ok(()) => {
                             self.read(Read { rounds: read.rounds.saturating_add(1), ..read }, &mut room)
                         }
-                        Err(failure) => self.fail(&read, &failure),
+                        Err(failure) => self.put_off(&read, &failure),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -223,6 +228,10 @@ impl<'f, 's> Session<'f, 's> {
             for (ticket, read) in self.parked.take_late(Instant::now()) {
                 self.fetcher.cancel(ticket);
                 self.fail(&read, &Failure::Late);
+            }
+            if tried.elapsed() >= TICK {
+                tried = Instant::now();
+                self.parked.take_untold().into_iter().for_each(|read| self.read(read, &mut room));
             }
         }
     }

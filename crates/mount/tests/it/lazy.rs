@@ -418,6 +418,70 @@ fn a_layer_is_served_under_the_claim_of_whoever_has_it() {
     assert_eq!(fetcher.layers().len(), 1);
 }
 
+/// An eager pull may keep a file in progress for as long as its registry likes.
+#[test]
+fn root_a_content_that_somebody_else_fetches_keeps_nobody_from_another_one() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    let patience = Duration::from_secs(20);
+    serve_within(patience, &store, &made, &supply, |root, _, layer| {
+        let table = contents::build(&store, layer.record(), &contents::directory_of(&store)).unwrap();
+        let row = table.find(&ContentDigest::of(&files[2].1)).unwrap().unwrap();
+        let content = table.content(row).unwrap().unwrap();
+        let chunks = table.chunks_of(&content).unwrap();
+        let taken = store.partials().open(&content.digest, &chunks).unwrap().unwrap();
+
+        let (large, small) = (path_of(root, &files[2].1), path_of(root, &files[0].1));
+        let read = |number: u64| {
+            let (mut piece, at) = ([0; 4096], number * 1_400_000);
+            std::fs::File::open(&large).unwrap().read_exact_at(&mut piece, at).unwrap();
+            piece == files[2].1[at as usize..][..4096]
+        };
+        let read = &read;
+        thread::scope(|scope| {
+            // More than there are threads that answer, each of which has a page of its own to wait for.
+            let readers: Vec<_> = (0..6).map(|number| scope.spawn(move || read(number))).collect();
+            thread::sleep(Duration::from_millis(300));
+            let (tell, told) = std::sync::mpsc::channel();
+            scope.spawn(move || tell.send(std::fs::read(small).is_ok()));
+            let other = told.recv_timeout(Duration::from_secs(5));
+            let is_waiting = readers.iter().all(|reader| !reader.is_finished());
+            drop(taken);
+            assert_eq!((other, is_waiting), (Ok(true), true));
+            for reader in readers {
+                assert!(reader.join().unwrap());
+            }
+        });
+    });
+}
+
+#[test]
+fn root_who_waits_for_somebody_else_does_so_for_a_while_only() {
+    if is_skipped() {
+        return;
+    }
+    let (files, (_dir, store)) = (files(), store());
+    let made = Made::of(&files);
+    let supply = Scripted::new(&made);
+    serve_within(Duration::from_secs(1), &store, &made, &supply, |root, _, layer| {
+        let table = contents::build(&store, layer.record(), &contents::directory_of(&store)).unwrap();
+        let row = table.find(&ContentDigest::of(&files[2].1)).unwrap().unwrap();
+        let content = table.content(row).unwrap().unwrap();
+        let chunks = table.chunks_of(&content).unwrap();
+        let taken = store.partials().open(&content.digest, &chunks).unwrap().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let large = path_of(root, &files[2].1);
+        thread::spawn(move || tell.send(std::fs::read(large).map_err(|error| error.raw_os_error())));
+        let read = told.recv_timeout(Duration::from_secs(10));
+        drop(taken);
+        assert_eq!(read, Ok(Err(Some(rustix::io::Errno::IO.raw_os_error()))));
+    });
+}
+
 #[test]
 fn root_a_fault_does_not_wait_for_what_is_filled_in() {
     if is_skipped() {

@@ -51,8 +51,7 @@ impl Partials {
     /// # Errors
     /// Those of the file system.
     pub fn find(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
-        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
-        match self.directory.stat(&map_name)? {
+        match self.directory.stat(&map_name(digest))? {
             Some(_) => self.open(digest, chunks),
             None => Ok(None),
         }
@@ -64,7 +63,7 @@ impl Partials {
     /// # Errors
     /// Those of the file system.
     pub fn marks(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Vec<bool>>, Error> {
-        let map_name = format!("{}{MAP}", Digest::Sha256(digest.0).hex());
+        let map_name = map_name(digest);
         let Some(file) = self.directory.open_file(&map_name)? else { return Ok(None) };
         let marks = Map::new(file).read(&Layout::of(chunks), self.durability.boot());
         let marks = marks.map_err(at_path("read", self.directory.path_of(&map_name)))?;
@@ -80,9 +79,29 @@ impl Partials {
     /// # Errors
     /// Those of the file system.
     pub fn open(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Option<Partial<'_>>, Error> {
-        let name = Digest::Sha256(digest.0).hex();
-        let map_name = format!("{name}{MAP}");
-        let map = Map::new(lock::exclusive(&self.directory, &map_name)?);
+        self.open_locked(lock::exclusive(&self.directory, &map_name(digest))?, digest, chunks)
+    }
+
+    /// Does what [`Partials::open`] does if that takes no waiting. Whoever has the file open may be somebody who fetches it
+    /// from a host that is slow, or hostile, and keeps it for as long as that takes.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn try_open(&self, digest: &ContentDigest, chunks: &[Chunk]) -> Result<Opened<'_>, Error> {
+        match lock::try_exclusive(&self.directory, &map_name(digest))? {
+            Some(map) => Ok(self.open_locked(map, digest, chunks)?.map_or(Opened::Object, Opened::Partial)),
+            None => Ok(Opened::Taken),
+        }
+    }
+
+    fn open_locked(
+        &self,
+        map: File,
+        digest: &ContentDigest,
+        chunks: &[Chunk],
+    ) -> Result<Option<Partial<'_>>, Error> {
+        let (name, map_name) = (Digest::Sha256(digest.0).hex(), map_name(digest));
+        let map = Map::new(map);
         // Not before: whoever has the partial may be waiting for a sync, which waits for those who write.
         let _writing = self.durability.writing()?;
         if self.objects.len_of(digest)?.is_some() {
@@ -124,6 +143,21 @@ impl Partials {
         self.directory.remove_any(&format!("{name}{MAP}"))?;
         Ok(())
     }
+}
+
+/// What came of opening a partial file without waiting.
+#[derive(Debug)]
+pub enum Opened<'a> {
+    /// It is open.
+    Partial(Partial<'a>),
+    /// The content is an object by now, and nothing is left to do.
+    Object,
+    /// Another thread or process has it open.
+    Taken,
+}
+
+fn map_name(digest: &ContentDigest) -> String {
+    format!("{}{MAP}", Digest::Sha256(digest.0).hex())
 }
 
 /// A file of which some chunks are here. Dropped, it stays on disk for the next run.
