@@ -431,6 +431,31 @@ fn root_metrics_and_health_are_at_the_socket() {
 }
 
 #[test]
+fn root_a_crowd_at_the_socket_is_hung_up_on_and_keeps_no_reader_waiting() {
+    use std::io::{Read, Write};
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    scene.mount();
+    let directory = File::open(scene.path("store/run")).unwrap();
+    let number = std::os::fd::AsRawFd::as_raw_fd(&directory);
+    let socket = format!("/proc/self/fd/{number}/daemon.sock");
+    let connect = || {
+        let stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let mut crowd: Vec<_> = (0..256).map(|_| connect()).collect();
+    let mut more = connect();
+    assert_eq!(more.read(&mut [0]).unwrap(), 0);
+    scene.assert_reads("small/1");
+    crowd.pop();
+    wait_until(|| {
+        let (mut stream, mut answer) = (connect(), String::new());
+        let asked = write!(stream, "GET /healthz HTTP/1.1\r\n\r\n");
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.ends_with("ok\n")
+    });
+}
+
+#[test]
 fn root_what_a_command_read_comes_first_the_next_time() {
     let Some(scene) = Stage::new(Script::default()) else { return };
     // It is no program, so the command fails; what was read to find that out is written down all the same.

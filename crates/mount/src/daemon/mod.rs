@@ -17,6 +17,7 @@
 
 mod attachments;
 mod client;
+mod guests;
 pub mod keep;
 pub mod keeper;
 mod metrics;
