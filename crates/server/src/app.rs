@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::access_log::{Log, Logged};
+use crate::bodies::BODIES_MAX;
 use crate::handlers;
 use crate::policy::IndexPolicy;
 use crate::problem::{Code, Problem};
@@ -55,6 +56,8 @@ pub(crate) struct App {
     pub(crate) access: Access,
     pub(crate) users: Option<Arc<Users>>,
     pub(crate) passwords: Semaphore,
+    /// Places for blobs that are being sent.
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) log: Option<Log>,
     pub(crate) serves: Serves,
 }
@@ -72,6 +75,7 @@ impl App {
             access: Access::default(),
             users: None,
             passwords: Semaphore::new(PASSWORDS_MAX),
+            bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             log: None,
             serves: Serves::default(),
         }

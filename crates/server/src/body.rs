@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::bodies::Sent;
 use crate::buffers::{BUFFER_LEN, Buffer};
 
 /// Bytes read at a time.
@@ -51,6 +52,7 @@ pub(crate) struct FileBody {
     pieces: VecDeque<Piece>,
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
+    sent: Option<Sent>,
 }
 
 impl FileBody {
@@ -58,7 +60,12 @@ impl FileBody {
     pub(crate) fn new(file: File, pieces: impl IntoIterator<Item = Piece>) -> Self {
         let pieces: VecDeque<_> = pieces.into_iter().collect();
         let left = pieces.iter().map(Piece::len).fold(0, u64::saturating_add);
-        Self { file: Arc::new(file), pieces, left, reading: None }
+        Self { file: Arc::new(file), pieces, left, reading: None, sent: None }
+    }
+
+    /// Keeps the right to be sent until the end.
+    pub(crate) fn with(self, sent: Sent) -> Self {
+        Self { sent: Some(sent), ..self }
     }
 
     /// Counts the bytes that are still to come.
@@ -110,6 +117,9 @@ impl HttpBody for FileBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(sent) = &self.sent {
+            sent.goes_on();
+        }
         loop {
             if let Some(reading) = &mut self.reading {
                 let read = ready!(Pin::new(reading).poll(cx));

@@ -24,6 +24,7 @@
 
 mod access_log;
 mod app;
+mod bodies;
 mod body;
 mod buffers;
 pub mod error;

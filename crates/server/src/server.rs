@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::access_log::Log;
 use crate::app::{Access, App, Peer, Serves};
+use crate::bodies::Sending;
 use crate::error::Error;
 use crate::patience::Patient;
 use crate::policy::IndexPolicy;
@@ -31,6 +32,10 @@ const CONNECTIONS_MAX: usize = 448;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest head of a request in bytes. podman asks for 1024 ranges in one, of up to 22 bytes each.
 const HEAD_LEN_MAX: usize = 256 << 10;
+/// Most requests at once on a connection of HTTP/2. An answer may wait for its client with a buffer full.
+const STREAMS_MAX: u32 = 32;
+/// Such a buffer.
+const SEND_LEN_MAX: usize = 512 << 10;
 /// How long requests may take to end once the server was told to.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(10);
 /// How long to wait when there are no more file descriptors.
@@ -217,19 +222,31 @@ impl Connection {
         let http1 = &mut builder.http1();
         http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LEN_MAX);
         let http2 = &mut builder.http2();
-        http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(100);
-        http2.max_header_list_size(HEAD_LEN_MAX as u32).max_send_buf_size(1 << 20);
+        http2.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(STREAMS_MAX);
+        http2.max_header_list_size(HEAD_LEN_MAX as u32).max_send_buf_size(SEND_LEN_MAX);
         http2.initial_stream_window_size(1 << 20).initial_connection_window_size(4 << 20);
         // Without this, a client that sends nothing would be waited for to see what it speaks.
         let builder = match protocol {
             Protocol::Http1 => builder.http1_only(),
             Protocol::Http2 => builder.http2_only(),
         };
+        let sending = Sending::default();
         let service = self.router.clone().layer(Extension(Peer(self.peer.ip())));
+        let service = service.layer(Extension(sending.clone()));
         let io = TokioIo::new(Patient::new(stream));
         let connection = builder.serve_connection(io, TowerToHyperService::new(service)).into_owned();
-        // Clients that break off are no failure of ours.
-        let _ = watcher.watch(connection).await;
+        let stalled = async {
+            match protocol {
+                // There, what is not taken keeps the connection from being written to.
+                Protocol::Http1 => std::future::pending().await,
+                Protocol::Http2 => sending.stalled().await,
+            }
+        };
+        tokio::select! {
+            // Clients that break off are no failure of ours.
+            _ = watcher.watch(connection) => {}
+            () = stalled => {}
+        }
     }
 }
 
@@ -237,4 +254,63 @@ impl Connection {
 enum Protocol {
     Http1,
     Http2,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use axum::body::Body;
+    use chunked::BlobRange;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::*;
+    use crate::body::{FileBody, Piece};
+
+    /// Asks for something by HTTP/2, takes none of it, and answers whatever keeps the connection.
+    async fn take_nothing(mut stream: DuplexStream) {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        // SETTINGS: the window of each stream has no room. Then HEADERS: GET / of x, and its end.
+        stream.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]).await.unwrap();
+        stream.write_all(&[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 1, 1, b'x']).await.unwrap();
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+            stream.read_exact(&mut payload).await.unwrap();
+            let (is_settings, is_ping) = (head[3] == 4, head[3] == 6);
+            if (is_settings || is_ping) && head[4] == 0 {
+                head[4] = 1;
+                let echoed = if is_ping { &payload[..] } else { &[] };
+                head[2] = echoed.len() as u8;
+                if stream.write_all(&[&head, echoed].concat()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_a_stream_does_not_keep_it() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let (path, taken) = (file.path().to_owned(), Arc::clone(&places));
+        let answer = move |Extension(sending): Extension<Sending>| async move {
+            let file = std::fs::File::open(path).unwrap();
+            let body = FileBody::new(file, [Piece::Stretch(BlobRange::saturating(0, 100_000))]);
+            Body::new(body.with(sending.begin(&taken).await.unwrap()))
+        };
+        let peer = ([127, 0, 0, 1], 1).into();
+        let connection = Connection { peer, router: Router::new().fallback(answer), tls: None };
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let client = tokio::spawn(take_nothing(theirs));
+
+        let (watcher, start) = (GracefulShutdown::new().watcher(), tokio::time::Instant::now());
+        let ended = timeout(Duration::from_secs(600), connection.speak(ours, Protocol::Http2, watcher)).await;
+        assert!(ended.is_ok(), "it is still there");
+        assert!(start.elapsed() > Duration::from_secs(120), "it was not given any time");
+        client.await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(places.available_permits(), 1);
+    }
 }

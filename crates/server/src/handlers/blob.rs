@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+    RETRY_AFTER,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -14,6 +15,7 @@ use chunked::{BlobDigest, BlobRange};
 
 use super::{DOCKER_CONTENT_DIGEST, blocking, etag, not_modified, repository, set};
 use crate::app::{App, Serves};
+use crate::bodies::{Sending, Sent};
 use crate::body::{FileBody, Piece};
 use crate::problem::{Code, Problem};
 use crate::ranges::{self, Wanted};
@@ -30,13 +32,18 @@ pub(super) async fn get(
     digest: BlobDigest,
 ) -> Result<Response, Problem> {
     let repository = repository(&app, &name).await?;
+    let sending = head.extensions.get::<Sending>().cloned().unwrap_or_default();
+    let sent = match head.method {
+        Method::HEAD => None,
+        _ => Some(sending.begin(&app.bodies).await.ok_or_else(too_many)?),
+    };
     let blob = blocking(move || repository.blob(&digest)).await?.ok_or_else(|| unknown(&name, &digest))?;
     if let Some(response) = not_modified(head, &digest) {
         return Ok(response);
     }
-    let mut response = match head.method {
-        Method::HEAD => sized(StatusCode::OK, blob.len, Body::empty(), OCTETS),
-        _ => send(blob, wanted(head, &digest), &digest, app.serves)?,
+    let mut response = match sent {
+        None => sized(StatusCode::OK, blob.len, Body::empty(), OCTETS),
+        Some(sent) => send((blob, sent), wanted(head, &digest), &digest, app.serves)?,
     };
     let headers = response.headers_mut();
     set(headers, DOCKER_CONTENT_DIGEST, &digest.to_string());
@@ -65,6 +72,11 @@ pub(super) async fn delete(
     }
 }
 
+fn too_many() -> Problem {
+    let message = "too many blobs are being sent at the moment";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message).with(RETRY_AFTER, "5")
+}
+
 fn unknown(name: &RepositoryName, digest: &BlobDigest) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
@@ -80,7 +92,7 @@ fn wanted<'a>(head: &'a Parts, digest: &BlobDigest) -> Option<&'a str> {
 }
 
 fn send(
-    blob: StoredBlob,
+    (blob, sent): (StoredBlob, Sent),
     range: Option<&str>,
     digest: &BlobDigest,
     serves: Serves,
@@ -89,7 +101,7 @@ fn send(
     let wanted = range.map_or(Wanted::Whole, |header| ranges::parse(header, len));
     Ok(match limited(wanted, serves)? {
         Wanted::Whole => {
-            let body = FileBody::new(file, [Piece::Stretch(BlobRange::saturating(0, len))]);
+            let body = FileBody::new(file, [Piece::Stretch(BlobRange::saturating(0, len))]).with(sent);
             sized(StatusCode::OK, len, Body::new(body), OCTETS)
         }
         Wanted::NotSatisfiable => {
@@ -100,14 +112,14 @@ fn send(
         }
         Wanted::Ranges(ranges) => match ranges.as_slice() {
             [range] => {
-                let body = FileBody::new(file, [Piece::Stretch(*range)]);
+                let body = FileBody::new(file, [Piece::Stretch(*range)]).with(sent);
                 let mut response = sized(StatusCode::PARTIAL_CONTENT, range.len(), Body::new(body), OCTETS);
                 set(response.headers_mut(), CONTENT_RANGE, &content_range(range, len));
                 response
             }
             ranges => {
                 let boundary = boundary(digest);
-                let body = FileBody::new(file, multipart(ranges, len, &boundary));
+                let body = FileBody::new(file, multipart(ranges, len, &boundary)).with(sent);
                 let media_type = format!("multipart/byteranges; boundary={boundary}");
                 sized(StatusCode::PARTIAL_CONTENT, body.len(), Body::new(body), &media_type)
             }
