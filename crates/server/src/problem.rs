@@ -113,7 +113,7 @@ impl From<Error> for Problem {
         });
         let (status, message) = match &error {
             _ if is_full => (StatusCode::INSUFFICIENT_STORAGE, "the registry's disk is full"),
-            Error::Layout(registry::Error::FileTooLong { .. }) => (
+            Error::Layout(registry::Error::FileTooLong { .. }) | Error::TooManyManifests { .. } => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "the repository has more tags and manifests than its list can hold",
             ),

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::policy::IndexPolicy;
 use crate::problem::{Code, Problem, Reason};
-use crate::repository::{Absent, Missing, Part, Push, Repository};
+use crate::repository::{Absent, CHILDREN_MAX, Missing, Part, Push, Repository, children};
 use crate::route::{ManifestName, RepositoryName};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -107,6 +107,10 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     let bytes = read(head, body).await?;
     let document = parse(head, &reference, bytes)?;
+    if children(&document).len() > CHILDREN_MAX {
+        let message = format!("an index lists {CHILDREN_MAX} manifests at most");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Code::ManifestInvalid, message));
+    }
     let (digest, subject) = (document.descriptor().digest, subject(&document));
     let (shared, own) = (Arc::clone(&app), name.clone());
     let missing = blocking(move || {

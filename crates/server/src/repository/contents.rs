@@ -12,6 +12,10 @@ use crate::error::Error;
 
 /// Most manifests of a repository; each takes some 500 bytes of memory, and more for what its index says of it.
 const MANIFESTS_MAX: usize = 200_000;
+/// Most entries of all the indexes of a repository, as an index may list one manifest again and again.
+const LISTINGS_MAX: usize = 1_000_000;
+/// Most entries of an index that is pushed.
+pub(crate) const CHILDREN_MAX: usize = 10_000;
 
 /// A repository at one moment.
 #[derive(Debug, Clone)]
@@ -63,6 +67,7 @@ impl Contents {
         let mut nodes: HashMap<BlobDigest, Node> = HashMap::new();
         let roots = index.manifests.iter().map(|root| (root.clone(), None));
         let mut queue: VecDeque<(Descriptor, Option<Listing>)> = roots.collect();
+        let mut listings = 0_usize;
         while let Some((listed, listing)) = queue.pop_front() {
             if listed.media_type.document().is_none() {
                 continue;
@@ -75,6 +80,10 @@ impl Contents {
                 return Err(too_many(MANIFESTS_MAX));
             }
             let summary = read(&listed)?;
+            listings = listings.saturating_add(summary.as_ref().map_or(0, |summary| summary.children.len()));
+            if listings > LISTINGS_MAX {
+                return Err(too_many(LISTINGS_MAX));
+            }
             for child in summary.iter().flat_map(|summary| &summary.children) {
                 let listing = Listing { index: listed.digest, platform: child.platform.clone() };
                 queue.push_back((child.clone(), Some(listing)));
@@ -177,4 +186,36 @@ impl Summary {
 /// Drops what is said of a child beyond what it is and what it runs on.
 fn kept(child: &Descriptor) -> Descriptor {
     Descriptor { platform: child.platform.clone(), ..child.bare() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn indexes_that_list_one_manifest_again_and_again_are_too_much_at_some_point() {
+        let descriptor = |name: String| {
+            let media_type = "application/vnd.oci.image.index.v1+json".to_owned();
+            Descriptor::new(media_type.into(), BlobDigest::of(name.as_bytes()), 1)
+        };
+        let load = |count: usize| {
+            let child = descriptor("child".to_owned());
+            let summary = Arc::new(Summary {
+                children: vec![child.clone(); CHILDREN_MAX],
+                subject: None,
+                artifact_type: None,
+                annotations: Annotations::default(),
+            });
+            let manifests = (0..count).map(|number| descriptor(number.to_string())).collect();
+            let index =
+                Index { manifests, ..serde_json::from_str(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap() };
+            let read =
+                |listed: &Descriptor| Ok((listed.digest != child.digest).then(|| Arc::clone(&summary)));
+            Contents::load(index, read, |limit| Error::TooManyManifests { path: PathBuf::new(), limit })
+        };
+        assert!(load(3).is_ok());
+        assert!(load(LISTINGS_MAX / CHILDREN_MAX + 1).is_err());
+    }
 }

@@ -20,7 +20,7 @@ use registry::{Descriptor, Document, Index};
 use crate::error::{Error, at_path};
 use crate::verified::{Stamp, Verified};
 
-pub(crate) use contents::{Absent, Contents, Summary};
+pub(crate) use contents::{Absent, CHILDREN_MAX, Contents, Summary};
 pub(crate) use delete::BlobDeletion;
 pub(crate) use push::{Missing, Part, Push, blobs, children};
 
@@ -183,7 +183,11 @@ impl Repository {
 
     /// Remembers what the list leads to now; what is known already is not read again. The caller holds the lock.
     fn remember(&self, index: Index, known: Option<&Contents>) -> Result<(), Error> {
-        let contents = Arc::new(self.load(index, known)?);
+        self.keep(self.load(index, known)?)
+    }
+
+    fn keep(&self, contents: Contents) -> Result<(), Error> {
+        let contents = Arc::new(contents);
         *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.stamp()?, contents));
         Ok(())
     }

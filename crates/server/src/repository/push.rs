@@ -61,8 +61,10 @@ impl Repository {
         let is_child =
             |digest: &BlobDigest| before.is_child(digest) || children.iter().any(|c| c.digest == *digest);
         listing::tidy(&mut index, is_child);
-        self.write_index(&index, &before)?;
-        self.remember(index, Some(&before))?;
+        // First, as a list that leads to too much would be of no use to anybody.
+        let contents = self.load(index, Some(&before))?;
+        self.write_index(&contents.index, &before)?;
+        self.keep(contents)?;
         Ok(missing)
     }
 

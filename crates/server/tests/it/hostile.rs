@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use testkit::data;
 use testkit::http::{exchange, request};
 
-use crate::served::{Served, digest};
+use crate::served::{Document, Served, digest};
 
 #[test]
 fn names_and_digests_do_not_lead_out() {
@@ -134,4 +134,14 @@ fn methods_that_make_no_sense_are_refused() {
         let answer = served.send(method, path, &[], b"");
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
     }
+}
+
+#[test]
+fn an_index_lists_no_more_than_can_be_kept_in_mind() {
+    let served = Served::sparse("none");
+    let child = Document::manifest(serde_json::json!({ "schemaVersion": 2 }));
+    let index = |count: usize| Document::index(&vec![("linux/amd64", &child); count]);
+    let answer = served.push("a", "large", &index(10_001));
+    assert_eq!((answer.status, answer.body.windows(16).any(|w| w == b"MANIFEST_INVALID")), (400, true));
+    assert_eq!(served.push("a", "small", &index(100)).status, 201);
 }
