@@ -15,6 +15,8 @@ use crate::uploads::Upload;
 
 /// Bytes that are collected before they go to a thread that hashes and writes them.
 const BATCH_LEN: usize = 1 << 20;
+/// Pieces of them, as each takes memory of its own, however few bytes it has.
+const BATCH_PIECES: usize = 256;
 
 /// Writes what comes.
 ///
@@ -71,7 +73,8 @@ impl Writer {
     async fn push(&mut self, bytes: Bytes) -> Result<(), Problem> {
         self.batch_len = self.batch_len.saturating_add(bytes.len());
         self.batch.push(bytes);
-        if self.batch_len >= BATCH_LEN { self.start().await } else { Ok(()) }
+        let is_full = self.batch_len >= BATCH_LEN || self.batch.len() >= BATCH_PIECES;
+        if is_full { self.start().await } else { Ok(()) }
     }
 
     /// Starts to write what was collected, once the batch before is written.
@@ -99,5 +102,23 @@ impl Writer {
             State::Busy(writing) => Ok(writing.await.map_err(|_| failed())??),
             State::Lost => Err(failed()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry::directory::Directory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_pieces_are_not_collected_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::new(Upload::new(Directory::open(dir.path()).unwrap().stage().unwrap()));
+        for _ in 0..10 * BATCH_PIECES + 1 {
+            writer.push(Bytes::from_static(b"x")).await.unwrap();
+            assert!(writer.batch.len() < BATCH_PIECES);
+        }
+        assert_eq!(writer.finish().await.unwrap().len(), 10 * BATCH_PIECES as u64 + 1);
     }
 }
