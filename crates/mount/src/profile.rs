@@ -71,7 +71,7 @@ impl Profile {
     pub fn save(&self, store: &Path) -> Result<PathBuf, Error> {
         let path = path_of(store, &self.manifest);
         let failed = || at_path("write", &path);
-        fs::create_dir_all(store.join(DIRECTORY)).map_err(failed())?;
+        crate::create_private(&store.join(DIRECTORY)).map_err(failed())?;
         let json = serde_json::to_vec(self).map_err(io::Error::from).map_err(failed())?;
         let staged = path.with_extension("new");
         fs::write(&staged, json).and_then(|()| fs::rename(&staged, &path)).map_err(failed())?;

@@ -65,17 +65,30 @@ impl Directory {
 
     /// Opens the directory `name`, making it if it is missing.
     pub(crate) fn subdirectory(&self, name: &str) -> Result<Self, Error> {
+        self.subdirectory_as(name, 0o755)
+    }
+
+    /// Opens the directory `name`, making it for its owner alone if it is missing. One that is there stays as it is.
+    pub(crate) fn private_subdirectory(&self, name: &str) -> Result<Self, Error> {
+        self.subdirectory_as(name, 0o700)
+    }
+
+    fn subdirectory_as(&self, name: &str, mode: u32) -> Result<Self, Error> {
         if let Some(there) = self.find_subdirectory(name)? {
             return Ok(there);
         }
-        self.make_subdirectory(name)?;
+        self.make(name, mode)?;
         let missing = || at_path("open", self.path_of(name))(Errno::NOENT);
         self.find_subdirectory(name)?.ok_or_else(missing)
     }
 
     /// Makes the directory `name` unless something is there.
     pub(crate) fn make_subdirectory(&self, name: &str) -> Result<(), Error> {
-        match mkdirat(self, name, Mode::from_raw_mode(0o755)) {
+        self.make(name, 0o755)
+    }
+
+    fn make(&self, name: &str, mode: u32) -> Result<(), Error> {
+        match mkdirat(self, name, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(error) => Err(at_path("create", self.path_of(name))(error)),
         }

@@ -24,6 +24,9 @@
 //! | `locks/` | files that are locked: one for each layer being pulled, `images`, `index`, `seeds`, `sync` |
 //! | `tmp/` | what is being made |
 //!
+//! `layers/`, `oci/`, `chains/`, `tables/` and `profiles/` are made with mode 0700: what is in private images is for nobody else to
+//! see. Later changes of their modes stay.
+//!
 //! `<hex>` has 64 digits for SHA-256 and 128 for SHA-512. Numbers in binary files are little-endian. Everything is
 //! read with limits, and as if another user might have written it. There are no symbolic links, and none is followed.
 //!

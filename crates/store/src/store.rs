@@ -64,7 +64,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it where there is none. Waits for a garbage collection that is going on. If
+    /// Opens the store at `root`, making it where there is none. What says what is in the images is made for its owner alone,
+    /// like their content: configs may hold secrets. The kernel reads it as whoever mounts, and so does the daemon. Waits for a garbage collection that is going on. If
     /// the machine stopped before the store was synced, what was written last is checked first, which takes as long as
     /// reading it: see [`Store::needs_recovery`] and [`Store::recovery`].
     ///
@@ -83,14 +84,14 @@ impl Store {
         let partials =
             Partials::new(root.subdirectory("partial")?, Arc::clone(&objects), Arc::clone(&durability));
         let layers = Layers::open(
-            root.subdirectory("layers")?,
+            root.private_subdirectory("layers")?,
             locks.clone(),
             temporary.clone(),
             Arc::clone(&durability),
         )?;
-        let chains = Chains::new(root.subdirectory("chains")?, temporary.clone());
+        let chains = Chains::new(root.private_subdirectory("chains")?, temporary.clone());
         let mounts = Mounts::new(root.subdirectory("mounts")?);
-        let images = Images::open(root.subdirectory("oci")?, locks.clone(), temporary.clone())?;
+        let images = Images::open(root.private_subdirectory("oci")?, locks.clone(), temporary.clone())?;
         let index = root.subdirectory("index")?;
         let index = DedupIndex::open(index, locks, temporary, Arc::clone(&durability))?;
         let mut store = Self {

@@ -92,7 +92,7 @@ impl Builder {
     /// Writes the table to a file, which appears when it is complete.
     fn save(self, path: &Path) -> Result<(), Error> {
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(at_path("create", directory))?;
+            crate::create_private(directory).map_err(at_path("create", directory))?;
         }
         let staged = path.with_extension(format!("{}.unfinished", std::process::id()));
         let written = File::create(&staged).and_then(|file| self.write(BufWriter::new(file)));

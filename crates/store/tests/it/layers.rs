@@ -92,3 +92,18 @@ fn hostile_records_are_errors_and_hostile_links_lead_nowhere() {
     layers.save(&record, &toc, None).unwrap_err();
     assert_eq!(Store::open(&place.root()).unwrap().layers().get(&record.toc_digest).unwrap(), Some(record));
 }
+
+/// Configs may hold secrets, and TOCs say which files a private image has.
+#[test]
+fn what_is_said_of_images_is_for_the_owner_of_a_new_store_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("store");
+    let mode = |name: &str| std::fs::metadata(root.join(name)).unwrap().permissions().mode() & 0o777;
+    drop(Store::open(&root).unwrap());
+    assert_eq!(["oci", "layers", "chains"].map(mode), [0o700; 3]);
+    assert_eq!(mode("") & 0o011, 0o011, "engines go through it to the images that are published");
+    std::fs::set_permissions(root.join("oci"), PermissionsExt::from_mode(0o755)).unwrap();
+    drop(Store::open(&root).unwrap());
+    assert_eq!(mode("oci"), 0o755, "who opens it to others keeps it so");
+}
