@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chunked::{Class, TocDigest};
+use chunked::{Class, ContentDigest, TocDigest};
 
 use crate::overlay::{Way, Wrong};
 
@@ -104,6 +104,14 @@ pub enum Error {
         /// The file that says so; `None` when the layer's own record does.
         path: Option<PathBuf>,
     },
+    /// Another image that is served has a content in other chunks, or of another length.
+    #[error(
+        "another image that is mounted says something else of the content {content}, so all of it has to be here first"
+    )]
+    Disputed {
+        /// Which content.
+        content: ContentDigest,
+    },
     /// A daemon serves the store already.
     #[error("a daemon serves the store at {} already", show(store))]
     DaemonRuns {
@@ -139,6 +147,7 @@ impl Error {
             }
             Self::Check { .. } => Class::Local,
             Self::Quarantined { .. } => Class::Corrupt,
+            Self::Disputed { .. } => Class::Unsupported,
             Self::DaemonRuns { .. } | Self::Daemon { .. } => Class::Local,
             Self::Store(error) => error.class(),
             Self::Erofs(invalid) => invalid.class(),

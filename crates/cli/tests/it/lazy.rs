@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use mount::daemon;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
-use testkit::data;
 use testkit::link::Link;
 use testkit::process::run;
 use testkit::scripted::{Auth, Fault, Login, Misdeed, Script, Target};
 use testkit::tar::{Member, Tar};
+use testkit::{data, oci, toc};
 
 use crate::harness::Converted;
 use crate::scene::Scene;
@@ -71,6 +71,21 @@ impl Stage {
         self.json(&["gc", "--dry-run", "--json", "--quota", quota])["evicted"]["contents"].as_u64().unwrap()
     }
 
+    /// Publishes an image that says of the content of `large` that it is made of other chunks.
+    fn publish_liar(&self) -> String {
+        let layout = &self.image.target;
+        let layer = layout.layers("latest").remove(0);
+        let (blob, layer) = toc::rewrite(&layout.blob(layer["digest"].as_str().unwrap()), &layer, |toc| {
+            let mut rows = toc["entries"].as_array_mut().unwrap().iter_mut();
+            let chunk = rows.find(|row| row["name"] == "large" && row["type"] == "chunk").unwrap();
+            chunk["chunkDigest"] = oci::digest(b"other").into();
+        });
+        layout.add_blob("", &blob);
+        layout.add_manifest("lies", &[layer], &[oci::digest(&self.image.tars[0])]);
+        self.registry.add_layout("liar", layout);
+        format!("docker://{}/liar:lies", self.registry.host())
+    }
+
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         fs::read(self.path("m").join(name))
     }
@@ -105,6 +120,42 @@ fn root_an_image_is_used_before_it_is_here_and_then_without_anybody() {
     scene.run(&["restore", "-q"]);
     scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
     assert_eq!(scene.registry.counters().requests, fetched);
+}
+
+#[test]
+fn root_an_image_does_not_say_what_another_ones_files_are_made_of() {
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    let liar = scene.publish_liar();
+    scene.run(&["mount", &liar, "n", "--no-fill", "-q"]);
+    let report = scene.json(&["mount", &scene.name(), "m", "--no-fill", "--json"]);
+    let why = report["no_daemon"].as_str().unwrap();
+    let digest = oci::digest(scene.content("large"));
+    assert_eq!(
+        why,
+        format!(
+            "another image that is mounted says something else of the content {digest}, so all of it has to be here first"
+        )
+    );
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    // Now that it is here, the other image has it as well.
+    assert!(fs::read(scene.path("n/large")).unwrap() == scene.content("large"));
+    scene.run(&["umount", "n"]);
+    scene.run(&["umount", "m"]);
+}
+
+#[test]
+fn root_an_image_that_lies_is_not_served_beside_the_one_it_lies_about() {
+    let Some(scene) = Stage::new(Script::default()) else { return };
+    let liar = scene.publish_liar();
+    scene.mount();
+    let refused = scene.output(&["mount", &liar, "n", "--no-fill", "-q"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(3) && said.contains("the digest of"), "{said}");
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
+    // The next daemon serves what this one did.
+    kill_process(scene.daemon(), Signal::KILL).unwrap();
+    scene.run(&["wait", "m"]);
+    scene.files.iter().for_each(|(name, _)| scene.assert_reads(name));
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Builder {
     }
 
     /// Writes the table to a file, which appears when it is complete.
-    fn save(self, path: &Path) -> Result<(), Error> {
+    pub(super) fn save(self, path: &Path) -> Result<(), Error> {
         if let Some(directory) = path.parent() {
             crate::create_private(directory).map_err(at_path("create", directory))?;
         }

@@ -23,6 +23,7 @@
 //! the one before it. The chunks of a content are in a row.
 
 mod build;
+mod dispute;
 mod row;
 mod table;
 mod tables;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chunked::{ContentDigest, TocDigest};
 
+use super::dispute::disputed;
 use super::row::ContentRow;
 use super::table::Table;
 use crate::error::Error;
@@ -21,7 +22,7 @@ pub struct Node {
 }
 
 /// The tables of all layers that are served, in the order in which they were added. None is ever taken away: the kernel may
-/// remember any name for as long as the file system is mounted.
+/// remember any name for as long as the file system is mounted. What two of them have, they have to agree on.
 #[derive(Debug, Default)]
 pub struct Tables {
     inner: RwLock<Inner>,
@@ -75,6 +76,20 @@ impl Tables {
             let Some(table) = self.table(number) else { break };
             if let Some(row) = table.find(digest)? {
                 return Ok(Some(Node { table: number, row }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds a content of which a table says something else than one of these does.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn dispute(&self, table: &Table) -> Result<Option<ContentDigest>, Error> {
+        let known = self.inner.read().unwrap_or_else(PoisonError::into_inner).tables.clone();
+        for other in known {
+            if let Some(digest) = disputed(table, &other)? {
+                return Ok(Some(digest));
             }
         }
         Ok(None)

@@ -42,10 +42,12 @@ impl Client {
     /// Has an image served, and returns the directory to read its contents from.
     ///
     /// # Errors
-    /// [`Error::Daemon`] when the daemon cannot; those of the connection.
+    /// [`Error::Disputed`] when another image has a content of it in other chunks; [`Error::Daemon`] when the daemon cannot; those
+    /// of the connection.
     pub fn attach(&mut self, attachment: Attachment) -> Result<PathBuf, Error> {
         match self.ask(&Question::Attach(attachment))? {
             Answer::Attached { objects } => Ok(objects),
+            Answer::Disputed { content } => Err(Error::Disputed { content }),
             other => Err(unexpected(&other)),
         }
     }

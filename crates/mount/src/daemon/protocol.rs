@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use chunked::{BlobDigest, TocDigest};
+use chunked::{BlobDigest, ContentDigest, TocDigest};
 use serde::{Deserialize, Serialize};
 
 use super::Attachment;
@@ -75,6 +75,12 @@ pub enum Answer {
     Busy,
     /// How everything is.
     Status(Box<Status>),
+    /// The image cannot be served: it says of a content something else than another one that is, and who is right is only known
+    /// when all of the content is here.
+    Disputed {
+        /// Which content.
+        content: ContentDigest,
+    },
     /// Nothing: the daemon ends. The next one can be asked, if there is one.
     Ends,
     /// It is not possible.

@@ -20,7 +20,7 @@ use super::nodes::Nodes;
 use super::protocol::{Answer, ImageStatus, LayerStatus, Question, Status};
 use super::room::{Room, Watch};
 use super::{RunDirectory, server};
-use crate::contents;
+use crate::contents::{self, Tables};
 use crate::error::{Error, at_path};
 use crate::fetch::{self, Events, Failure, Fetcher, Layer, Progress, Supply, Verdict};
 use crate::fuse::{self, Device, Devices, Session};
@@ -326,24 +326,22 @@ impl<'f, 's> Service<'f, 's> {
     }
 
     fn attach(&self, attachment: Attachment) -> Result<Answer, Error> {
+        let manifest = attachment.manifest;
         self.attachments.put(&attachment)?;
-        Ok(match self.serve(attachment)? {
-            true => Answer::Attached { objects: self.run.objects() },
-            false => Answer::Ends,
-        })
+        match self.serve(attachment) {
+            Ok(true) => Ok(Answer::Attached { objects: self.run.objects() }),
+            Ok(false) => Ok(Answer::Ends),
+            Err(Error::Disputed { content }) => {
+                self.attachments.remove(&manifest)?;
+                Ok(Answer::Disputed { content })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Serves an image from now on; `false` if everything ends.
     fn serve(&self, attachment: Attachment) -> Result<bool, Error> {
-        let mut layers = Vec::new();
-        for toc_digest in &attachment.layers {
-            let record = self.store.layers().get(toc_digest)?.ok_or_else(|| no_layer(toc_digest))?;
-            quarantine::check(self.store.path(), &record)?;
-            layers.push(match record.state {
-                LayerState::Indexed => ServedLayer::Lazy(self.serve_layer(&record, &attachment)?),
-                state => ServedLayer::Complete(*toc_digest, state),
-            });
-        }
+        let layers = self.serve_layers(&attachment)?;
         if let Some(profile) = Profile::load(self.store.path(), &attachment.manifest)? {
             self.fetcher.prefetch_all(&profile.reads)?;
         }
@@ -355,16 +353,44 @@ impl<'f, 's> Service<'f, 's> {
         Ok(true)
     }
 
-    fn serve_layer(&self, record: &LayerRecord, attachment: &Attachment) -> Result<Arc<Layer>, Error> {
-        let table = self.table(record)?;
-        let layer = {
-            // The tables have to be listed in the order of their numbers: whoever takes over counts them.
-            let _one_at_a_time = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.fetcher.tables().number(&record.toc_digest).is_none() {
-                self.nodes.add(&record.toc_digest)?;
-            }
-            self.fetcher.attach(record, table)
+    /// Serves the layers of an image, or none.
+    fn serve_layers(&self, attachment: &Attachment) -> Result<Vec<ServedLayer>, Error> {
+        // The tables have to be listed in the order of their numbers: whoever takes over counts them.
+        let _one_at_a_time = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = Vec::new();
+        for toc_digest in &attachment.layers {
+            let record = self.store.layers().get(toc_digest)?.ok_or_else(|| no_layer(toc_digest))?;
+            quarantine::check(self.store.path(), &record)?;
+            records.push(record);
+        }
+        self.check_disputes(records.iter().filter(|record| record.state == LayerState::Indexed))?;
+        let serve = |record: LayerRecord| match record.state {
+            LayerState::Indexed => Ok(ServedLayer::Lazy(self.serve_layer(&record, attachment)?)),
+            state => Ok(ServedLayer::Complete(record.toc_digest, state)),
         };
+        records.into_iter().map(serve).collect()
+    }
+
+    /// Fails when layers say something else of a content than those that are served, or each other.
+    fn check_disputes<'r>(&self, records: impl Iterator<Item = &'r LayerRecord>) -> Result<(), Error> {
+        let fresh = Tables::default();
+        for record in records.filter(|record| self.fetcher.tables().number(&record.toc_digest).is_none()) {
+            let table = self.table(record)?;
+            for tables in [self.fetcher.tables(), &fresh] {
+                if let Some(content) = tables.dispute(&table)? {
+                    return Err(Error::Disputed { content });
+                }
+            }
+            fresh.add(&record.toc_digest, table);
+        }
+        Ok(())
+    }
+
+    fn serve_layer(&self, record: &LayerRecord, attachment: &Attachment) -> Result<Arc<Layer>, Error> {
+        if self.fetcher.tables().number(&record.toc_digest).is_none() {
+            self.nodes.add(&record.toc_digest)?;
+        }
+        let layer = self.fetcher.attach(record, self.table(record)?);
         self.fetcher.add_place(&layer, &attachment.place);
         if attachment.fill {
             self.fetcher.fill(&layer, true);

@@ -87,6 +87,11 @@ fn unpack(store: &Store, args: &Mount, why: anyhow::Error) -> anyhow::Result<Exi
     super::unpack::instead_of_mount(store, &image, &args.directory, format!("{why:#}"), &args.form)
 }
 
+/// Tells whether an image cannot be served, but be mounted when all of it is here.
+fn is_disputed(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(mount::Error::Disputed { .. })))
+}
+
 /// Gets an image ready: as it is in the store, with what is missing served, or pulled. Where nothing can be served, it is
 /// pulled as well, and why is returned.
 fn ready(store: &Store, args: &Mount) -> anyhow::Result<(Ready, Option<String>)> {
@@ -100,7 +105,10 @@ fn ready(store: &Store, args: &Mount) -> anyhow::Result<(Ready, Option<String>)>
     let no_daemon = match args.eager {
         true => None,
         false => match Device::open() {
-            Ok(_) => return Ok((prepare(store, &pull, &wanted, !args.no_fill)?, None)),
+            Ok(_) => match prepare(store, &pull, &wanted, !args.no_fill) {
+                Err(error) if is_disputed(&error) => Some(format!("{error:#}")),
+                ready => return Ok((ready?, None)),
+            },
             Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
         },
     };
