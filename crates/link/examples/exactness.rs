@@ -16,8 +16,8 @@ use morsel_link::{Link, Proxy, Upstream};
 const LINKS: [&str; 4] = ["none", "1Gbit,1ms", "100Mbit,20ms", "20Mbit,100ms"];
 /// How long a transfer takes.
 const SECONDS: f64 = 3.0;
-/// Round trips that are measured, at least.
-const ROUND_TRIPS: usize = 64;
+/// How long round trips are measured.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[expect(clippy::print_stdout, reason = "an example prints")]
 fn main() -> io::Result<()> {
@@ -101,9 +101,8 @@ fn ping(stream: &mut TcpStream) -> io::Result<Duration> {
 
 /// Returns the median time of a round trip on one of the connections.
 fn round_trip(streams: &mut [TcpStream]) -> io::Result<Duration> {
-    let rounds = ROUND_TRIPS.div_ceil(streams.len());
-    let mut times = Vec::new();
-    for _ in 0..rounds {
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while start.elapsed() < PATIENCE {
         for stream in &mut *streams {
             times.push(ping(stream)?);
         }
