@@ -327,14 +327,17 @@ impl<'f, 's> Service<'f, 's> {
 
     fn attach(&self, attachment: Attachment) -> Result<Answer, Error> {
         let manifest = attachment.manifest;
+        let was_served = self.served().contains_key(&manifest);
         self.attachments.put(&attachment)?;
-        match self.serve(attachment) {
+        let served = self.serve(attachment);
+        if served.is_err() && !was_served {
+            // The next daemon might serve it before those that it is refused beside.
+            self.attachments.remove(&manifest)?;
+        }
+        match served {
             Ok(true) => Ok(Answer::Attached { objects: self.run.objects() }),
             Ok(false) => Ok(Answer::Ends),
-            Err(Error::Disputed { content }) => {
-                self.attachments.remove(&manifest)?;
-                Ok(Answer::Disputed { content })
-            }
+            Err(Error::Disputed { content }) => Ok(Answer::Disputed { content }),
             Err(error) => Err(error),
         }
     }
