@@ -40,10 +40,16 @@ impl<'f, 's> Carrier<'f, 's> {
             return;
         }
         jobs.sort_unstable_by_key(|job| job.chunk.blob.start());
-        let layer = jobs.first().and_then(|job| self.fetcher.layer(job.key.node.table));
+        let layer = jobs.first().and_then(|job| self.fetcher.layer(job.source));
         let Some(layer) = layer else {
             return self.fail(&jobs, &Failure::NoLayer);
         };
+        if class != Class::Fill && layer.is_resting() {
+            self.fetcher.go_elsewhere(&mut jobs);
+            if jobs.is_empty() {
+                return;
+            }
+        }
         let mut failure = Failure::NoLayer;
         for place in layer.places() {
             match self.carry_from(&place, &layer, class, jobs) {

@@ -63,6 +63,11 @@ impl Failure {
         Self::Source { kind: error.kind(), text: crate::error::shorten(&error.to_string()).into() }
     }
 
+    /// Tells whether another place may give what this one did not.
+    pub(super) fn is_of_source(&self) -> bool {
+        matches!(self, Self::Source { .. } | Self::Wrong { .. } | Self::Frame { .. } | Self::NoLayer)
+    }
+
     /// Says what the failure means to the caller.
     pub fn class(&self) -> Class {
         match self {

@@ -12,7 +12,7 @@ use crate::contents::{ContentRow, Node};
 /// Chunks that are looked at together.
 const ROWS: u32 = 256;
 
-/// A content that is not here, and where it is known.
+/// A content that is not here, and the node it is known by.
 type Wanted = Option<(ContentRow, Node)>;
 
 /// What filling comes to next.
@@ -56,7 +56,7 @@ impl<'s> Fetcher<'s> {
     /// Finds the next chunks of a layer that are not here. It is looked through again once all that was missing came.
     fn next_of(&self, layer: &Layer, bounds: Bounds) -> Result<Next, Failure> {
         let mut fill = layer.fill();
-        if fill.next == 0 && self.queue().has_any_of(layer.number) {
+        if fill.next == 0 && self.queue().has_any_from(layer.number) {
             return Ok(Next::Again);
         }
         let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
@@ -102,7 +102,7 @@ impl<'s> Fetcher<'s> {
         })
     }
 
-    /// Says where a content is fetched from; `None` when it is here, or there is none.
+    /// Says by which node a content is known; `None` when it is here, or there is none.
     fn wanted(&self, layer: &Layer, row: u32) -> Result<Wanted, Failure> {
         let Some(content) = layer.table.content(row)? else { return Ok(None) };
         if self.store.objects().len_of(&content.digest)?.is_some() {
@@ -112,21 +112,19 @@ impl<'s> Fetcher<'s> {
         Ok(Some((content, self.tables.find(&content.digest)?.unwrap_or(own))))
     }
 
-    /// Says what to fetch for the chunk at a place of a layer; `None` when it is here. What another layer is known for is
-    /// fetched from there, so that it is cut in one way only.
+    /// Says what to fetch for the chunk at a place of a layer; `None` when it is here. It is known by the node of the first
+    /// layer that has it, and taken from the blob of this one.
     fn job_for(&self, layer: &Layer, wanted: &Wanted, row: u32, place: u32) -> Result<Option<Job>, Failure> {
         let Some((content, node)) = *wanted else { return Ok(None) };
+        let key = Key { node, chunk: place.saturating_sub(content.first_chunk) };
         if node == (Node { table: layer.number, row }) {
-            let chunk = place.saturating_sub(content.first_chunk);
-            return self.job(Key { node, chunk }, &content);
+            return self.job(key, &content);
         }
-        let Some(content) = self.tables.content(node)? else { return Ok(None) };
-        for chunk in 0..content.chunk_count {
-            if let Some(job) = self.job(Key { node, chunk }, &content)? {
-                return Ok(Some(job));
-            }
+        let Some(known) = self.tables.content(node)? else { return Ok(None) };
+        match self.job(key, &known)? {
+            Some(job) => self.job_from(layer.number, &job),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// Says what to fetch for a chunk of a content that is not an object; `None` when it is here.
@@ -136,14 +134,13 @@ impl<'s> Fetcher<'s> {
             let table = self.tables.table(key.node.table).ok_or(Failure::NoLayer)?;
             let row = table.chunks(place, 1)?.first().copied();
             if let Some(chunk) = row.map(|row| row.chunk).filter(|chunk| chunk.kind == ChunkKind::Data) {
-                return Ok(Some(Job { key, content: *content, chunk }));
+                return Ok(Some(Job { key, content: *content, chunk, source: key.node.table }));
             }
         }
         let held = self.held(key.node, content)?;
         let index = key.chunk as usize;
         let is_here = held.has(index);
         self.ripen(&held);
-        let chunk = held.chunks.get(index).copied().filter(|_| !is_here);
-        Ok(chunk.map(|chunk| Job { key, content: *content, chunk }))
+        Ok(held.job(index).filter(|_| !is_here))
     }
 }

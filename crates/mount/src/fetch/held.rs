@@ -149,7 +149,8 @@ impl<'s> Held<'s> {
     /// Says what to fetch for a chunk.
     pub(super) fn job(&self, chunk: usize) -> Option<Job> {
         let key = Key { node: self.node, chunk: u32::try_from(chunk).ok()? };
-        Some(Job { key, content: self.content, chunk: *self.chunks.get(chunk)? })
+        let chunk = *self.chunks.get(chunk)?;
+        Some(Job { key, content: self.content, chunk, source: self.node.table })
     }
 
     /// Counts the bytes of the blob that it is in.

@@ -121,6 +121,11 @@ impl Layer {
         fill.retry_at = Instant::now().checked_add(fill.wait);
     }
 
+    /// Tells whether the last request for it failed, not long ago.
+    pub(super) fn is_resting(&self) -> bool {
+        self.fill().retry_at.is_some_and(|at| Instant::now() < at)
+    }
+
     /// Says that requests for it are answered.
     pub(super) fn goes_well(&self) {
         let mut fill = self.fill();

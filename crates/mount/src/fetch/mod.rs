@@ -17,6 +17,7 @@ mod along;
 mod carry;
 mod copy;
 mod counters;
+mod elsewhere;
 mod events;
 mod failure;
 mod fill;
@@ -321,12 +322,15 @@ impl<'s> Fetcher<'s> {
         match &result {
             Ok(()) => {
                 self.counters.chunk(class, job.chunk.blob.len());
-                if let Some(layer) = self.layer(job.key.node.table) {
+                if let Some(layer) = self.layer(job.source) {
                     layer.goes_well();
                 }
             }
             Err(Failure::Wrong { .. } | Failure::Frame { .. }) => self.counters.wrong_chunk(),
             Err(_) => {}
+        }
+        if result.as_ref().is_err_and(Failure::is_of_source) && self.try_elsewhere(job) {
+            return;
         }
         self.tell_of(job, &result);
     }

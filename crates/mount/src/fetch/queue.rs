@@ -33,6 +33,8 @@ pub(super) struct Job {
     pub(super) key: Key,
     pub(super) content: ContentRow,
     pub(super) chunk: Chunk,
+    /// The layer whose blob it is taken from, and where `chunk` says: another one than that of the node may have it as well.
+    pub(super) source: u32,
 }
 
 /// A chunk between being wanted and being here.
@@ -42,6 +44,8 @@ struct Flight {
     class: Class,
     is_carried: bool,
     tickets: Vec<Ticket>,
+    /// Layers that did not give it.
+    failed: Vec<u32>,
 }
 
 /// Bounds on what is fetched together.
@@ -70,9 +74,9 @@ impl Queue {
         self.flights.contains_key(key)
     }
 
-    /// Tells whether a chunk of a table is on its way.
-    pub(super) fn has_any_of(&self, table: u32) -> bool {
-        self.flights.keys().any(|key| key.node.table == table)
+    /// Tells whether a chunk is on its way from a layer.
+    pub(super) fn has_any_from(&self, source: u32) -> bool {
+        self.flights.values().any(|flight| flight.job.source == source)
     }
 
     /// Makes a ticket wait for chunks, if only for those that are not here by now.
@@ -93,6 +97,7 @@ impl Queue {
             class: Class::Fill,
             is_carried: false,
             tickets: Vec::new(),
+            failed: Vec::new(),
         });
         if class >= flight.class && flight.class != Class::Fill {
             return;
@@ -136,11 +141,19 @@ impl Queue {
         batch.jobs
     }
 
-    /// Puts back what was taken and is not carried after all.
+    /// Takes note that a layer did not give a chunk, and lists all that did not; `None` if nobody wants it but to fill a
+    /// layer in, which is done from that one.
+    pub(super) fn failed(&mut self, job: &Job) -> Option<Vec<u32>> {
+        let flight = self.flights.get_mut(&job.key).filter(|flight| flight.class != Class::Fill)?;
+        flight.failed.push(job.source);
+        Some(flight.failed.clone())
+    }
+
+    /// Puts back what was taken and is not carried after all, or is to be taken from another layer.
     pub(super) fn put_back(&mut self, jobs: &[Job]) {
         for job in jobs.iter().rev() {
             let Some(flight) = self.flights.get_mut(&job.key) else { continue };
-            flight.is_carried = false;
+            (flight.job, flight.is_carried) = (*job, false);
             match flight.class {
                 Class::Fault => self.faults.push_front(job.key),
                 Class::Prefetch => self.prefetches.push_front(job.key),
@@ -203,7 +216,7 @@ struct Batch {
 impl Batch {
     fn fits(&self, job: &Job) -> bool {
         let Some(first) = self.jobs.first() else { return true };
-        first.key.node.table == job.key.node.table
+        first.source == job.source
             && self.jobs.len() < self.bounds.count
             && self.blob_len.saturating_add(job.chunk.blob.len()) <= self.bounds.blob_len
     }
@@ -268,7 +281,7 @@ mod tests {
             digest: None,
             kind: ChunkKind::Data,
         };
-        Job { key: Key { node, chunk: 0 }, content, chunk }
+        Job { key: Key { node, chunk: 0 }, content, chunk, source: table }
     }
 
     fn rows(jobs: &[Job]) -> Vec<u32> {

@@ -58,11 +58,13 @@ pub(crate) struct Scripted {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     requests: Vec<Vec<BlobRange>>,
     /// Bytes that are handed out wrong.
     flipped: Option<u64>,
-    failing: Option<io::ErrorKind>,
+    /// Whether all are.
+    pub(crate) garbage: bool,
+    pub(crate) failing: Option<io::ErrorKind>,
     delay: Duration,
 }
 
@@ -71,11 +73,11 @@ impl Scripted {
         Self { blob: made.blob.clone(), state: Mutex::default() }
     }
 
-    fn set(&self, change: impl FnOnce(&mut State)) {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
     }
 
-    fn requests(&self) -> Vec<Vec<BlobRange>> {
+    pub(crate) fn requests(&self) -> Vec<Vec<BlobRange>> {
         self.state.lock().unwrap().requests.clone()
     }
 
@@ -102,7 +104,7 @@ impl Supply for Scripted {
         if let Some(kind) = state.failing {
             return Err(kind.into());
         }
-        let (flipped, delay) = (state.flipped, state.delay);
+        let (flipped, garbage, delay) = (state.flipped, state.garbage, state.delay);
         drop(state);
         thread::sleep(delay);
         let mut bytes = Vec::new();
@@ -112,6 +114,9 @@ impl Supply for Scripted {
                 let place = bytes.len() - (range.end() - at) as usize;
                 bytes[place] ^= 1;
             }
+        }
+        if garbage {
+            bytes.fill(0xaa);
         }
         take(&mut bytes.as_slice())
     }
@@ -174,7 +179,7 @@ fn is_skipped() -> bool {
     is_missing
 }
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(crate) fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store")).unwrap();
     (dir, store)
@@ -306,7 +311,7 @@ fn root_what_never_comes_is_an_error_in_the_end() {
 }
 
 /// Fills a layer in, and waits until all of it is here.
-fn fill(fetcher: &Fetcher<'_>, layer: &fetch::Layer) {
+pub(crate) fn fill(fetcher: &Fetcher<'_>, layer: &fetch::Layer) {
     fetcher.fill(layer, true);
     while !matches!(layer.verdict(), Verdict::Done(_)) {
         assert!(!matches!(layer.verdict(), Verdict::Quarantined(_)));

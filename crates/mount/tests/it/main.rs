@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
+mod elsewhere;
 mod erofs;
 mod erofs_reader;
 mod fuzz;
