@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod erofs;
 pub mod error;
 pub mod fetch;
+mod file;
 pub mod fuse;
 mod metadata;
 mod mountinfo;
@@ -14,10 +15,6 @@ pub mod quarantine;
 pub mod rootfs;
 mod userns;
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use error::Error;
@@ -26,9 +23,4 @@ pub use error::Error;
 fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Makes a directory for its owner alone, and those above it, where they are missing.
-fn create_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -5,13 +5,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chunked::{BlobDigest, ContentDigest};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, at_path};
+use crate::file;
 
 const DIRECTORY: &str = "profiles";
 /// Most reads of a profile that are made use of: several gigabytes of chunks.
@@ -70,11 +71,7 @@ impl Profile {
     /// Those of the file system.
     pub fn save(&self, store: &Path) -> Result<PathBuf, Error> {
         let path = path_of(store, &self.manifest);
-        let failed = || at_path("write", &path);
-        crate::create_private(&store.join(DIRECTORY)).map_err(failed())?;
-        let json = serde_json::to_vec(self).map_err(io::Error::from).map_err(failed())?;
-        let staged = path.with_extension("new");
-        fs::write(&staged, json).and_then(|()| fs::rename(&staged, &path)).map_err(failed())?;
+        file::replace(&path, |mut file| file.write_all(&serde_json::to_vec(self)?))?;
         Ok(path)
     }
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use store::{LayerRecord, LayerState, Origin};
 
 use crate::error::{Error, at_path};
+use crate::file;
 
 const DIRECTORY: &str = "quarantine";
 
@@ -40,10 +41,7 @@ pub struct Quarantined {
 pub fn put(store: &Path, layer: &LayerRecord, why: &str) -> Result<(), Error> {
     let (toc_digest, diff_id) = (layer.toc_digest, layer.diff_id);
     let path = path_of(store, &toc_digest, diff_id.as_ref());
-    let json = serde_json::to_vec_pretty(&Quarantined { toc_digest, diff_id, why: why.to_owned() });
-    let failed = || at_path("write", &path);
-    fs::create_dir_all(store.join(DIRECTORY)).map_err(failed())?;
-    fs::write(&path, json.map_err(io::Error::from).map_err(failed())?).map_err(failed())
+    file::replace_json(&path, &Quarantined { toc_digest, diff_id, why: why.to_owned() })
 }
 
 /// Fails when a layer is not to be mounted for what its record claims.

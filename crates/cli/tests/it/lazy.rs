@@ -439,6 +439,28 @@ fn root_a_registry_that_is_down_is_an_error_until_it_is_back() {
 }
 
 #[test]
+fn root_who_waits_for_a_registry_that_is_down_is_told_why() {
+    let down = Fault::new(Target::BlobRanges, Misdeed::Status { status: 404, retry_after: None });
+    let script = Script { faults: vec![down.after(1).times(3)], ..Script::default() };
+    let Some(scene) = Stage::new(script) else { return };
+    scene.mount();
+    let waited = scene.output(&["wait", "m"]);
+    let said = String::from_utf8(waited.stderr).unwrap();
+    assert!(waited.status.success(), "{said}");
+    let (name, host) = (scene.name(), scene.registry.host());
+    let name = name.trim_start_matches("docker://");
+    assert_eq!(
+        said,
+        format!(
+            "still waiting for `{name}`: cannot read the blob: `{host}` does not have the blob; it is tried again\n"
+        )
+    );
+    assert!(scene.log().contains("cannot go on with layer sha256:"), "{}", scene.log());
+    let layers = scene.status()["images"][0]["layers"].clone();
+    assert_eq!(layers[0].get("failure"), None, "{layers}");
+}
+
+#[test]
 fn root_wrong_bytes_are_never_read() {
     let Some(scene) = Stage::new(Script {
         faults: vec![Fault::new(Target::BlobRanges, Misdeed::Flip { offset: 2_000_000 }).after(2).times(3)],

@@ -1,7 +1,6 @@
 //! Makes the table of a layer from the entries of its TOC.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,8 @@ use store::{LayerRecord, Listings, Store, contents};
 
 use super::row::{ChunkRow, ContentRow};
 use super::table::{BITS_MAX, MAGIC, Table};
-use crate::error::{Error, at_path};
+use crate::error::Error;
+use crate::file;
 
 /// Contents for each value of the first bits, on average.
 const FAN_LEN: usize = 16;
@@ -91,12 +91,7 @@ impl Builder {
 
     /// Writes the table to a file, which appears when it is complete.
     pub(super) fn save(self, path: &Path) -> Result<(), Error> {
-        if let Some(directory) = path.parent() {
-            crate::create_private(directory).map_err(at_path("create", directory))?;
-        }
-        let staged = path.with_extension(format!("{}.unfinished", std::process::id()));
-        let written = File::create(&staged).and_then(|file| self.write(BufWriter::new(file)));
-        written.and_then(|()| fs::rename(&staged, path)).map_err(at_path("write", path))
+        file::replace(path, |file| self.write(BufWriter::new(file)))
     }
 
     /// Writes the table.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, at_path};
 use crate::fetch::Place;
+use crate::file;
 
 const DIRECTORY: &str = "lazy";
 
@@ -49,13 +50,7 @@ impl Attachments {
     }
 
     pub(super) fn put(&self, attachment: &Attachment) -> Result<(), Error> {
-        let path = self.path_of(&attachment.manifest);
-        let failed = || at_path("write", &path);
-        fs::create_dir_all(&self.0).map_err(at_path("create", &self.0))?;
-        let json = serde_json::to_vec_pretty(attachment).map_err(io::Error::from).map_err(failed())?;
-        let staged = path.with_extension("new");
-        fs::write(&staged, json).map_err(failed())?;
-        fs::rename(&staged, &path).map_err(failed())
+        file::replace_json(&self.path_of(&attachment.manifest), attachment)
     }
 
     pub(super) fn remove(&self, manifest: &BlobDigest) -> Result<bool, Error> {

@@ -126,6 +126,9 @@ pub struct LayerStatus {
     pub toc_digest: TocDigest,
     /// How far it is.
     pub verdict: Verdict,
+    /// Why the last request for it failed, if it did. It is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl ImageStatus {

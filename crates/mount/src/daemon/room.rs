@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use store::gc::{Quota, plan_eviction};
 use store::{Image, Store};
 
-use super::service::ServedLayers;
+use super::ServedLayers;
 use crate::error::Error;
 
 /// Between two looks when nothing is known to have changed: others bring content in, too.

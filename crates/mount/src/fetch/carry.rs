@@ -57,7 +57,7 @@ impl<'f, 's> Carrier<'f, 's> {
                 Err((left, why)) => (jobs, failure) = (left, why),
             }
         }
-        layer.back_off();
+        self.fetcher.put_off(&layer, &failure);
         self.fail(&jobs, &failure);
     }
 

@@ -9,8 +9,8 @@ use super::Failure;
 pub trait Events: Sync {
     /// A read of a content failed.
     fn read_failed(&self, content: &ContentDigest, failure: &Failure);
-    /// A layer cannot be filled at the moment.
-    fn fill_failed(&self, layer: &LayerRecord, failure: &Failure);
+    /// Something of a layer does not come at the moment, for another reason than the last time. It is tried again.
+    fn layer_failed(&self, layer: &LayerRecord, failure: &Failure);
     /// A layer is here, and is what the image says.
     fn proven(&self, layer: &LayerRecord);
     /// A layer is not what the image says.
@@ -23,7 +23,7 @@ pub struct NoEvents;
 
 impl Events for NoEvents {
     fn read_failed(&self, _content: &ContentDigest, _failure: &Failure) {}
-    fn fill_failed(&self, _layer: &LayerRecord, _failure: &Failure) {}
+    fn layer_failed(&self, _layer: &LayerRecord, _failure: &Failure) {}
     fn proven(&self, _layer: &LayerRecord) {}
     fn quarantined(&self, _layer: &LayerRecord, _why: &str) {}
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use chunked::ChunkKind;
+use chunked::{ChunkKind, ContentDigest};
 
 use super::layer::{Layer, Verdict};
 use super::queue::{Bounds, Job, Key};
@@ -24,8 +24,8 @@ pub(super) enum Next {
     Complete,
     /// Something was, and whether it came shows when all is looked through again.
     Again,
-    /// Something is, and somebody else fetches it.
-    Taken,
+    /// This is, and somebody else fetches it.
+    Taken(ContentDigest),
 }
 
 impl<'s> Fetcher<'s> {
@@ -43,14 +43,18 @@ impl<'s> Fetcher<'s> {
                     self.prove(&layer);
                 }
                 Ok(Next::Again) => {}
-                Ok(Next::Taken) => layer.back_off(),
-                Err(failure) => {
-                    layer.back_off();
-                    self.events.fill_failed(layer.record(), &failure);
-                }
+                Ok(Next::Taken(digest)) => self.put_off(&layer, &Failure::Taken { digest }),
+                Err(failure) => self.put_off(&layer, &failure),
             }
         }
         Vec::new()
+    }
+
+    /// Fills a layer in only after a while, and says why if that was not said before.
+    pub(super) fn put_off(&self, layer: &Layer, failure: &Failure) {
+        if layer.back_off(failure) {
+            self.events.layer_failed(layer.record(), failure);
+        }
     }
 
     /// Finds the next chunks of a layer that are not here. It is looked through again once all that was missing came.
@@ -61,7 +65,7 @@ impl<'s> Fetcher<'s> {
         }
         let (mut jobs, mut blob_len) = (Vec::new(), 0_u64);
         let mut last: Option<(u32, Wanted)> = None;
-        let mut is_taken = false;
+        let mut taken = None;
         while jobs.len() < bounds.count && blob_len < bounds.blob_len {
             let rows = layer.table.chunks(fill.next, ROWS)?;
             if rows.is_empty() {
@@ -77,8 +81,8 @@ impl<'s> Fetcher<'s> {
                 };
                 last = Some((row.content, wanted));
                 let job = match self.job_for(layer, &wanted, row.content, fill.next) {
-                    Err(Failure::Taken { .. }) => {
-                        (is_taken, fill.found_missing) = (true, true);
+                    Err(Failure::Taken { digest }) => {
+                        (taken, fill.found_missing) = (Some(digest), true);
                         None
                     }
                     job => job?,
@@ -95,10 +99,10 @@ impl<'s> Fetcher<'s> {
         }
         let was_missing = std::mem::take(&mut fill.found_missing);
         fill.next = 0;
-        Ok(match was_missing {
-            true if is_taken => Next::Taken,
-            true => Next::Again,
-            false => Next::Complete,
+        Ok(match taken {
+            Some(digest) => Next::Taken(digest),
+            None if was_missing => Next::Again,
+            None => Next::Complete,
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use store::{LayerRecord, LayerState};
 
-use super::Place;
+use super::{Failure, Place};
 use crate::contents::Table;
 
 /// The first wait after a request for a layer failed, before it is filled on; doubled each time.
@@ -53,6 +53,8 @@ pub(super) struct Fill {
     /// Not before.
     retry_at: Option<Instant>,
     wait: Duration,
+    /// What the last request said, if it failed.
+    why: Option<String>,
 }
 
 impl Layer {
@@ -98,8 +100,9 @@ impl Layer {
         *self.verdict.write().unwrap_or_else(PoisonError::into_inner) = verdict;
     }
 
-    /// Wants all of it to be here some day, or not any more.
+    /// Wants all of it to be here some day, or not any more. What failed before is tried again at once.
     pub(super) fn want_filled(&self, is_wanted: bool) {
+        self.fill().retry_at = None;
         self.is_wanted.store(is_wanted, Ordering::Release);
     }
 
@@ -114,11 +117,24 @@ impl Layer {
         self.fill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fills on only after a while.
-    pub(super) fn back_off(&self) {
+    /// Fills on only after a while. Tells whether the reason is another one than before.
+    pub(super) fn back_off(&self, failure: &Failure) -> bool {
         let mut fill = self.fill();
+        // What was on its way when it began to fail tells nothing new.
+        if fill.retry_at.is_some_and(|at| Instant::now() < at) {
+            return false;
+        }
+        let why = Some(failure.to_string());
+        let is_news = fill.why != why;
+        fill.why = why;
         fill.wait = fill.wait.saturating_mul(2).clamp(FIRST_WAIT, LONGEST_WAIT);
         fill.retry_at = Instant::now().checked_add(fill.wait);
+        is_news
+    }
+
+    /// Returns why the last request for it failed, if it did.
+    pub fn failure(&self) -> Option<String> {
+        self.fill().why.clone()
     }
 
     /// Tells whether the last request for it failed, not long ago.
@@ -129,6 +145,6 @@ impl Layer {
     /// Says that requests for it are answered.
     pub(super) fn goes_well(&self) {
         let mut fill = self.fill();
-        (fill.wait, fill.retry_at) = (Duration::ZERO, None);
+        (fill.wait, fill.retry_at, fill.why) = (Duration::ZERO, None, None);
     }
 }

@@ -326,7 +326,12 @@ impl<'s> Fetcher<'s> {
                     layer.goes_well();
                 }
             }
-            Err(Failure::Wrong { .. } | Failure::Frame { .. }) => self.counters.wrong_chunk(),
+            Err(failure @ (Failure::Wrong { .. } | Failure::Frame { .. })) => {
+                self.counters.wrong_chunk();
+                if let Some(layer) = self.layer(job.source) {
+                    self.put_off(&layer, failure);
+                }
+            }
             Err(_) => {}
         }
         if result.as_ref().is_err_and(Failure::is_of_source) && self.try_elsewhere(job) {

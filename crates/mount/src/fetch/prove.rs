@@ -58,16 +58,15 @@ impl<'s> Fetcher<'s> {
                 let why = crate::error::chain(&error);
                 self.counters.quarantined();
                 if let Err(error) = quarantine::put(self.store.path(), layer.record(), &why) {
-                    self.events.fill_failed(layer.record(), &error.into());
+                    self.events.layer_failed(layer.record(), &error.into());
                 }
                 self.events.quarantined(layer.record(), &why);
                 layer.judge(Verdict::Quarantined(why));
             }
             // Something went away meanwhile, or the disk is full.
             Err(error) => {
-                layer.back_off();
                 layer.judge(Verdict::Incomplete);
-                self.events.fill_failed(layer.record(), &error.into());
+                self.put_off(layer, &error.into());
             }
         }
     }

@@ -47,9 +47,8 @@ impl Supply for Blobs {
 fn layers() -> ([Made; 2], [Vec<u8>; 2]) {
     let common = [data::stream(1, 3000), data::stream(2, 3_000_000)];
     let own = [data::stream(3, 500_000), data::stream(4, 900_000)];
-    let layers = own.map(|own| {
-        Made::of(&[("a", own), ("small", common[0].clone()), ("z/large", common[1].clone())])
-    });
+    let layers =
+        own.map(|own| Made::of(&[("a", own), ("small", common[0].clone()), ("z/large", common[1].clone())]));
     (layers, common)
 }
 
@@ -128,7 +127,10 @@ fn what_no_layer_gives_is_an_error_after_each_was_asked() {
     let blobs = Blobs::of(&layers);
     blobs.0.values().for_each(|blob| blob.set(|state| state.garbage = true));
     serve(&store, &layers, &blobs, &[0, 1], |fetcher, ended| {
-        assert!(matches!(read(fetcher, ended, &common[0]), Err(Failure::Frame { .. } | Failure::Wrong { .. })));
+        assert!(matches!(
+            read(fetcher, ended, &common[0]),
+            Err(Failure::Frame { .. } | Failure::Wrong { .. })
+        ));
         assert_eq!(fetcher.pending(), 0);
     });
     assert!(blobs.0.values().all(|blob| !blob.requests().is_empty()));

@@ -31,8 +31,8 @@ impl Events for Log {
         }
     }
 
-    fn fill_failed(&self, layer: &LayerRecord, failure: &Failure) {
-        ui::say(&format!("cannot fill in layer {}: {failure}\n", layer.blob));
+    fn layer_failed(&self, layer: &LayerRecord, failure: &Failure) {
+        ui::say(&format!("cannot go on with layer {}: {failure}; it is tried again\n", layer.blob));
     }
 
     fn proven(&self, layer: &LayerRecord) {
