@@ -212,6 +212,7 @@ impl<'f, 's> Service<'f, 's> {
     fn wait(&self, manifest: &BlobDigest) -> Result<Answer, Error> {
         let served = self.served().get(manifest).cloned().ok_or_else(|| not_served(manifest))?;
         served.lazy().for_each(|layer| self.fetcher.fill(layer, true));
+        let _hurry = self.fetcher.hurry();
         while !self.is_stopping() {
             let status = served.status();
             if status.is_done() {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use chunked::{ChunkKind, ContentDigest};
 
-use super::layer::{Layer, Verdict};
+use super::layer::Layer;
 use super::queue::{Bounds, Job, Key};
 use super::{Failure, Fetcher, is_small};
 use crate::contents::{ContentRow, Node};
@@ -38,10 +38,8 @@ impl<'s> Fetcher<'s> {
             }
             match self.next_of(&layer, bounds) {
                 Ok(Next::Jobs(jobs)) => return jobs,
-                Ok(Next::Complete) => {
-                    layer.judge(Verdict::Proving);
-                    self.prove(&layer);
-                }
+                Ok(Next::Complete) if layer.start_to_prove() => self.prove(&layer),
+                Ok(Next::Complete) => {}
                 Ok(Next::Again) => {}
                 Ok(Next::Taken(digest)) => self.put_off(&layer, &Failure::Taken { digest }),
                 Err(failure) => self.put_off(&layer, &failure),

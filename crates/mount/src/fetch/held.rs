@@ -77,6 +77,8 @@ pub(super) struct Held<'s> {
     /// Chunks that are not here.
     missing: AtomicUsize,
     used: Mutex<Instant>,
+    /// Held by whoever verifies the whole.
+    verifying: Mutex<()>,
     pub(super) run: Mutex<Run>,
 }
 
@@ -113,6 +115,7 @@ impl<'s> Held<'s> {
             backing: RwLock::new(Backing::Unknown),
             missing: AtomicUsize::new(usize::MAX),
             used: Mutex::new(Instant::now()),
+            verifying: Mutex::default(),
             run: Mutex::default(),
         }
     }
@@ -230,6 +233,7 @@ impl<'s> Held<'s> {
 
     /// Verifies the whole, and makes it an object.
     pub(super) fn complete(&self, store: &'s Store) -> Result<Completed, Failure> {
+        let _one_at_a_time = self.verifying.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_ripe() {
             return Ok(Completed::No);
         }

@@ -96,6 +96,16 @@ impl Layer {
         self.verdict.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Has whoever asks first prove it; `false` for everybody else.
+    pub(super) fn start_to_prove(&self) -> bool {
+        let mut verdict = self.verdict.write().unwrap_or_else(PoisonError::into_inner);
+        let is_first = *verdict == Verdict::Incomplete;
+        if is_first {
+            *verdict = Verdict::Proving;
+        }
+        is_first
+    }
+
     pub(super) fn judge(&self, verdict: Verdict) {
         *self.verdict.write().unwrap_or_else(PoisonError::into_inner) = verdict;
     }

@@ -1,16 +1,20 @@
 //! Verifies what is complete: whole files, and whole layers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chunked::Class as Meaning;
-use crossbeam_channel::RecvTimeoutError;
 use store::fetch::Options;
-use store::pull;
+use store::{LayerRecord, pull};
 
 use super::held::{Completed, Held};
 use super::layer::{Layer, Verdict};
-use super::{Fetcher, Ripe, TICK};
+use super::{Failure, Fetcher, Ripe, TICK};
 use crate::quarantine;
+
+/// How long a layer that was proven waits for others to be put on disk with. Not for long: what is written early is written
+/// while something else is computed.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 impl<'s> Fetcher<'s> {
     /// Has a content verified as a whole if all its chunks are here.
@@ -27,14 +31,23 @@ impl<'s> Fetcher<'s> {
 
     /// Verifies one after another.
     pub(super) fn verify(&self) {
+        let mut proven = Proven::default();
         while !self.is_stopped() {
-            match self.ripe.1.recv_timeout(TICK) {
-                Ok(Ripe::File(held)) => self.complete(&held),
-                Ok(Ripe::Layer(layer)) => self.judge(&layer),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            let ripe = match proven.0.is_empty() {
+                true => self.ripe.1.recv_timeout(TICK).ok(),
+                false => self.ripe.1.try_recv().ok(),
+            };
+            let is_over = ripe.is_none();
+            match ripe {
+                Some(Ripe::File(held)) => self.complete(&held),
+                Some(Ripe::Layer(layer)) => self.judge(layer, &mut proven),
+                None => {}
+            }
+            if is_over || proven.is_due() {
+                self.settle(&mut proven);
             }
         }
+        self.settle(&mut proven);
     }
 
     fn complete(&self, held: &Held<'s>) {
@@ -46,14 +59,10 @@ impl<'s> Fetcher<'s> {
         }
     }
 
-    fn judge(&self, layer: &Layer) {
+    fn judge(&self, layer: Arc<Layer>, proven: &mut Proven) {
         let options = Options { memory: 4 << 20, ..Options::default() };
         match pull::prove(self.store, layer.record(), &options) {
-            Ok(record) => {
-                self.counters.proven();
-                layer.judge(Verdict::Done(record.state));
-                self.events.proven(&record);
-            }
+            Ok(record) => proven.0.push((Instant::now(), layer, record)),
             Err(error) if error.class() == Meaning::Corrupt => {
                 let why = crate::error::chain(&error);
                 self.counters.quarantined();
@@ -63,11 +72,43 @@ impl<'s> Fetcher<'s> {
                 self.events.quarantined(layer.record(), &why);
                 layer.judge(Verdict::Quarantined(why));
             }
-            // Something went away meanwhile, or the disk is full.
-            Err(error) => {
-                layer.judge(Verdict::Incomplete);
-                self.put_off(layer, &error.into());
+            Err(error) => self.take_back(&layer, &error.into()),
+        }
+    }
+
+    /// Puts proven layers on disk, and says that they are.
+    fn settle(&self, proven: &mut Proven) {
+        if proven.0.is_empty() {
+            return;
+        }
+        let records: Vec<_> = proven.0.iter().map(|(.., record)| record.clone()).collect();
+        let settled = pull::settle(self.store, &records).map_err(Failure::from);
+        for (_, layer, record) in proven.0.drain(..) {
+            match &settled {
+                Ok(()) => {
+                    self.counters.proven();
+                    layer.judge(Verdict::Done(record.state));
+                    self.events.proven(&record);
+                }
+                Err(failure) => self.take_back(&layer, failure),
             }
         }
+    }
+
+    /// Has a layer filled in and proven again: something went away meanwhile, or the disk is full.
+    fn take_back(&self, layer: &Layer, failure: &Failure) {
+        layer.judge(Verdict::Incomplete);
+        self.put_off(layer, failure);
+    }
+}
+
+/// Layers whose tar is right, and when that was found. One sync is for all of them, as each waits for the disk.
+#[derive(Default)]
+struct Proven(Vec<(Instant, Arc<Layer>, LayerRecord)>);
+
+impl Proven {
+    /// Tells whether the first has waited for others long enough.
+    fn is_due(&self) -> bool {
+        self.0.first().is_some_and(|(found, ..)| found.elapsed() > TOGETHER)
     }
 }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected has failed")]
 
-mod elsewhere;
 mod erofs;
 mod erofs_reader;
+mod fetcher;
 mod fuzz;
 mod lazy;
 mod overlay;

@@ -27,7 +27,7 @@ use crate::store::Store;
 
 pub use index::{Indexed, find_indexed, index};
 pub use present::{Identity, find_present};
-pub use prove::prove;
+pub use prove::{prove, settle};
 pub use report::{How, LayerReport};
 
 /// Layers at once where nobody says how many.

@@ -14,8 +14,8 @@ use crate::layers::{LayerRecord, LayerState};
 use crate::seed::Seeds;
 use crate::store::Store;
 
-/// Rebuilds the tar of a layer from its tar-split and the objects, and compares it with the diff ID in the record. Then
-/// puts the content on disk, and writes down that the layer is proven; without a diff ID to compare with, complete.
+/// Rebuilds the tar of a layer from its tar-split and the objects, and compares it with the diff ID in the record. Returns
+/// the record of a proven layer; without a diff ID to compare with, of a complete one. [`settle`] makes it that of the store.
 ///
 /// # Errors
 /// [`Failure::DiffId`] in [`Error::Layer`] when the tar is another one; [`Failure::Read`] when content is missing.
@@ -35,10 +35,16 @@ pub fn prove(store: &Store, record: &LayerRecord, options: &Options) -> Result<L
     let is_proven = record.diff_id.is_some() && fetched.diff_id == record.diff_id;
     let state = if is_proven { LayerState::Proven } else { LayerState::Complete };
     store.index().add(contents.places())?;
+    Ok(LayerRecord { state, tar_len: fetched.tar_len, ..record.clone() })
+}
+
+/// Puts the content of layers on disk, and then writes down what was found of them.
+///
+/// # Errors
+/// Those of the file system.
+pub fn settle(store: &Store, records: &[LayerRecord]) -> Result<(), Error> {
     store.sync()?;
-    let record = LayerRecord { state, tar_len: fetched.tar_len, ..record.clone() };
-    store.layers().update(&record)?;
-    Ok(record)
+    records.iter().try_for_each(|record| store.layers().update(record))
 }
 
 /// Puts a layer together from the files of the store. Where they were in the blob is of no interest any more.

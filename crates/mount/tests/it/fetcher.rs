@@ -1,4 +1,4 @@
-//! Contents that several layers have.
+//! What is fetched, and from where, without a kernel that asks for it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -60,7 +60,18 @@ fn serve(
     places: &[usize],
     act: impl FnOnce(&Fetcher<'_>, &Receiver<Ended>),
 ) {
-    let options = fetch::Options { quiet: Duration::ZERO, ..fetch::Options::default() };
+    serve_after(Duration::ZERO, store, (layers, blobs), places, act);
+}
+
+/// The same, where nothing is filled in before it has been quiet for a while.
+fn serve_after(
+    quiet: Duration,
+    store: &Store,
+    (layers, blobs): (&[Made], &Blobs),
+    places: &[usize],
+    act: impl FnOnce(&Fetcher<'_>, &Receiver<Ended>),
+) {
+    let options = fetch::Options { quiet, ..fetch::Options::default() };
     let (fetcher, ended) = Fetcher::new(store, blobs, &NoEvents, options);
     for (number, made) in layers.iter().enumerate() {
         let record = made.index(store);
@@ -148,4 +159,21 @@ fn a_layer_is_filled_in_from_its_own_blob() {
     });
     assert!(blobs.get(&layers[0]).requests().is_empty());
     assert_eq!(layers[1].index(&store).state, LayerState::Proven);
+}
+
+#[test]
+fn who_waits_for_all_of_it_does_not_wait_until_it_is_quiet() {
+    let ((layers, common), (_dir, store)) = (layers(), store());
+    let blobs = Blobs::of(&layers);
+    let never = Duration::from_secs(u32::MAX.into());
+    serve_after(never, &store, (&layers, &blobs), &[0, 1], |fetcher, ended| {
+        let first = fetcher.layers()[0].clone();
+        fetcher.fill(&first, true);
+        assert!(read(fetcher, ended, &common[0]).unwrap() == common[0]);
+        assert_eq!(fetcher.counters().counts().fill_chunks, 0);
+        let hurry = fetcher.hurry();
+        fill(fetcher, &first);
+        drop(hurry);
+        assert!(fetcher.counters().counts().fill_chunks > 0);
+    });
 }
