@@ -71,7 +71,7 @@ impl<'f, 's> Carrier<'f, 's> {
     ) -> Result<(), (Vec<Job>, Failure)> {
         let mut fruitless = 0;
         while fruitless < PLANS_MAX {
-            let plan = self.plan(place, layer, &jobs);
+            let plan = self.plan(place, layer, class, &jobs);
             let (now, mut later) = split(&plan, jobs);
             if class != Class::Fill {
                 // Other carriers take the other requests.
@@ -96,12 +96,16 @@ impl<'f, 's> Carrier<'f, 's> {
         Err((jobs, Failure::source(&io::ErrorKind::Unsupported.into())))
     }
 
-    fn plan(&self, place: &Place, layer: &Layer, jobs: &[Job]) -> FetchPlan {
+    fn plan(&self, place: &Place, layer: &Layer, class: Class, jobs: &[Job]) -> FetchPlan {
         let mut missing: Vec<BlobRange> = jobs.iter().map(|job| job.chunk.blob).collect();
         missing.dedup();
         let payload = BlobRange::saturating(0, layer.record().payload_len);
-        let abilities = self.fetcher.supply.abilities(place, layer.record());
+        let mut abilities = self.fetcher.supply.abilities(place, layer.record());
         self.fetcher.note_link(&abilities.link);
+        if class == Class::Fill {
+            // Several carriers fill in, each with one request after another.
+            abilities.parallelism = 1;
+        }
         plan(&missing, payload, &abilities)
     }
 
