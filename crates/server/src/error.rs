@@ -40,6 +40,12 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// The system gives no random numbers, which names that nobody can guess are made of.
+    #[error("the system gives no random numbers")]
+    Random {
+        /// The cause.
+        source: io::Error,
+    },
     /// What is to be served is one repository, not a directory of them.
     #[error(
         "`{}` is itself an OCI image layout, expected a directory that holds one for each repository",
@@ -99,7 +105,7 @@ impl Error {
         match self {
             Self::Layout(error) => error.class(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Missing,
-            Self::Io { .. } | Self::Listen { .. } | Self::Start { .. } => Class::Local,
+            Self::Io { .. } | Self::Listen { .. } | Self::Start { .. } | Self::Random { .. } => Class::Local,
             Self::InUse(_) => Class::Transient,
             Self::IsLayout(_) | Self::TooManyManifests { .. } => Class::Unsupported,
             Self::Certificate { .. } | Self::Pem { .. } | Self::Users { .. } | Self::Damaged { .. } => {

@@ -52,7 +52,7 @@ impl Users {
         let hashes = parse(&text).map_err(|source| Error::Users { path: path.to_owned(), source })?;
         let mut salt = [0; 32];
         rustix::rand::getrandom(&mut salt[..], rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| Error::Start { source: io::Error::from(error) })?;
+            .map_err(|error| Error::Random { source: io::Error::from(error) })?;
         Ok(Self { hashes, known: Mutex::default(), salt })
     }
 

@@ -73,17 +73,8 @@
 //!
 //! # The dedup index
 //!
-//! Runs of rows that are sorted by the first 12 bytes of a content's digest, and then by whose file it is in:
-//!
-//! | bytes | what |
-//! |---|---|
-//! | 8 | `morseli\x02` |
-//! | 4 | `bits`, at most 21 |
-//! | 4 | number of rows |
-//! | 4 | number of objects |
-//! | 4 * (2^bits + 1) | for each value of a key's first bits: how many rows come before; at the end, all |
-//! | 32 each | a row: 12 bytes of the digest; 0, or the number of a seed, 4; place of the file among the objects of the run, or its number in the seed's catalog, 4; offset of its first byte, 6; length, 6 |
-//! | 32 each | the digest of an object that rows point to |
+//! Runs of rows that are sorted by what a content's digest begins with, and then by whose file it is in; `index/run.rs` says how
+//! they lie in a file, and `index/merge.rs` how many there are.
 //!
 //! The number of a seed is that in the name of its catalog `index/seed-<8 hex>`, which lists its files:
 //!
@@ -98,8 +89,7 @@
 //! | | for each file: 32 bytes of its digest; length, mtime, ctime and inode, 8 each; length of its path, 2; the path |
 //! | 8 each | the table: where each file is; 0 for one that is gone |
 //!
-//! Runs with higher numbers are newer, and are asked first. Whoever adds one merges the last two as long as the older
-//! is at most twice as long. Everything in it is a hint, and what it leads to is hashed. A run that is damaged, or
+//! Runs with higher numbers are newer, and are asked first. Everything in the index is a hint, and what it leads to is hashed. A run that is damaged, or
 //! that others can write to, is not used, and goes away when the next one is written; all files of all seeds then have to
 //! be hashed again, as nobody knows which rows it had.
 //!

@@ -1,6 +1,6 @@
 //! Makes the table of a layer from the entries of its TOC.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ pub struct Builder {
     /// In the order of the TOC, each once.
     contents: Vec<ContentRow>,
     chunks: Vec<ChunkRow>,
-    known: HashMap<ContentDigest, ()>,
+    known: HashSet<ContentDigest>,
     /// Where the last content was.
     directory: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Builder {
     pub fn add(&mut self, entry: &Entry) {
         let Some((digest, len)) = contents::of(entry) else { return };
         let Some(content) = &entry.content else { return };
-        if self.known.insert(digest, ()).is_some() {
+        if !self.known.insert(digest) {
             return;
         }
         // A TOC has far fewer than 2^32 rows.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chunked::digest::Hasher;
 use chunked::frame::{self, Decoder};
 use chunked::plan::{FetchPlan, plan};
-use chunked::{BlobRange, ChunkKind, Class as Meaning, ContentDigest};
+use chunked::{BlobRange, ChunkKind, Class, ContentDigest};
 
-use super::queue::{Class, Job};
+use super::queue::{Job, Urgency};
 use super::{Failure, Fetcher, Layer, Place, is_small};
 
 /// Longest chunk that is decoded in memory. What a content without a boundary makes longer is decoded piece by piece.
@@ -34,7 +34,7 @@ impl<'f, 's> Carrier<'f, 's> {
     }
 
     /// Fetches chunks of one layer. Each of them ends: it is here, or failed, or is put back.
-    pub(super) fn carry(&mut self, class: Class, mut jobs: Vec<Job>) {
+    pub(super) fn carry(&mut self, urgency: Urgency, mut jobs: Vec<Job>) {
         self.copy_known(&mut jobs);
         if jobs.is_empty() {
             return;
@@ -44,7 +44,7 @@ impl<'f, 's> Carrier<'f, 's> {
         let Some(layer) = layer else {
             return self.fail(&jobs, &Failure::NoLayer);
         };
-        if class != Class::Fill && layer.is_resting() {
+        if urgency != Urgency::Fill && layer.is_resting() {
             self.fetcher.go_elsewhere(&mut jobs);
             if jobs.is_empty() {
                 return;
@@ -52,7 +52,7 @@ impl<'f, 's> Carrier<'f, 's> {
         }
         let mut failure = Failure::NoLayer;
         for place in layer.places() {
-            match self.carry_from(&place, &layer, class, jobs) {
+            match self.carry_from(&place, &layer, urgency, jobs) {
                 Ok(()) => return,
                 Err((left, why)) => (jobs, failure) = (left, why),
             }
@@ -66,21 +66,21 @@ impl<'f, 's> Carrier<'f, 's> {
         &mut self,
         place: &Place,
         layer: &Layer,
-        class: Class,
+        urgency: Urgency,
         mut jobs: Vec<Job>,
     ) -> Result<(), (Vec<Job>, Failure)> {
         let mut fruitless = 0;
         while fruitless < PLANS_MAX {
-            let plan = self.plan(place, layer, class, &jobs);
+            let plan = self.plan(place, layer, urgency, &jobs);
             let (now, mut later) = split(&plan, jobs);
-            if class != Class::Fill {
+            if urgency != Urgency::Fill {
                 // Other carriers take the other requests.
                 self.fetcher.put_back(&later);
                 later.clear();
             }
             let ranges = plan.requests.into_iter().next().map(|request| request.ranges).unwrap_or_default();
             let mut left = now.as_slice();
-            let ended = self.request(place, layer, class, &ranges, &mut left);
+            let ended = self.request(place, layer, urgency, &ranges, &mut left);
             self.fetcher.counters().request(ended.is_ok());
             fruitless = if left.len() < now.len() { 0 } else { fruitless + 1 };
             jobs = left.iter().chain(&later).copied().collect();
@@ -88,7 +88,7 @@ impl<'f, 's> Carrier<'f, 's> {
                 Ok(()) if jobs.is_empty() => return Ok(()),
                 Ok(()) if left.is_empty() => {}
                 // What can do less is asked for less.
-                Err(failure) if failure.class() == Meaning::Unsupported => {}
+                Err(failure) if failure.class() == Class::Unsupported => {}
                 Err(failure) => return Err((jobs, failure)),
                 Ok(()) => return Err((jobs, Failure::source(&io::ErrorKind::ConnectionAborted.into()))),
             }
@@ -96,13 +96,13 @@ impl<'f, 's> Carrier<'f, 's> {
         Err((jobs, Failure::source(&io::ErrorKind::Unsupported.into())))
     }
 
-    fn plan(&self, place: &Place, layer: &Layer, class: Class, jobs: &[Job]) -> FetchPlan {
+    fn plan(&self, place: &Place, layer: &Layer, urgency: Urgency, jobs: &[Job]) -> FetchPlan {
         let mut missing: Vec<BlobRange> = jobs.iter().map(|job| job.chunk.blob).collect();
         missing.dedup();
         let payload = BlobRange::saturating(0, layer.record().payload_len);
         let mut abilities = self.fetcher.supply.abilities(place, layer.record());
         self.fetcher.note_link(&abilities.link);
-        if class == Class::Fill {
+        if urgency == Urgency::Fill {
             // Several carriers fill in, each with one request after another.
             abilities.parallelism = 1;
         }
@@ -114,7 +114,7 @@ impl<'f, 's> Carrier<'f, 's> {
         &mut self,
         place: &Place,
         layer: &Layer,
-        class: Class,
+        urgency: Urgency,
         ranges: &[BlobRange],
         left: &mut &[Job],
     ) -> Result<(), Failure> {
@@ -126,11 +126,11 @@ impl<'f, 's> Carrier<'f, 's> {
                 while let Some((job, rest)) = left.split_first()
                     && job.chunk.blob.end() <= range.end()
                 {
-                    fetcher.give_way(class, &job.key);
+                    fetcher.give_way(urgency, &job.key);
                     body.skip_to(job.chunk.blob.start())?;
                     let brought = self.bring(job, &mut body)?;
                     *left = rest;
-                    fetcher.ended(class, job, brought);
+                    fetcher.ended(urgency, job, brought);
                     if fetcher.is_stopped() {
                         return Err(io::ErrorKind::Interrupted.into());
                     }
@@ -217,7 +217,7 @@ impl<'f, 's> Carrier<'f, 's> {
 
     fn fail(&self, jobs: &[Job], failure: &Failure) {
         for job in jobs {
-            self.fetcher.ended(Class::Fill, job, Err(failure.clone()));
+            self.fetcher.ended(Urgency::Fill, job, Err(failure.clone()));
         }
     }
 }

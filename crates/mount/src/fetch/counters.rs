@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::queue::Class;
+use super::queue::Urgency;
 use crate::fuse::wire::Operation;
 
 macro_rules! counters {
@@ -94,11 +94,11 @@ impl Counters {
         self.read_len.fetch_add(len, Ordering::Relaxed);
     }
 
-    pub(super) fn chunk(&self, class: Class, blob_len: u64) {
-        let (chunks, bytes) = match class {
-            Class::Fault => (&self.fault_chunks, &self.fault_blob_len),
-            Class::Prefetch => (&self.prefetch_chunks, &self.prefetch_blob_len),
-            Class::Fill => (&self.fill_chunks, &self.fill_blob_len),
+    pub(super) fn chunk(&self, urgency: Urgency, blob_len: u64) {
+        let (chunks, bytes) = match urgency {
+            Urgency::Fault => (&self.fault_chunks, &self.fault_blob_len),
+            Urgency::Prefetch => (&self.prefetch_chunks, &self.prefetch_blob_len),
+            Urgency::Fill => (&self.fill_chunks, &self.fill_blob_len),
         };
         add(chunks);
         bytes.fetch_add(blob_len, Ordering::Relaxed);

@@ -147,9 +147,10 @@ impl Layer {
         self.fill().why.clone()
     }
 
-    /// Tells whether the last request for it failed, not long ago.
+    /// Tells whether another layer should be asked first: the last request for this one failed, not long ago, or there is no
+    /// place to ask.
     pub(super) fn is_resting(&self) -> bool {
-        self.fill().retry_at.is_some_and(|at| Instant::now() < at)
+        self.fill().retry_at.is_some_and(|at| Instant::now() < at) || self.places().is_empty()
     }
 
     /// Says that requests for it are answered.

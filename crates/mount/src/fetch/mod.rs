@@ -46,7 +46,7 @@ pub use events::{Events, NoEvents};
 pub use failure::Failure;
 pub use layer::{Layer, Verdict};
 pub use progress::Progress;
-pub use queue::Class;
+pub use queue::Urgency;
 pub use read::{Found, Missing};
 pub use record::Recorded;
 pub use supply::{Place, Supply};
@@ -255,28 +255,28 @@ impl<'s> Fetcher<'s> {
     fn work(&self) {
         let mut carrier = Carrier::new(self);
         while !self.is_stopped() {
-            let Some((class, jobs, _busy)) = self.next() else {
+            let Some((urgency, jobs, _busy)) = self.next() else {
                 let queue = self.queue();
                 drop(self.changed.wait_timeout(queue, TICK));
                 continue;
             };
-            carrier.carry(class, jobs);
+            carrier.carry(urgency, jobs);
         }
     }
 
     /// Finds the most urgent work. Some carriers are left for faults, and some for faults and what will soon be wanted.
-    fn next(&self) -> Option<(Class, Vec<Job>, Busy<'_>)> {
+    fn next(&self) -> Option<(Urgency, Vec<Job>, Busy<'_>)> {
         let carriers = self.options.carriers.max(4);
         let jobs = self.queue().take_faults(FAULTS);
         if !jobs.is_empty() {
-            return Some((Class::Fault, jobs, Busy(None)));
+            return Some((Urgency::Fault, jobs, Busy(None)));
         }
         let [prefetching, filling] = &self.busy;
         let (most, bounds) = self.shares(carriers / 2 - 1);
         if let Some(busy) = Busy::below(prefetching, most) {
             let jobs = self.queue().take_prefetches(bounds);
             if !jobs.is_empty() {
-                return Some((Class::Prefetch, jobs, busy));
+                return Some((Urgency::Prefetch, jobs, busy));
             }
         }
         if prefetching.load(Ordering::Acquire) > 0 || !self.is_quiet() {
@@ -286,7 +286,7 @@ impl<'s> Fetcher<'s> {
         let busy = Busy::below(filling, most)?;
         let jobs = self.next_fill(bounds);
         let jobs = self.queue().take_fill(jobs);
-        (!jobs.is_empty()).then_some((Class::Fill, jobs, busy))
+        (!jobs.is_empty()).then_some((Urgency::Fill, jobs, busy))
     }
 
     /// Says how many of some carriers may ask for what nobody waits for, and for how much each.
@@ -317,14 +317,14 @@ impl<'s> Fetcher<'s> {
     }
 
     /// Waits, if this is only to fill in, while somebody else waits for something.
-    fn give_way(&self, class: Class, key: &Key) {
-        if class != Class::Fill {
+    fn give_way(&self, urgency: Urgency, key: &Key) {
+        if urgency != Urgency::Fill {
             return;
         }
         let start = Instant::now();
         let mut queue = self.queue();
         while queue.is_urgent()
-            && queue.class_of(key) == Some(Class::Fill)
+            && queue.urgency_of(key) == Some(Urgency::Fill)
             && start.elapsed() < WAY_GIVEN_MAX
             && !self.is_stopped()
         {
@@ -334,10 +334,10 @@ impl<'s> Fetcher<'s> {
     }
 
     /// Takes note that a chunk came or will not come.
-    fn ended(&self, class: Class, job: &Job, result: Result<(), Failure>) {
+    fn ended(&self, urgency: Urgency, job: &Job, result: Result<(), Failure>) {
         match &result {
             Ok(()) => {
-                self.counters.chunk(class, job.chunk.blob.len());
+                self.counters.chunk(urgency, job.chunk.blob.len());
                 if let Some(layer) = self.layer(job.source) {
                     layer.goes_well();
                 }

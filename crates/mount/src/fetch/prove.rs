@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chunked::Class as Meaning;
+use chunked::Class;
 use store::fetch::Options;
 use store::{LayerRecord, pull};
 
@@ -63,7 +63,7 @@ impl<'s> Fetcher<'s> {
         let options = Options { memory: 4 << 20, ..Options::default() };
         match pull::prove(self.store, layer.record(), &options) {
             Ok(record) => proven.0.push((Instant::now(), layer, record)),
-            Err(error) if error.class() == Meaning::Corrupt => {
+            Err(error) if error.class() == Class::Corrupt => {
                 let why = crate::error::chain(&error);
                 self.counters.quarantined();
                 if let Err(error) = quarantine::put(self.store.path(), layer.record(), &why) {

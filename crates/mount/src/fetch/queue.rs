@@ -10,7 +10,7 @@ use crate::contents::{ContentRow, Node};
 
 /// How urgent a chunk is. The order is that of urgency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
+pub enum Urgency {
     /// Somebody is stopped until it comes.
     Fault,
     /// Somebody will soon want it, it is thought.
@@ -41,7 +41,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 struct Flight {
     job: Job,
-    class: Class,
+    urgency: Urgency,
     is_carried: bool,
     tickets: Vec<Ticket>,
     /// Layers that did not give it.
@@ -83,7 +83,7 @@ impl Queue {
     pub(super) fn wait(&mut self, ticket: Ticket, jobs: &[Job]) {
         self.waiting.insert(ticket, jobs.len());
         for job in jobs {
-            self.add(*job, Class::Fault);
+            self.add(*job, Urgency::Fault);
             if let Some(flight) = self.flights.get_mut(&job.key) {
                 flight.tickets.push(ticket);
             }
@@ -91,24 +91,24 @@ impl Queue {
     }
 
     /// Wants a chunk, or wants it more than before.
-    pub(super) fn add(&mut self, job: Job, class: Class) {
+    pub(super) fn add(&mut self, job: Job, urgency: Urgency) {
         let flight = self.flights.entry(job.key).or_insert_with(|| Flight {
             job,
-            class: Class::Fill,
+            urgency: Urgency::Fill,
             is_carried: false,
             tickets: Vec::new(),
             failed: Vec::new(),
         });
-        if class >= flight.class && flight.class != Class::Fill {
+        if urgency >= flight.urgency && flight.urgency != Urgency::Fill {
             return;
         }
-        self.urgent += usize::from(class == Class::Fault && flight.class != Class::Fault);
-        flight.class = class;
-        match class {
+        self.urgent += usize::from(urgency == Urgency::Fault && flight.urgency != Urgency::Fault);
+        flight.urgency = urgency;
+        match urgency {
             _ if flight.is_carried => {}
-            Class::Fault => self.faults.push_back(job.key),
-            Class::Prefetch => self.prefetches.push_back(job.key),
-            Class::Fill => {}
+            Urgency::Fault => self.faults.push_back(job.key),
+            Urgency::Prefetch => self.prefetches.push_back(job.key),
+            Urgency::Fill => {}
         }
     }
 
@@ -117,7 +117,7 @@ impl Queue {
         let mut taken = jobs;
         taken.retain(|job| !self.has(&job.key));
         for job in &taken {
-            self.add(*job, Class::Fill);
+            self.add(*job, Urgency::Fill);
             self.carry(&job.key);
         }
         taken
@@ -126,10 +126,10 @@ impl Queue {
     /// Takes the faults that have waited longest, of one layer, and what is prefetched close behind them in the blob.
     pub(super) fn take_faults(&mut self, bounds: Bounds) -> Vec<Job> {
         let mut batch = Batch { jobs: Vec::new(), blob_len: 0, bounds };
-        gather(&mut self.flights, &mut self.faults, Class::Fault, &mut batch, &|_, _| true);
+        gather(&mut self.flights, &mut self.faults, Urgency::Fault, &mut batch, &|_, _| true);
         if !batch.jobs.is_empty() {
             let is_near = |faults: &[Job], job: &Job| faults.iter().any(|fault| is_behind(fault, job));
-            gather(&mut self.flights, &mut self.prefetches, Class::Prefetch, &mut batch, &is_near);
+            gather(&mut self.flights, &mut self.prefetches, Urgency::Prefetch, &mut batch, &is_near);
         }
         batch.jobs
     }
@@ -137,14 +137,14 @@ impl Queue {
     /// Takes the chunks that will soon be wanted and have waited longest, of one layer.
     pub(super) fn take_prefetches(&mut self, bounds: Bounds) -> Vec<Job> {
         let mut batch = Batch { jobs: Vec::new(), blob_len: 0, bounds };
-        gather(&mut self.flights, &mut self.prefetches, Class::Prefetch, &mut batch, &|_, _| true);
+        gather(&mut self.flights, &mut self.prefetches, Urgency::Prefetch, &mut batch, &|_, _| true);
         batch.jobs
     }
 
     /// Takes note that a layer did not give a chunk, and lists all that did not; `None` if nobody wants it but to fill a
     /// layer in, which is done from that one.
     pub(super) fn failed(&mut self, job: &Job) -> Option<Vec<u32>> {
-        let flight = self.flights.get_mut(&job.key).filter(|flight| flight.class != Class::Fill)?;
+        let flight = self.flights.get_mut(&job.key).filter(|flight| flight.urgency != Urgency::Fill)?;
         flight.failed.push(job.source);
         Some(flight.failed.clone())
     }
@@ -154,11 +154,11 @@ impl Queue {
         for job in jobs.iter().rev() {
             let Some(flight) = self.flights.get_mut(&job.key) else { continue };
             (flight.job, flight.is_carried) = (*job, false);
-            match flight.class {
-                Class::Fault => self.faults.push_front(job.key),
-                Class::Prefetch => self.prefetches.push_front(job.key),
+            match flight.urgency {
+                Urgency::Fault => self.faults.push_front(job.key),
+                Urgency::Prefetch => self.prefetches.push_front(job.key),
                 // Whoever fills comes by again.
-                Class::Fill => _ = self.flights.remove(&job.key),
+                Urgency::Fill => _ = self.flights.remove(&job.key),
             }
         }
     }
@@ -166,7 +166,7 @@ impl Queue {
     /// Takes note that a chunk is here, or will not come, and says who has nothing to wait for any more.
     pub(super) fn end(&mut self, key: &Key, result: &Result<(), Failure>) -> Vec<Ended> {
         let Some(flight) = self.flights.remove(key) else { return Vec::new() };
-        self.urgent -= usize::from(flight.class == Class::Fault);
+        self.urgent -= usize::from(flight.urgency == Urgency::Fault);
         let mut ended = Vec::new();
         for ticket in flight.tickets {
             let Some(left) = self.waiting.get_mut(&ticket) else { continue };
@@ -189,9 +189,9 @@ impl Queue {
         self.urgent > 0
     }
 
-    /// Returns the class that a chunk has by now.
-    pub(super) fn class_of(&self, key: &Key) -> Option<Class> {
-        self.flights.get(key).map(|flight| flight.class)
+    /// Returns the urgency that a chunk has by now.
+    pub(super) fn urgency_of(&self, key: &Key) -> Option<Urgency> {
+        self.flights.get(key).map(|flight| flight.urgency)
     }
 
     /// Counts the chunks that are on their way or wait to be.
@@ -237,7 +237,7 @@ fn is_behind(one: &Job, other: &Job) -> bool {
 fn gather(
     flights: &mut HashMap<Key, Flight>,
     order: &mut VecDeque<Key>,
-    class: Class,
+    urgency: Urgency,
     batch: &mut Batch,
     is_wanted: &dyn Fn(&[Job], &Job) -> bool,
 ) {
@@ -246,7 +246,8 @@ fn gather(
     let mut kept = VecDeque::new();
     for _ in 0..LOOKED_AT {
         let Some(key) = order.pop_front() else { break };
-        let Some(flight) = flights.get_mut(&key).filter(|flight| !flight.is_carried && flight.class == class)
+        let Some(flight) =
+            flights.get_mut(&key).filter(|flight| !flight.is_carried && flight.urgency == urgency)
         else {
             continue;
         };
@@ -292,7 +293,7 @@ mod tests {
     fn faults_come_first_and_take_along_what_is_prefetched_behind_them() {
         let mut queue = Queue::default();
         for (table, row) in [(0, 1), (0, 9), (1, 9)] {
-            queue.add(job(table, row), Class::Prefetch);
+            queue.add(job(table, row), Urgency::Prefetch);
         }
         queue.wait(Ticket(1), &[job(0, 7), job(1, 8)]);
         assert!(queue.is_urgent());
@@ -309,7 +310,7 @@ mod tests {
         assert!(queue.take_fill(vec![job(0, 1)]).is_empty());
         queue.wait(Ticket(1), &[job(0, 1)]);
         queue.wait(Ticket(2), &[job(0, 1), job(0, 3)]);
-        assert_eq!(queue.class_of(&job(0, 1).key), Some(Class::Fault));
+        assert_eq!(queue.urgency_of(&job(0, 1).key), Some(Urgency::Fault));
         assert_eq!(rows(&queue.take_faults(BOUNDS)), [3]);
         let ended = queue.end(&job(0, 1).key, &Ok(()));
         assert_eq!(ended.iter().map(|ended| ended.ticket).collect::<Vec<_>>(), [Ticket(1)]);
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn batches_are_bounded_and_what_is_put_back_comes_first() {
         let mut queue = Queue::default();
-        (0..6).for_each(|row| queue.add(job(0, row), Class::Prefetch));
+        (0..6).for_each(|row| queue.add(job(0, row), Urgency::Prefetch));
         let taken = queue.take_prefetches(BOUNDS);
         assert_eq!(rows(&taken), [0, 1, 2, 3]);
         queue.put_back(&taken[1..]);

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use chunked::{ChunkKind, FileRange};
 
 use super::held::{Held, read_at};
-use super::queue::{Class, Job, Key, Queue};
+use super::queue::{Job, Key, Queue, Urgency};
 use super::{Failure, Fetcher, Ticket, is_small};
 use crate::contents::{ContentRow, Node};
 
@@ -134,7 +134,7 @@ impl<'s> Fetcher<'s> {
     fn add_prefetches(&self, queue: &mut Queue, jobs: &[Job]) {
         for job in jobs {
             if !queue.has(&job.key) && !self.is_here(job) {
-                queue.add(*job, Class::Prefetch);
+                queue.add(*job, Urgency::Prefetch);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use super::queue::{Class, Key};
+use super::queue::{Key, Urgency};
 use super::{Failure, Fetcher};
 use crate::contents::Node;
 use crate::error::Error;
@@ -90,7 +90,7 @@ impl Fetcher<'_> {
             }
         }
         let mut queue = self.queue();
-        jobs.into_iter().for_each(|job| queue.add(job, Class::Prefetch));
+        jobs.into_iter().for_each(|job| queue.add(job, Urgency::Prefetch));
         drop(queue);
         self.changed.notify_all();
         Ok(())

@@ -58,7 +58,7 @@ pub(super) async fn begin(
         };
         return detached(work).await;
     }
-    let id = app.uploads.begin(&name, upload).map_err(|source| Error::Start { source })?;
+    let id = app.uploads.begin(&name, upload).map_err(|source| Error::Random { source })?;
     let id = id.ok_or_else(|| {
         let message = "too many uploads have begun and not ended";
         Problem::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message)
