@@ -89,9 +89,9 @@
 //! | | for each file: 32 bytes of its digest; length, mtime, ctime and inode, 8 each; length of its path, 2; the path |
 //! | 8 each | the table: where each file is; 0 for one that is gone |
 //!
-//! Runs with higher numbers are newer, and are asked first. Everything in the index is a hint, and what it leads to is hashed. A run that is damaged, or
-//! that others can write to, is not used, and goes away when the next one is written; all files of all seeds then have to
-//! be hashed again, as nobody knows which rows it had.
+//! Runs with higher numbers are newer, and are asked first. Everything in the index is a hint, and what it leads to is
+//! hashed. A run that is damaged, or that others can write to, is not used, and goes away when the next one is written; all
+//! files of all seeds then have to be hashed again, as nobody knows which rows it had.
 //!
 //! # Chains and mounts
 //!

@@ -63,6 +63,18 @@ impl Client {
         }
     }
 
+    /// Asks why the last requests for layers of an image failed. Costs little, unlike [`Client::status`], which looks for
+    /// every file.
+    ///
+    /// # Errors
+    /// [`Error::Daemon`] when the daemon does not serve the image; those of the connection.
+    pub fn failures(&mut self, manifest: &BlobDigest) -> Result<Vec<String>, Error> {
+        match self.ask(&Question::Failures { manifest: *manifest })? {
+            Answer::Failures { failures } => Ok(failures),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Has something done.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ pub enum Question {
         /// The digest of its manifest.
         manifest: BlobDigest,
     },
+    /// To know why requests for an image fail.
+    Failures {
+        /// The digest of its manifest.
+        manifest: BlobDigest,
+    },
     /// To have the daemon end, and the next one go on, which waits for whoever has the store for itself. Readers wait that
     /// long.
     GiveWay,
@@ -75,6 +80,11 @@ pub enum Answer {
     Busy,
     /// How everything is.
     Status(Box<Status>),
+    /// Why the last requests for layers of an image failed, as far as they did. They are tried again.
+    Failures {
+        /// The reasons, in the order of the layers.
+        failures: Vec<String>,
+    },
     /// The image cannot be served: it says of a content something else than another one that is, and who is right is only known
     /// when all of the content is here.
     Disputed {

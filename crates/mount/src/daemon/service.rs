@@ -95,6 +95,7 @@ impl<'f, 's> Service<'f, 's> {
             Question::Detach { manifest } => self.detach(&manifest),
             Question::Status => self.status().map(|status| Answer::Status(Box::new(status))),
             Question::Wait { manifest } => self.wait(&manifest),
+            Question::Failures { manifest } => self.failures(&manifest),
             Question::GiveWay => {
                 self.end(Ended::GaveWay);
                 Ok(Answer::Done)
@@ -224,6 +225,11 @@ impl<'f, 's> Service<'f, 's> {
             thread::sleep(TICK);
         }
         Ok(Answer::Ends)
+    }
+
+    fn failures(&self, manifest: &BlobDigest) -> Result<Answer, Error> {
+        let served = self.served().get(manifest).cloned().ok_or_else(|| not_served(manifest))?;
+        Ok(Answer::Failures { failures: served.lazy().filter_map(|layer| layer.failure()).collect() })
     }
 
     /// Says how everything is.

@@ -44,6 +44,12 @@ pub enum Failure {
         /// The digest of the file.
         digest: ContentDigest,
     },
+    /// Another layer that is served says something else of a file, so it is not known which is right.
+    #[error("another layer says something else of {digest}")]
+    Disputed {
+        /// The digest of the file.
+        digest: ContentDigest,
+    },
     /// Somebody else is about to fetch it, and nobody else can meanwhile. It is worth another try soon.
     #[error("somebody else is fetching {digest}")]
     Taken {
@@ -75,7 +81,9 @@ impl Failure {
             Self::Source { kind: io::ErrorKind::NotFound, .. } | Self::NoLayer => Class::Missing,
             Self::Source { kind: io::ErrorKind::PermissionDenied, .. } => Class::Denied,
             Self::Source { .. } | Self::Late | Self::Taken { .. } => Class::Transient,
-            Self::Wrong { .. } | Self::Frame { .. } | Self::Contradiction { .. } => Class::Corrupt,
+            Self::Wrong { .. } | Self::Frame { .. } | Self::Contradiction { .. } | Self::Disputed { .. } => {
+                Class::Corrupt
+            }
             Self::Store(error) => error.class(),
         }
     }

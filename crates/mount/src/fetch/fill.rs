@@ -123,10 +123,13 @@ impl<'s> Fetcher<'s> {
             return self.job(key, &content);
         }
         let Some(known) = self.tables.content(node)? else { return Ok(None) };
-        match self.job(key, &known)? {
-            Some(job) => self.job_from(layer.number, &job),
-            None => Ok(None),
+        // Layers that disagree are not served together. Were they, what is not taken from here must not count as here.
+        let disputed = || Failure::Disputed { digest: content.digest };
+        if (known.len, known.chunk_count) != (content.len, content.chunk_count) {
+            return Err(disputed());
         }
+        let Some(job) = self.job(key, &known)? else { return Ok(None) };
+        self.job_from(layer.number, &job)?.ok_or_else(disputed).map(Some)
     }
 
     /// Says what to fetch for a chunk of a content that is not an object; `None` when it is here.

@@ -112,7 +112,9 @@ impl Layer {
 
     /// Wants all of it to be here some day, or not any more. What failed before is tried again at once.
     pub(super) fn want_filled(&self, is_wanted: bool) {
-        self.fill().retry_at = None;
+        if is_wanted {
+            self.fill().retry_at = None;
+        }
         self.is_wanted.store(is_wanted, Ordering::Release);
     }
 

@@ -46,13 +46,8 @@ fn say_why(store: &Path, image: &Image, told: Receiver<()>) {
     let mut said = Vec::new();
     while told.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
         // A daemon that ends at the moment is followed by another one.
-        let Ok(Some(status)) =
-            Client::connect(store).and_then(|daemon| daemon.map(|mut it| it.status()).transpose())
-        else {
-            continue;
-        };
-        let layers = status.images.into_iter().filter(|served| served.manifest == image.manifest);
-        for failure in layers.flat_map(|served| served.layers).filter_map(|layer| layer.failure) {
+        let Ok(Some(mut daemon)) = Client::connect(store) else { continue };
+        for failure in daemon.failures(&image.manifest).unwrap_or_default() {
             if said.len() < REASONS_MAX && !said.contains(&failure) {
                 ui::say(&format!("still waiting for `{}`: {failure}; it is tried again\n", image.name));
                 said.push(failure);
